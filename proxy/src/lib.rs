@@ -1,0 +1,57 @@
+//! Weir, a multiplexing MongoDB wire-protocol proxy with a hard connection cap.
+//!
+//! The modules below stand in the order in which a request meets them.
+//!
+//! | module | its part in the life of a request |
+//! |---|---|
+//! | [`config`] | flags, environment and file become one complete, typed [`config::Config`] |
+//! | [`listener`] | accepts a client socket and gives it a task of its own |
+//! | [`downstream`] | one client: handshake, login, read a message, write the reply |
+//! | [`relay`] | the story of one operation, step by step |
+//! | [`command`] | what the message asks for, read once from its raw bytes |
+//! | [`route`] | which node may serve it |
+//! | [`topology`] | what is known about the nodes, as immutable snapshots |
+//! | [`pool`] | the bounded set of connections to one node, and the queue before it |
+//! | [`upstream`] | one server socket: connect, log in, exchange one request |
+//! | [`wire`] | the bytes themselves; pure |
+//! | [`scram`] | both sides of a SCRAM conversation; pure |
+//! | [`error`] | every error Weir makes, with its code and labels |
+//! | [`drain`] | leaving without a failed operation |
+//! | [`metrics`] | counters, gauges and histograms |
+//! | [`admin`] | health, status and metrics over HTTP |
+//! | [`cli`] | `check`, `healthcheck`, `status` and the other subcommands |
+//! | [`demo`] | the quick start: a real server, 1,500 clients, one table |
+
+pub mod config;
+
+pub mod listener;
+
+pub mod downstream;
+
+pub mod relay;
+
+pub mod command;
+
+pub mod route;
+
+pub mod topology;
+
+pub mod pool;
+
+pub mod upstream;
+
+pub mod wire;
+
+pub mod scram;
+
+pub mod error;
+
+pub mod drain;
+
+pub mod metrics;
+
+pub mod admin;
+
+pub mod cli;
+
+pub mod demo;
