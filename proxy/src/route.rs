@@ -1,1 +1,4 @@
-//! To be written.
+//! Which node may serve an operation; pure.
+
+pub mod read_preference;
+pub mod select;

@@ -1,0 +1,1 @@
+//! The official driver, which watches the deployment.
