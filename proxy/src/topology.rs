@@ -164,11 +164,20 @@ impl Topology {
         });
     }
 
-    fn measured(&self, rtts: &[(NodeAddress, Duration)]) {
+    /// What the driver watches now, and the round trips it measured.
+    fn watched(
+        &self,
+        added: Vec<NodeAddress>,
+        removed: Vec<NodeAddress>,
+        rtts: Vec<(NodeAddress, Duration)>,
+    ) {
         self.report(|deployment, _| {
-            for (address, rtt) in rtts {
-                deployment.on_rtt(address, *rtt);
-            }
+            added.iter().for_each(|address| deployment.add(address));
+            removed
+                .iter()
+                .for_each(|address| deployment.forget(address));
+            rtts.iter()
+                .for_each(|(address, rtt)| deployment.on_rtt(address, *rtt));
         });
     }
 

@@ -246,6 +246,12 @@ impl Deployment {
         }
     }
 
+    /// The newest `electionId` and `setVersion` any primary reported.
+    #[must_use]
+    pub fn newest_election(&self) -> (Option<[u8; 12]>, Option<i64>) {
+        (self.max_election_id, self.max_set_version)
+    }
+
     pub(super) fn member(&self, address: &NodeAddress) -> Option<&Member> {
         self.members.get(address)
     }

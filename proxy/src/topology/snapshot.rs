@@ -63,6 +63,17 @@ impl Snapshot {
             .any(|node| node.kind == NodeKind::Standalone)
     }
 
+    /// The session timeout that holds on every node in use, in minutes: the
+    /// shortest one, or `None` when one of them has none or no node is in use.
+    #[must_use]
+    pub fn session_timeout_minutes(&self) -> Option<i64> {
+        let in_use = self.nodes.iter().filter(|node| node.kind.holds_data());
+        in_use
+            .map(|node| node.session_timeout_minutes)
+            .min()
+            .flatten()
+    }
+
     /// The highest wire version that every node holding data understands, or
     /// `None` before any of them was heard. A node that is down at the moment
     /// counts with what it last said.

@@ -29,7 +29,7 @@ impl Deployment {
         let Some(hello) = self.hello(address) else {
             return;
         };
-        let Some(newest) = self.newest_election(hello) else {
+        let Some(newest) = self.election_after(hello) else {
             let error = "an older primary: its electionId or setVersion is behind";
             if let Some(member) = self.members.get_mut(address) {
                 member.disown(error.into());
@@ -93,7 +93,7 @@ impl Deployment {
 
     /// The newest `electionId` and `setVersion` after this primary's hello, or
     /// `None` when a newer primary is known already.
-    fn newest_election(&self, hello: &Hello) -> Option<(Option<[u8; 12]>, Option<i64>)> {
+    fn election_after(&self, hello: &Hello) -> Option<(Option<[u8; 12]>, Option<i64>)> {
         let (election, version) = (hello.election_id, hello.set_version);
         let (max_election, max_version) = (self.max_election_id, self.max_set_version);
         // A missing value orders before every present one, as `None` does.
