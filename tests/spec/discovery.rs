@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use weir::topology::hello::Hello;
-use weir::topology::sdam::{Deployment, Heard, Seeds, Source};
+use weir::topology::sdam::{Deployment, Heard, MIN_WIRE_VERSION, Seeds, Source};
 use weir::topology::{NodeAddress, Phase, Snapshot, StateChangeKind};
 
 use crate::{Outcome, json, outcome, run};
@@ -13,17 +13,17 @@ const FOLDER: &str = "server-discovery-and-monitoring";
 
 #[test]
 fn replica_sets() {
-    run(&format!("{FOLDER}/rs"), 72, check);
+    run(&format!("{FOLDER}/rs"), 70, check);
 }
 
 #[test]
 fn sharded_clusters() {
-    run(&format!("{FOLDER}/sharded"), 9, check);
+    run(&format!("{FOLDER}/sharded"), 8, check);
 }
 
 #[test]
 fn single_servers() {
-    run(&format!("{FOLDER}/single"), 19, check);
+    run(&format!("{FOLDER}/single"), 17, check);
 }
 
 #[test]
@@ -33,7 +33,7 @@ fn errors_of_operations() {
 
 #[test]
 fn load_balancers() {
-    run(&format!("{FOLDER}/load-balanced"), 0, check);
+    run(&format!("{FOLDER}/load-balanced"), 1, check);
 }
 
 #[test]
@@ -58,6 +58,9 @@ fn check(_: &str, fixture: &Value) -> Outcome {
     {
         return Outcome::Skipped("events of a driver");
     }
+    if phases.iter().any(expects_old_servers) {
+        return Outcome::Skipped("servers older than Weir can use");
+    }
     let mut subject = Subject::new(fixture["uri"].as_str().unwrap());
     outcome(phases.iter().enumerate().try_for_each(|(index, phase)| {
         subject.play(phase);
@@ -65,6 +68,21 @@ fn check(_: &str, fixture: &Value) -> Outcome {
             .compare(&phase["outcome"])
             .map_err(|why| format!("phase {index}: {why}"))
     }))
+}
+
+/// Whether a phase wants a server to be compatible that is too old for Weir.
+fn expects_old_servers(phase: &Value) -> bool {
+    let is_old = |response: &Value| {
+        response[1]["maxWireVersion"]
+            .as_i64()
+            .is_some_and(|max| max < i64::from(MIN_WIRE_VERSION))
+    };
+    phase["outcome"]["compatible"] == true
+        && phase["responses"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .any(is_old)
 }
 
 /// A deployment and a clock that moves with every step.
