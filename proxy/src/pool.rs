@@ -82,6 +82,7 @@ pub struct NodePool {
     upkeep_waker: Waker,
     dead: AtomicBool,
     login_refused: AtomicBool,
+    used: AtomicBool,
     failures: std::sync::atomic::AtomicU32,
 }
 
@@ -101,6 +102,7 @@ impl NodePool {
     pub fn start(
         node: NodeAddress,
         limits: Limits,
+        generation: u64,
         lifetime: Duration,
         connector: Arc<Connector>,
         observer: Arc<dyn Observer>,
@@ -108,7 +110,7 @@ impl NodePool {
         let upkeep = Arc::new(Upkeep::default());
         let pool = Arc::new(Self {
             node,
-            machine: Mutex::new(Machine::new(limits)),
+            machine: Mutex::new(Machine::new(limits, generation)),
             cutters: Mutex::new(HashMap::new()),
             connector,
             observer,
@@ -118,6 +120,7 @@ impl NodePool {
             upkeep,
             dead: AtomicBool::new(false),
             login_refused: AtomicBool::new(false),
+            used: AtomicBool::new(false),
             failures: std::sync::atomic::AtomicU32::new(0),
         });
         tokio::spawn(worker::keep_up(Arc::downgrade(&pool), Arc::clone(&pool.upkeep)));
@@ -133,6 +136,10 @@ impl NodePool {
         want: Want,
         deadline: Instant,
     ) -> Result<Lease, LeaseError> {
+        if !self.used.load(Ordering::Relaxed) {
+            self.used.store(true, Ordering::Relaxed);
+            self.set_available(true);
+        }
         let (ticket, answer) = match self.try_lease(want) {
             Ok(lease) => return Ok(lease),
             Err(Busy::Queued(ticket, answer)) => (ticket, answer),
@@ -244,19 +251,19 @@ impl NodePool {
         }
     }
 
-    /// Makes all present connections stale; waiters choose a node again. Connections in
-    /// use finish their exchange.
-    pub fn clear(self: &Arc<Self>) {
-        self.with_machine(|machine, _, effects| machine.clear(effects));
+    /// Makes all connections older than generation `to` stale; waiters choose a node again.
+    /// Connections in use finish their exchange.
+    pub fn clear(self: &Arc<Self>, to: u64) {
+        self.with_machine(|machine, _, effects| machine.clear(to, effects));
     }
 
     /// The node is dead: clears the pool and cuts the connections in use, so that what
     /// waits on them ends now.
-    pub fn interrupt(self: &Arc<Self>) {
+    pub fn interrupt(self: &Arc<Self>, to: u64) {
         self.dead.store(true, Ordering::Relaxed);
-        let ended = self.with_machine(|machine, _, effects| machine.clear(effects));
+        self.clear(to);
         let cutters = self.cutters.lock();
-        for (_, (_, socket)) in cutters.iter().filter(|(_, (made_in, _))| *made_in <= ended) {
+        for (_, (_, socket)) in cutters.iter().filter(|(_, (made_in, _))| *made_in < to) {
             drop(socket.shutdown(std::net::Shutdown::Both));
         }
     }
@@ -301,6 +308,12 @@ impl NodePool {
     #[must_use]
     pub fn awaiting_share(&self) -> usize {
         self.machine.lock().lanes().awaiting_share()
+    }
+
+    /// Whether any operation ever asked for a connection to this node.
+    #[must_use]
+    pub fn was_used(&self) -> bool {
+        self.used.load(Ordering::Relaxed)
     }
 
     /// Whether the upstream refused Weir's last login.

@@ -204,7 +204,7 @@ impl Relay {
     ) -> Result<(Arc<NodePool>, Want), Stop> {
         let facts = &request.facts;
         loop {
-            let table = self.cluster.table();
+            let table = arc_swap::Guard::into_inner(self.cluster.table());
             let route =
                 route::plan(facts, &request.message, &table.snapshot, &self.pins, self.settings.rules)?;
             if let Some(found) = pick(facts, route, &table) {

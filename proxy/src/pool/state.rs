@@ -158,6 +158,12 @@ pub struct Counts {
 }
 
 impl Counts {
+    /// Operations that use or want a connection now.
+    #[must_use]
+    pub fn load(&self) -> usize {
+        self.leased.iter().sum::<usize>() + self.queued
+    }
+
     /// Sockets that count against the cap now.
     #[must_use]
     pub fn sockets(&self) -> usize {
@@ -188,14 +194,14 @@ pub struct Machine<C, W> {
 }
 
 impl<C, W> Machine<C, W> {
-    /// An empty pool for an available node.
+    /// An empty pool, in the generation its node is in.
     #[must_use]
-    pub fn new(limits: Limits) -> Self {
+    pub fn new(limits: Limits, generation: u64) -> Self {
         Self {
             lanes: Lanes::new(limits.slots),
             limits,
-            generation: 0,
-            available: true,
+            generation,
+            available: false,
             idle: Vec::new(),
             connecting: 0,
             closing: 0,
@@ -393,15 +399,18 @@ impl<C, W> Machine<C, W> {
         self.settle(now, effects);
     }
 
-    /// Makes every connection of this generation stale and sends the waiters back to
-    /// choose a node again. Returns the generation that ended.
-    pub fn clear(&mut self, effects: &mut Vec<Effect<C, W>>) -> u64 {
-        self.generation += 1;
+    /// Makes every connection older than generation `to` stale and sends the waiters back
+    /// to choose a node again. Returns whether that was news.
+    pub fn clear(&mut self, to: u64, effects: &mut Vec<Effect<C, W>>) -> bool {
+        if to <= self.generation {
+            return false;
+        }
+        self.generation = to;
         for slot in std::mem::take(&mut self.idle) {
             self.close(slot, CloseReason::Stale, effects);
         }
         self.reject_all(Rejection::Cleared, effects);
-        self.generation - 1
+        true
     }
 
     /// Sends every waiter away.
