@@ -32,6 +32,7 @@ pub mod env;
 pub mod listen;
 pub mod problem;
 pub mod secret;
+pub mod units;
 pub mod uri;
 
 /// Every default, in its type. The settings table renders these for `--help` and the reference.
@@ -72,6 +73,10 @@ pub mod defaults {
     pub const DRAIN_NONE: Duration = Duration::from_secs(55);
     /// Drain time behind a network load balancer.
     pub const DRAIN_BALANCER: Duration = Duration::from_secs(110);
+    /// Longest a TCP connection to a node may take, TLS included.
+    pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+    /// Width of the latency window for reads that may go to several nodes.
+    pub const LOCAL_THRESHOLD: Duration = Duration::from_millis(15);
     /// Time for the DNS look-ups of a `mongodb+srv://` string.
     pub const SRV_TIMEOUT: Duration = Duration::from_secs(10);
 }

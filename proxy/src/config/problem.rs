@@ -46,7 +46,11 @@ pub struct Problem {
 
 impl Problem {
     /// A mistake at `place`.
-    pub fn new(place: impl fmt::Display, wrong: impl Into<String>, mend: impl Into<String>) -> Self {
+    pub fn new(
+        place: impl fmt::Display,
+        wrong: impl Into<String>,
+        mend: impl Into<String>,
+    ) -> Self {
         Self {
             place: place.to_string(),
             wrong: wrong.into(),
