@@ -5,26 +5,27 @@
 
 use std::time::Duration;
 
-/// Why a text is not the value it should be; the sentence ends with how to write it.
+/// Why a text is not the value it should be. `Display` says what is wrong, [`UnitError::mend`]
+/// how to write it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UnitError {
     /// A duration as a bare number.
-    #[error("a duration needs a unit; write {0}s, {0}ms or {0}m")]
+    #[error("a duration without its unit")]
     DurationUnit(u64),
     /// No duration at all.
-    #[error("not a duration; write a whole number and a unit (ms, s, m, h), as in 250ms, 5s or 2m")]
+    #[error("not a duration")]
     Duration,
     /// A size as a bare number.
-    #[error("a size needs a unit; write {0}B, {0}KiB or {0}MiB")]
+    #[error("a size without its unit")]
     SizeUnit(u64),
     /// No size at all.
-    #[error("not a size; write a whole number and a unit (B, KiB, MiB, GiB), as in 64MiB")]
+    #[error("not a size")]
     Size,
     /// A number that does not fit.
-    #[error("the number is too large")]
+    #[error("too large")]
     TooLarge,
     /// Neither on nor off.
-    #[error("neither on nor off; write true or false")]
+    #[error("neither on nor off")]
     Switch,
     /// No whole number, or one out of its range.
     #[error("not a whole number from {min} to {max}")]
@@ -35,11 +36,32 @@ pub enum UnitError {
         max: u64,
     },
     /// No rate.
-    #[error("not a rate; write a number per second above 0, as in 15 or 0.5")]
+    #[error("not a rate")]
     Rate,
     /// A duration of nothing where that makes no sense.
-    #[error("must be longer than nothing; write 1ms or more")]
+    #[error("no time at all")]
     Zero,
+}
+
+impl UnitError {
+    /// How to write it.
+    pub fn mend(&self) -> String {
+        match self {
+            Self::DurationUnit(n) => format!("add a unit: write {n}s, {n}ms or {n}m"),
+            Self::Duration => {
+                "write a whole number and a unit (ms, s, m, h), as in 250ms, 5s or 2m".to_owned()
+            }
+            Self::SizeUnit(n) => format!("add a unit: write {n}B, {n}KiB or {n}MiB"),
+            Self::Size => {
+                "write a whole number and a unit (B, KiB, MiB, GiB), as in 64MiB".to_owned()
+            }
+            Self::TooLarge => "write a smaller number".to_owned(),
+            Self::Switch => "write true or false".to_owned(),
+            Self::Count { min, max } => format!("write a number from {min} to {max}"),
+            Self::Rate => "write a number per second above 0, as in 15 or 0.5".to_owned(),
+            Self::Zero => "write 1ms or more".to_owned(),
+        }
+    }
 }
 
 /// Reads `250ms`, `5s`, `2m`, `1h` or a sum of them, `1m30s`.
@@ -199,10 +221,10 @@ mod tests {
 
     #[test]
     fn refuses_bare_numbers_and_says_which_unit_to_add() {
-        let error = duration("4").unwrap_err().to_string();
-        assert_eq!(error, "a duration needs a unit; write 4s, 4ms or 4m");
-        let error = size("64").unwrap_err().to_string();
-        assert_eq!(error, "a size needs a unit; write 64B, 64KiB or 64MiB");
+        let mend = duration("4").unwrap_err().mend();
+        assert_eq!(mend, "add a unit: write 4s, 4ms or 4m");
+        let mend = size("64").unwrap_err().mend();
+        assert_eq!(mend, "add a unit: write 64B, 64KiB or 64MiB");
         for text in ["", "s", "5 s", "-5s", "5d", "1.5s", "5s4", "5S", "s5"] {
             assert_eq!(duration(text), Err(UnitError::Duration), "{text}");
         }

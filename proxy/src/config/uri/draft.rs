@@ -1,6 +1,7 @@
 //! Between the text and the [`Upstream`]: everything that can be judged without DNS.
 
 use std::fmt;
+use std::path::Path;
 
 use crate::config::defaults;
 use crate::config::uri::options::Options;
@@ -116,6 +117,18 @@ impl<'a> Draft<'a> {
             text: Secret::new(self.text),
             redacted,
         })
+    }
+
+    /// The files the string names, with the options that name them.
+    pub(crate) fn files(&self) -> impl Iterator<Item = (&'static str, &Path)> {
+        let policy = &self.options.tls_policy;
+        let files = [
+            ("tlsCAFile", &policy.ca_file),
+            ("tlsCertificateKeyFile", &policy.certificate_key_file),
+        ];
+        files
+            .into_iter()
+            .filter_map(|(option, path)| Some((option, path.as_deref()?)))
     }
 
     fn tls_on(&self) -> bool {
