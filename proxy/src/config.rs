@@ -22,17 +22,29 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use self::effective::Effective;
 pub use self::env::Strings;
 pub use self::listen::ListenAddr;
 pub use self::problem::{Origin, Problem, Problems};
+pub use self::raw::Flags;
 pub use self::secret::Secret;
 pub use self::uri::{Credential, DriverSeed, Host, Mechanism, Monitoring, Upstream};
 
+mod build;
+pub mod effective;
 pub mod env;
+pub mod file;
 pub mod listen;
 pub mod problem;
+pub mod raw;
 pub mod secret;
+pub mod settings;
+mod spelling;
+pub mod units;
 pub mod uri;
+
+#[cfg(test)]
+mod tests;
 
 /// Every default, in its type. The settings table renders these for `--help` and the reference.
 pub mod defaults {
@@ -40,8 +52,12 @@ pub mod defaults {
 
     /// Where Weir listens when it is not told: loopback, MongoDB's own port.
     pub const LISTEN: &str = "127.0.0.1:27017";
+    /// The same, parsed.
+    pub const LISTEN_SOCKET: (std::net::Ipv4Addr, u16) = (std::net::Ipv4Addr::LOCALHOST, 27017);
     /// Where health, status and metrics are served.
     pub const ADMIN: &str = "127.0.0.1:9604";
+    /// The same, parsed.
+    pub const ADMIN_SOCKET: (std::net::Ipv4Addr, u16) = (std::net::Ipv4Addr::LOCALHOST, 9604);
     /// Ceiling of sockets to one upstream node, monitoring included.
     pub const MAX_CONNECTIONS: usize = 20;
     /// Connections kept warm to a node in use.
@@ -64,6 +80,8 @@ pub mod defaults {
     pub const MAX_CONNECTING: usize = 2;
     /// Age at which an upstream connection is replaced, before jitter.
     pub const CONNECTION_LIFETIME: Duration = Duration::from_secs(30 * 60);
+    /// Which log lines are written.
+    pub const LOG_FILTER: &str = "info";
     /// `maxWireVersion` told to clients before the upstream was first reached (MongoDB 5.0).
     pub const WIRE_VERSION: i32 = 13;
     /// Drain time with clients that list several Weirs.
@@ -72,6 +90,10 @@ pub mod defaults {
     pub const DRAIN_NONE: Duration = Duration::from_secs(55);
     /// Drain time behind a network load balancer.
     pub const DRAIN_BALANCER: Duration = Duration::from_secs(110);
+    /// Longest a TCP connection to a node may take, TLS included.
+    pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+    /// Width of the latency window for reads that may go to several nodes.
+    pub const LOCAL_THRESHOLD: Duration = Duration::from_millis(15);
     /// Time for the DNS look-ups of a `mongodb+srv://` string.
     pub const SRV_TIMEOUT: Duration = Duration::from_secs(10);
 }
@@ -105,6 +127,44 @@ pub struct Config {
     pub enable_test_commands: bool,
     /// Sentences worth a log line at start; none of them stops Weir.
     pub warnings: Vec<String>,
+    /// What every setting ended up as, and where that came from.
+    pub effective: Vec<Effective>,
+}
+
+impl Config {
+    /// Reads all layers and completes them.
+    ///
+    /// `terminal` tells whether log lines go to a terminal. The configuration file is read, TLS
+    /// files are looked at, and DNS is asked for `mongodb+srv://` strings once everything else
+    /// has been found right; no other socket is opened.
+    ///
+    /// # Errors
+    /// [`Problems`] with every mistake in every layer.
+    pub async fn load(
+        flags: &Flags,
+        strings: &impl Strings,
+        terminal: bool,
+    ) -> Result<Self, Problems> {
+        let mut problems = Vec::new();
+        let read = |path: &str| std::fs::read_to_string(path);
+        let raw = raw::Raw::gather(flags, strings, read, &mut problems);
+        let surroundings = uri::Surroundings {
+            function_environment: env::is_function_environment(strings),
+            ..uri::Surroundings::default()
+        };
+        build::build(&raw, terminal, surroundings, problems).await
+    }
+
+    /// Reads only the address of the admin server, for commands that ask a running Weir.
+    ///
+    /// # Errors
+    /// [`Problems`] with the mistakes in that setting and in the file it may come from.
+    pub fn load_admin(flags: &Flags, strings: &impl Strings) -> Result<SocketAddr, Problems> {
+        let mut problems = Vec::new();
+        let read = |path: &str| std::fs::read_to_string(path);
+        let raw = raw::Raw::gather(flags, strings, read, &mut problems);
+        build::admin(&raw, problems)
+    }
 }
 
 /// One `[[listener]]`: the addresses it listens on and the one cluster behind them.

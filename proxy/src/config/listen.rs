@@ -47,24 +47,37 @@ impl fmt::Display for ListenAddr {
     }
 }
 
-/// Why a text is no address to listen on; says how to write one.
+/// Why a text is no address to listen on. `Display` says what is wrong, [`ListenAddrError::mend`]
+/// how to write it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ListenAddrError {
     /// `unix:` with nothing, or a relative path, behind it.
-    #[error("a unix socket needs an absolute path, as in unix:/run/weir.sock")]
+    #[error("a unix socket without an absolute path")]
     UnixPath,
     /// No port.
-    #[error("the port is missing; write host:port, as in 127.0.0.1:27017")]
+    #[error("an address without a port")]
     NoPort,
     /// No host.
-    #[error("the host is missing; write 127.0.0.1:27017 for this machine, 0.0.0.0:27017 for all")]
+    #[error("an address without a host")]
     NoHost,
     /// The port is no number from 0 to 65535.
-    #[error("the port must be a number from 0 to 65535")]
+    #[error("an address whose port is no number from 0 to 65535")]
     BadPort,
     /// The host is neither an address nor a name.
-    #[error("the host is no address and no name; an IPv6 address stands in brackets: [::1]:27017")]
+    #[error("an address whose host is neither an address nor a name")]
     BadHost,
+}
+
+impl ListenAddrError {
+    /// How to write it.
+    pub const fn mend(self) -> &'static str {
+        match self {
+            Self::UnixPath => "write unix:/run/weir.sock",
+            Self::NoPort | Self::BadPort => "write host:port, as in 127.0.0.1:27017",
+            Self::NoHost => "write 127.0.0.1:27017 for this machine, 0.0.0.0:27017 for all",
+            Self::BadHost => "write host:port, with an IPv6 address in brackets: [::1]:27017",
+        }
+    }
 }
 
 impl FromStr for ListenAddr {

@@ -5,7 +5,7 @@ use std::fmt;
 /// Where a value came from. Printed so that the reader knows what to edit.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Origin {
-    /// A command line flag, with its dashes.
+    /// A command line flag, without its dashes.
     Flag(&'static str),
     /// An environment variable.
     Variable(&'static str),
@@ -25,7 +25,8 @@ pub enum Origin {
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Flag(name) | Self::Variable(name) => f.write_str(name),
+            Self::Flag(name) => write!(f, "--{name}"),
+            Self::Variable(name) => f.write_str(name),
             Self::File { path, key } => write!(f, "{path}: {key}"),
             Self::Uri(name) => write!(f, "{name} in the upstream string"),
             Self::Default => f.write_str("default"),
@@ -46,7 +47,11 @@ pub struct Problem {
 
 impl Problem {
     /// A mistake at `place`.
-    pub fn new(place: impl fmt::Display, wrong: impl Into<String>, mend: impl Into<String>) -> Self {
+    pub fn new(
+        place: impl fmt::Display,
+        wrong: impl Into<String>,
+        mend: impl Into<String>,
+    ) -> Self {
         Self {
             place: place.to_string(),
             wrong: wrong.into(),

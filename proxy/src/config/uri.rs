@@ -8,9 +8,45 @@
 use std::fmt;
 use std::time::Duration;
 
-use mongodb::options::ClientOptions;
+use mongodb::options::{
+    ClientOptions, DriverInfo, ServerAddress, ServerMonitoringMode, Tls, TlsOptions,
+};
 
-use crate::config::{Secret, TlsPolicy};
+use crate::config::uri::draft::Draft;
+use crate::config::{Problem, Secret, TlsPolicy};
+
+pub(crate) mod draft;
+pub(crate) mod options;
+pub(crate) mod table;
+pub(crate) mod text;
+
+#[cfg(test)]
+mod tests;
+
+/// How often the monitors look unless the string asks for more.
+const HEARTBEAT: Duration = Duration::from_secs(1);
+/// Longest a monitor waits for a TCP connection.
+const MONITOR_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// The name the monitors give themselves.
+const MONITOR_APP_NAME: &str = "weir";
+
+/// What the string does not say, but its meaning depends on.
+#[derive(Clone, Copy, Debug)]
+pub struct Surroundings {
+    /// Monitoring polls instead of streaming unless the string decides.
+    pub function_environment: bool,
+    /// Longest time for the DNS look-ups of a `mongodb+srv://` string.
+    pub srv_timeout: Duration,
+}
+
+impl Default for Surroundings {
+    fn default() -> Self {
+        Self {
+            function_environment: false,
+            srv_timeout: crate::config::defaults::SRV_TIMEOUT,
+        }
+    }
+}
 
 /// One upstream cluster, as its connection string describes it.
 #[derive(Clone, Debug)]
@@ -63,10 +99,24 @@ pub struct Upstream {
     pub client_options: Vec<(String, String)>,
     /// Sentences about options that were changed, ignored or not known.
     pub warnings: Vec<String>,
+    text: Secret,
     redacted: String,
 }
 
 impl Upstream {
+    /// Reads a connection string; for `mongodb+srv://` asks DNS for the hosts.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it. No sentence holds the password.
+    pub async fn parse(text: &str, surroundings: Surroundings) -> Result<Self, Vec<Problem>> {
+        Draft::read(text)?.resolve(surroundings).await
+    }
+
+    /// The connection string as it was given, password included.
+    pub(crate) fn text(&self) -> &Secret {
+        &self.text
+    }
+
     /// The connection string without its password.
     pub fn redacted(&self) -> &str {
         &self.redacted
@@ -154,10 +204,91 @@ impl DriverSeed {
     pub(crate) fn client_options(&self) -> ClientOptions {
         self.0.clone()
     }
+
+    /// Prepares what the driver's parser made of the hosts and the options that describe the
+    /// deployment.
+    fn prepare(mut parsed: ClientOptions, settings: &SeedSettings<'_>) -> Self {
+        let (name, version) = ("weir".to_owned(), env!("CARGO_PKG_VERSION").to_owned());
+        parsed.credential = None;
+        parsed.default_database = None;
+        parsed.min_pool_size = Some(0);
+        parsed.heartbeat_freq = Some(settings.heartbeat);
+        parsed.connect_timeout = Some(settings.connect_timeout.min(MONITOR_CONNECT_TIMEOUT));
+        parsed.app_name = Some(MONITOR_APP_NAME.to_owned());
+        parsed.driver_info = Some(DriverInfo::builder().name(name).version(version).build());
+        parsed.server_monitoring_mode = Some(match settings.monitoring {
+            Monitoring::Stream => ServerMonitoringMode::Stream,
+            Monitoring::Poll => ServerMonitoringMode::Poll,
+        });
+        parsed.tls = Some(settings.tls.map_or(Tls::Disabled, |policy| {
+            let mut tls = TlsOptions::default();
+            // The driver's rustls cannot waive the name alone. Monitors carry no credentials,
+            // and data connections still check the chain.
+            tls.allow_invalid_certificates =
+                Some(policy.allow_invalid_certificates || policy.allow_invalid_hostnames);
+            tls.ca_file_path.clone_from(&policy.ca_file);
+            if policy.certificate_key_password.is_none() {
+                tls.cert_key_file_path
+                    .clone_from(&policy.certificate_key_file);
+            }
+            Tls::Enabled(tls)
+        }));
+        Self(parsed)
+    }
 }
 
 impl fmt::Debug for DriverSeed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("DriverSeed").finish_non_exhaustive()
     }
+}
+
+/// What of a string goes into its [`DriverSeed`] beside the hosts.
+struct SeedSettings<'a> {
+    heartbeat: Duration,
+    connect_timeout: Duration,
+    monitoring: Monitoring,
+    tls: Option<&'a TlsPolicy>,
+}
+
+/// What the driver's parser and DNS add to the text.
+struct Looked {
+    options: ClientOptions,
+    hosts: Vec<Host>,
+    /// Where users of the string are defined unless `authSource` says: TXT record, path, `admin`.
+    auth_source: String,
+}
+
+/// Hands a string with hosts and deployment options, but without the login, to the driver.
+///
+/// Asks DNS for `mongodb+srv://`, and for nothing else.
+async fn look_up(text: &str, limit: Duration) -> Result<Looked, LookUpError> {
+    let mut options = tokio::time::timeout(limit, ClientOptions::parse(text))
+        .await
+        .map_err(|_| LookUpError::Timeout(limit))?
+        .map_err(|error| LookUpError::Driver(error.to_string()))?;
+    let credential = options.credential.take();
+    let hosts = options.hosts.iter().filter_map(|address| match address {
+        ServerAddress::Tcp { host, port } => Some(Host {
+            host: host.clone(),
+            port: port.unwrap_or(text::DEFAULT_PORT),
+        }),
+        _ => None,
+    });
+    Ok(Looked {
+        hosts: hosts.collect(),
+        auth_source: credential
+            .and_then(|credential| credential.source)
+            .unwrap_or_else(|| "admin".to_owned()),
+        options,
+    })
+}
+
+/// Why the hosts of a string could not be had.
+#[derive(Debug, thiserror::Error)]
+enum LookUpError {
+    #[error("DNS gave no answer within {}", crate::config::units::show_duration(*.0))]
+    Timeout(Duration),
+    #[error("{0}")]
+    Driver(String),
 }
