@@ -275,9 +275,10 @@ fn scrub(document: &[u8], labels: Option<Labels>, class: Class) -> Vec<u8> {
     }
     let all = present.and(labels.unwrap_or_default());
     if !all.is_empty() || !unknown.is_empty() {
-        let others = unknown.iter().filter_map(|name| std::str::from_utf8(name).ok());
-        let names: Vec<&str> = all.names().chain(others).collect();
-        out.strings("errorLabels", names.iter().copied());
+        let others = unknown.into_iter().filter_map(|name| std::str::from_utf8(name).ok());
+        let mut names: Vec<&str> = others.collect();
+        names.extend(all.names());
+        out.strings("errorLabels", names);
     }
     out.finish()
 }

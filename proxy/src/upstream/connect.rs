@@ -10,12 +10,11 @@ use tokio::{
 use tokio_rustls::TlsConnector;
 
 use crate::{
-    config::Credential,
     socket::{Keepalive, Socket},
     topology::NodeAddress,
     upstream::{
         Connection, ReceiveError, SendError,
-        auth::{KeyCache, LoginError},
+        auth::{LoginError, Principal},
     },
     wire::{WireError, compressed::Compressor},
 };
@@ -33,9 +32,7 @@ pub struct Connector {
     /// TLS towards the nodes; `None`: plain.
     pub tls: Option<Arc<rustls::ClientConfig>>,
     /// Who Weir logs in as; `None`: nobody.
-    pub credential: Option<Credential>,
-    /// Derived keys, so that key derivation runs once per salt.
-    pub keys: KeyCache,
+    pub principal: Option<Arc<Principal>>,
     /// `appName` for the server's logs.
     pub app_name: Option<String>,
     /// Codecs to offer, in order of preference.
@@ -55,8 +52,11 @@ pub enum ConnectError {
     #[error("cannot reach it: {0}")]
     Network(io::Error),
     /// TLS failed.
-    #[error("TLS failed: {0}{}", tls_hint(.0))]
-    Tls(io::Error),
+    #[error("TLS failed: {error}{}", tls_hint(error))]
+    Tls {
+        /// What went wrong.
+        error: io::Error,
+    },
     /// The name is no valid TLS server name.
     #[error("'{0}' is not a name that a certificate can carry")]
     ServerName(String),
@@ -179,7 +179,7 @@ impl Connector {
                 let name = ServerName::try_from(node.host().to_owned())
                     .map_err(|_| ConnectError::ServerName(node.host().to_owned()))?;
                 let connector = TlsConnector::from(Arc::clone(tls));
-                let stream = connector.connect(name, stream).await.map_err(ConnectError::Tls)?;
+                let stream = connector.connect(name, stream).await.map_err(|error| ConnectError::Tls { error })?;
                 Ok(Socket::TlsClient(Box::new(stream)))
             }
             (_, socket) => Ok(socket),

@@ -10,9 +10,10 @@ use bson::{RawArrayBuf, RawDocumentBuf, raw::cstr, rawdoc};
 
 use crate::{
     random,
+    scram::Nonce,
     upstream::{
         Connection, Connector, Received,
-        auth::{ClientLogin, Next},
+        auth::{Next, Speculation},
         connect::ConnectError,
     },
     wire::{
@@ -51,10 +52,8 @@ impl ServerHello {
 
 impl Connector {
     pub(super) async fn shake_hands(&self, conn: &mut Connection) -> Result<(), ConnectError> {
-        let mut login = match &self.credential {
-            Some(credential) => Some(ClientLogin::new(credential, &random::secret::<24>(), &self.keys)?),
-            None => None,
-        };
+        let nonce = || Nonce::from_random(random::secret());
+        let login = self.principal.as_ref().map(|p| Speculation::new(Arc::clone(p), [nonce(), nonce()]));
         let hello = self.hello(login.as_ref());
         let reply = conn.ask(&hello).await.map_err(ConnectError::in_handshake)?;
         if let Some(refusal) = refusal(&reply) {
@@ -68,13 +67,13 @@ impl Connector {
             return Err(ConnectError::NotLoadBalanced);
         }
         conn.compressor = self.agreed_compressor(&reply);
-        if let Some(login) = &mut login {
-            self.log_in(conn, login, &reply).await?;
+        match login {
+            Some(login) => log_in(conn, login, &reply).await,
+            None => Ok(()),
         }
-        Ok(())
     }
 
-    fn hello(&self, login: Option<&ClientLogin>) -> RawDocumentBuf {
+    fn hello(&self, login: Option<&Speculation>) -> RawDocumentBuf {
         let mut hello = RawDocumentBuf::new();
         let name = if self.load_balanced { cstr!("hello") } else { cstr!("isMaster") };
         hello.append(name, 1);
@@ -91,9 +90,7 @@ impl Connector {
             if let Some(user) = login.sasl_supported_mechs() {
                 hello.append(cstr!("saslSupportedMechs"), user);
             }
-            if let Some(speculative) = login.speculative() {
-                hello.append(cstr!("speculativeAuthenticate"), speculative);
-            }
+            hello.append(cstr!("speculativeAuthenticate"), login.document());
         }
         hello.append(cstr!("$db"), "admin");
         hello
@@ -119,20 +116,20 @@ impl Connector {
         };
         self.compressors.iter().find(accepts).copied()
     }
+}
 
-    async fn log_in(
-        &self,
-        conn: &mut Connection,
-        login: &mut ClientLogin,
-        hello: &[u8],
-    ) -> Result<(), ConnectError> {
-        let mut next = login.after_hello(hello)?;
-        while let Next::Send(document) = next {
-            let reply = conn.ask(&document).await.map_err(ConnectError::in_login)?;
-            next = login.step(&reply)?;
-        }
-        Ok(())
+/// Finishes the login that the hello began. Its commands are never logged.
+async fn log_in(
+    conn: &mut Connection,
+    login: Speculation,
+    hello: &[u8],
+) -> Result<(), ConnectError> {
+    let mut next = login.after_hello(hello)?;
+    while let Next::Send(command, login) = next {
+        let reply = conn.ask(&command).await.map_err(ConnectError::in_login)?;
+        next = login.step(&reply)?;
     }
+    Ok(())
 }
 
 impl Connection {
