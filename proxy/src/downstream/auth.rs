@@ -21,7 +21,7 @@ pub use self::authenticator::Authenticator;
 pub use self::error::LoginError;
 use self::fields::SaslStart;
 
-mod authenticator;
+pub mod authenticator;
 mod error;
 mod fields;
 #[cfg(test)]
