@@ -42,6 +42,7 @@ pub mod raw;
 pub mod secret;
 pub mod settings;
 mod spelling;
+pub mod tls;
 pub mod units;
 pub mod uri;
 
