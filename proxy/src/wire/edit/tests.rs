@@ -97,9 +97,9 @@ fn a_wrong_edit_changes_nothing() {
     let error = attempt(summed, &parsed, kind::NULL, "a", &[]);
     assert_eq!(error, WireError::ChecksumPresent);
 
-    for stale in [0..12, 20..32, 21..32, 21..99, 30..20] {
+    for (start, end) in [(0, 12), (20, 32), (21, 32), (21, 99), (30, 20)] {
         let stale = OpMsg {
-            body: stale,
+            body: start..end,
             ..parsed.clone()
         };
         let error = attempt(original.clone(), &stale, kind::NULL, "a", &[]);
