@@ -146,6 +146,13 @@ fn a_body_is_replaced() {
         replace_body(&edited, &OpMsg::parse(&edited).unwrap(), &A1).unwrap(),
         message
     );
+    let whole = op_msg(0, &[body(&A1), sequence(b"s", &A1)]);
+    let parsed_prefix = OpMsg::parse_prefix(&whole[..40], whole.len())
+        .unwrap()
+        .unwrap();
+    let edited = replace_body(&whole[..40], &parsed_prefix, &empty).unwrap();
+    let expected = op_msg(0, &[body(&empty), sequence(b"s", &A1)]);
+    assert_eq!([&edited, &whole[40..]].concat(), expected);
     assert_eq!(
         replace_body(&message, &parsed, &A1[..11]),
         Err(WireError::DocumentLength {
