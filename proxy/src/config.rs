@@ -39,6 +39,7 @@ pub mod file;
 pub mod listen;
 pub mod problem;
 pub mod raw;
+pub mod reference;
 pub mod secret;
 pub mod settings;
 mod spelling;

@@ -147,22 +147,22 @@ impl Join<'_> {
         let max_connections = self.max_connections(own.max_connections, &upstream);
         let data = self.data_connections(max_connections, &upstream);
         let min_connections = self.min_connections(own.min_connections, data, &upstream);
-        let queue_timeout = self.from_uri(
+        let queue_timeout = self.or_from_uri(
             (name::QUEUE_TIMEOUT, own.queue_timeout),
             ("waitQueueTimeoutMS", upstream.wait_queue_timeout),
         );
-        let hold_timeout = self.from_uri(
+        let hold_timeout = self.or_from_uri(
             (name::HOLD_TIMEOUT, own.hold_timeout),
             (
                 "serverSelectionTimeoutMS",
                 upstream.server_selection_timeout,
             ),
         );
-        let max_connecting = self.from_uri(
+        let max_connecting = self.or_from_uri(
             (name::MAX_CONNECTING, own.max_connecting),
             ("maxConnecting", upstream.max_connecting),
         );
-        let max_idle_time = self.from_uri(
+        let max_idle_time = self.or_from_uri(
             (name::MAX_IDLE_TIME, own.max_idle_time),
             ("maxIdleTimeMS", upstream.max_idle_time),
         );
@@ -190,7 +190,7 @@ impl Join<'_> {
     }
 
     /// What was set explicitly, or else what the string says.
-    fn from_uri<T>(
+    fn or_from_uri<T>(
         &mut self,
         (flag, explicit): (&'static str, Option<T>),
         (option, in_uri): (&'static str, Option<T>),
