@@ -67,11 +67,7 @@ impl<'a> Draft<'a> {
             .options
             .load_balanced
             .unwrap_or(self.options.load_balanced);
-        let monitoring = match self.options.monitoring {
-            Some(monitoring) => monitoring,
-            None if surroundings.function_environment => Monitoring::Poll,
-            None => Monitoring::Stream,
-        };
+        let monitoring = self.monitoring(surroundings);
         let connect_timeout = self
             .options
             .connect_timeout
@@ -117,6 +113,30 @@ impl<'a> Draft<'a> {
             text: Secret::new(self.text),
             redacted,
         })
+    }
+
+    /// The options as the text has them.
+    pub(crate) fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// Whether the string names a user.
+    pub(crate) fn has_user(&self) -> bool {
+        self.uri.username.is_some()
+    }
+
+    /// Sockets per node that watching costs, as far as the text says.
+    pub(crate) fn monitor_sockets(&self, surroundings: Surroundings) -> usize {
+        self.monitoring(surroundings)
+            .sockets(self.options.load_balanced)
+    }
+
+    fn monitoring(&self, surroundings: Surroundings) -> Monitoring {
+        match self.options.monitoring {
+            Some(monitoring) => monitoring,
+            None if surroundings.function_environment => Monitoring::Poll,
+            None => Monitoring::Stream,
+        }
     }
 
     /// The files the string names, with the options that name them.
