@@ -17,6 +17,7 @@ use crate::config::{Problem, Secret, TlsPolicy};
 
 pub(crate) mod draft;
 pub(crate) mod options;
+mod rules;
 pub(crate) mod table;
 pub(crate) mod text;
 
