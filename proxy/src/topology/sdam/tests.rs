@@ -4,6 +4,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::topology::snapshot::{Node, TopologyVersion};
 use crate::topology::verdict::{Phase, StateChangeKind};
 
 fn address(text: &str) -> NodeAddress {
