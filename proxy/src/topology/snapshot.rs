@@ -257,7 +257,9 @@ impl TopologyVersion {
 /// in the order in which the snapshots that show them were published.
 #[derive(Clone, Debug, PartialEq)]
 pub enum TopologyEvent {
-    /// The node can be used (again).
+    /// The node answers (again). Whether operations can be sent to it is a matter
+    /// of its kind ([`NodeKind::holds_data`]). A node that is known from the start,
+    /// as behind a load balancer, never comes up.
     NodeUp {
         /// The node.
         address: NodeAddress,

@@ -1,5 +1,7 @@
 //! The driver against scripted nodes that answer hello and nothing else.
 
+use std::sync::atomic::AtomicUsize;
+
 use mongodb::bson::Document;
 use mongodb::options::Credential;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -23,6 +25,7 @@ struct Node {
     address: String,
     script: Arc<Mutex<Script>>,
     heard: Arc<Mutex<Vec<Document>>>,
+    connections: Arc<AtomicUsize>,
 }
 
 impl Node {
@@ -32,10 +35,13 @@ impl Node {
             address: listener.local_addr().unwrap().to_string(),
             script: Arc::new(Mutex::new(Script::HangUp)),
             heard: Arc::default(),
+            connections: Arc::default(),
         };
         let (script, heard) = (node.script.clone(), node.heard.clone());
+        let connections = node.connections.clone();
         tokio::spawn(async move {
             while let Ok((socket, _)) = listener.accept().await {
+                connections.fetch_add(1, Ordering::Relaxed);
                 tokio::spawn(serve(socket, script.clone(), heard.clone()));
             }
         });
@@ -253,6 +259,37 @@ async fn a_load_balancer_is_not_watched() {
     assert_eq!(snapshot.nodes[0].kind, NodeKind::LoadBalancer);
     monitor.stop().await;
     assert!(node.heard.lock().is_empty());
+}
+
+/// The pool is filled and logged in only after ten seconds: too late for a scripted
+/// node to notice.
+#[test]
+fn the_client_is_built_for_watching_only() {
+    let credential = Credential::builder().username("user".to_owned()).build();
+    let mut options = ClientOptions::builder()
+        .credential(credential)
+        .min_pool_size(5)
+        .build();
+    for (heartbeat, timeout, kept_heartbeat, kept_timeout) in [
+        (None, None, 1_000, 5_000),
+        (Some(10), Some(0), 500, 5_000),
+        (Some(700), Some(300), 700, 300),
+        (Some(10_000), Some(10_000), 10_000, 5_000),
+    ] {
+        options.heartbeat_freq = heartbeat.map(Duration::from_millis);
+        options.connect_timeout = timeout.map(Duration::from_millis);
+        let kept = watching_only(options.clone());
+        assert_eq!(kept.credential, None);
+        assert_eq!(kept.min_pool_size, None);
+        assert_eq!(
+            kept.heartbeat_freq,
+            Some(Duration::from_millis(kept_heartbeat))
+        );
+        assert_eq!(
+            kept.connect_timeout,
+            Some(Duration::from_millis(kept_timeout))
+        );
+    }
 }
 
 #[test]
