@@ -63,10 +63,14 @@ async fn compressors_are_agreed_on() -> Result<()> {
             continue;
         };
         // Only zlib is in every Python.
-        ensure!(
-            said["compressor"] == name || name != "zlib" && python.is_none(),
-            "{said}"
-        );
+        if said["compressor"].is_null() && name != "zlib" {
+            skip(
+                &format!("compression with {name}"),
+                "this Python has no such module",
+            );
+            continue;
+        }
+        ensure!(said["compressor"] == name, "{said}");
     }
     Ok(())
 }
