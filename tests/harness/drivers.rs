@@ -19,7 +19,8 @@ async fn on(uri: &str, script: &str, arguments: &[&str]) -> Result<Option<Value>
             continue;
         };
         let said = python.run(script, &[&[uri], arguments].concat()).await?;
-        ensure!(said["pymongo"] == generation.version());
+        let version = said.get("pymongo").and_then(Value::as_str);
+        ensure!(version == Some(generation.version()), "{said}");
         newest.get_or_insert(said);
     }
     Ok(newest)
