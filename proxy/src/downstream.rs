@@ -22,7 +22,7 @@ pub mod newcomers;
 
 pub mod outbox;
 
-use std::{future::pending, io, net::IpAddr, sync::Arc};
+use std::{io, net::IpAddr, sync::Arc};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -162,11 +162,7 @@ impl ClientSide for Client {
     }
 
     async fn departed(&self) {
-        // Bytes that arrive meanwhile are its next request; they cannot be told apart from
-        // a departure without reading them, which is done in its turn.
-        if !self.socket.departed().await {
-            pending::<()>().await;
-        }
+        self.socket.departed().await;
     }
 
     async fn write_some(&mut self, bytes: &[u8]) -> io::Result<usize> {
