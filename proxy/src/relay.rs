@@ -46,7 +46,7 @@ use crate::{
         abandon::Cuts, attempt::Answer, budget::Budget, cluster::{Cluster, Table}, deadline::Deadline,
     },
     route::{self, Route, pins::Pins, select},
-    wire::reply as wire_reply,
+    wire::{Header, header::MAX_MESSAGE_LEN, reply as wire_reply},
 };
 
 /// What the relay must know of the client it serves, and do with it.
@@ -97,6 +97,21 @@ pub struct Request {
     pub id: i32,
     /// When its first byte was read.
     pub started: Instant,
+}
+
+impl Request {
+    /// A part of it was passed on without being kept: it cannot be sent once more.
+    #[must_use]
+    pub fn is_spent(&self) -> bool {
+        let announced = Header::decode(&self.message, MAX_MESSAGE_LEN).ok().flatten();
+        self.missing == 0 && announced.is_some_and(|header| header.length > self.message.len())
+    }
+
+    /// Unsent, it is dropped when its client leaves: the application may have tried again
+    /// elsewhere. Who wants no reply leaves right after asking and tries nothing again.
+    const fn is_dropped_on_departure(&self) -> bool {
+        !self.facts.is_unacknowledged()
+    }
 }
 
 /// What the client is to be told.
@@ -231,7 +246,7 @@ impl Relay {
         tokio::select! {
             biased;
             () = self.cluster.changed_since(seen) => Ok(()),
-            () = client.departed() => Err(Stop::Abandoned),
+            () = client.departed(), if request.is_dropped_on_departure() => Err(Stop::Abandoned),
             () = tokio::time::sleep_until(until) => {
                 let failure = if deadline.is_clients(until) {
                     Failure::DeadlinePassed
@@ -247,17 +262,20 @@ impl Relay {
     pub(crate) async fn lease<C: ClientSide>(
         &self,
         client: &mut C,
-        class: Class,
+        request: &Request,
         pool: &Arc<NodePool>,
         want: Want,
         deadline: Deadline,
     ) -> Result<Option<crate::pool::Lease>, Stop> {
+        let class = request.facts.class;
         let waiting_since = Instant::now();
         let until = deadline.queue_until(waiting_since);
         let leased = tokio::select! {
             biased;
             leased = pool.lease(want, until) => leased,
-            () = client.departed() => return Err(Stop::Abandoned),
+            () = client.departed(), if request.is_dropped_on_departure() => {
+                return Err(Stop::Abandoned);
+            }
         };
         self.metrics.waited(want.lane, waiting_since);
         match leased {

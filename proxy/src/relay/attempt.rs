@@ -78,7 +78,7 @@ impl Relay {
         retries: &mut Retries,
     ) -> Result<Attempt, Stop> {
         let class = request.facts.class;
-        let Some(lease) = self.lease(client, class, pool, want, deadline).await? else {
+        let Some(lease) = self.lease(client, request, pool, want, deadline).await? else {
             return self.again(class, deadline);
         };
         self.attempt_on(client, request, lease, deadline, retries).await
@@ -101,7 +101,8 @@ impl Relay {
         let id = self.prepare(request, &mut lease, deadline)?;
         if let Err(sent) = self.send(client, request, &mut lease).await? {
             lease.destroy();
-            if sent == 0 && request.missing == 0 {
+            // Then nothing of it was taken from the client either.
+            if sent == 0 {
                 return self.again(class, deadline);
             }
             return Err(self.refuse(Failure::Interrupted, class).into());
@@ -122,7 +123,7 @@ impl Relay {
                 return self.stream_reply(client, request, lease, reply, header).await;
             }
         }
-        self.finish(client, request, lease, reply, retries).await
+        self.finish(client, request, lease, reply, deadline, retries).await
     }
 
     /// Nothing was sent: another try, unless the time for trying is over.
@@ -260,6 +261,7 @@ impl Relay {
         request: &Request,
         lease: Lease,
         mut reply: Vec<u8>,
+        deadline: Deadline,
         retries: &mut Retries,
     ) -> Result<Attempt, Stop> {
         let class = request.facts.class;
@@ -287,6 +289,10 @@ impl Relay {
             Lesson::Again { pause, discard } => {
                 if discard { lease.destroy() } else { lease.give_back() }
                 buffer::give(reply);
+                // A large request is not kept, and a pause beyond the deadline helps nobody.
+                if request.is_spent() || !deadline.allows(pause) {
+                    return Err(self.overloaded(traits, class).into());
+                }
                 self.pause(client, pause).await
             }
             Lesson::Refuse(failure) => {

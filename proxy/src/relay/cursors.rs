@@ -114,7 +114,7 @@ impl Relay {
         for pool in self.cluster.data_pools_primary_first() {
             let answer = self.ask_node(client, request, &pool, want, deadline).await?;
             let Answer::Message(message) = &answer else { return Ok(answer) };
-            if !says_not_found(message) {
+            if !says_not_found(message) || request.is_spent() {
                 return Ok(answer);
             }
             last = Some(answer);
