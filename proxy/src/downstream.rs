@@ -166,9 +166,13 @@ impl ClientSide for Client {
     }
 
     async fn write_some(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        // The relay may give up waiting: what was taken must have been reported by then, so
+        // the rest of an earlier piece is flushed before this one is taken, not after.
+        if self.socket.is_tls() {
+            self.socket.flush().await?;
+        }
         match self.socket.write(bytes).await? {
             0 => Err(io::ErrorKind::WriteZero.into()),
-            n if self.socket.is_tls() => self.socket.flush().await.map(|()| n),
             n => Ok(n),
         }
     }

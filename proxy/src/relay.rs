@@ -57,7 +57,8 @@ pub trait ClientSide: Send {
     /// Ends when the client has left. Must not consume bytes.
     fn departed(&self) -> impl Future<Output = ()> + Send;
 
-    /// Writes as much as the client takes now.
+    /// Writes as much as the client takes now. When the future is dropped, nothing was
+    /// taken. The end of what was taken may wait for a flush by the client's own task.
     ///
     /// # Errors
     /// The client has left.

@@ -145,7 +145,9 @@ impl Client {
         let reply = front.relay.run(self, &mut request).await;
         let next = match reply {
             Reply::Message(message) => self.send(shape, message).await,
-            Reply::Nothing | Reply::Sent => Next::Continue,
+            Reply::Nothing => Next::Continue,
+            // The end of it may still be with TLS.
+            Reply::Sent => self.write(&[]).await,
             Reply::Hangup => Next::Close,
         };
         self.forget(request, next).await
@@ -174,7 +176,9 @@ impl Client {
                 let message = planned.add_concern(&message).unwrap_or(message);
                 self.send(shape, message).await
             }
-            Reply::Nothing | Reply::Sent => Next::Continue,
+            Reply::Nothing => Next::Continue,
+            // The end of it may still be with TLS.
+            Reply::Sent => self.write(&[]).await,
             Reply::Hangup => Next::Close,
         }
     }

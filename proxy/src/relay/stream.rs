@@ -56,6 +56,10 @@ impl Relay {
         header: Header,
     ) -> Result<Attempt, Stop> {
         let class = request.facts.class;
+        if request.facts.is_unacknowledged() {
+            // Nobody wants it: cheaper to make a connection than to read it.
+            return Ok(Attempt::Done(Answer::Streamed));
+        }
         let plain = header.op_code == opcode::MSG
             && op_msg::flags(&reply) == Some(0)
             && reply.get(BODY - 1) == Some(&0);
