@@ -143,6 +143,9 @@ impl Relay {
             if now >= until && last.is_some() {
                 break;
             }
+            if has_left(client).await {
+                return Err(Stop::Abandoned);
+            }
             self.set_wait(request, self.wait_share(pool, until.saturating_duration_since(now)));
             match self.poll_once(client, request, pool, want, until, &mut retries).await? {
                 Poll::Answered(answer) if is_empty_batch(&answer) => last = Some(answer),
@@ -227,7 +230,11 @@ impl Relay {
             cursor.document("postBatchResumeToken", &position.resume_token);
         }
         cursor.i64("id", id);
-        cursor.str("ns", &String::from_utf8_lossy(&position.namespace));
+        let namespace = match position.namespace.as_slice() {
+            [] => namespace_asked(request),
+            known => String::from_utf8_lossy(known).into_owned(),
+        };
+        cursor.str("ns", &namespace);
         let mut body = DocumentBuilder::new();
         body.document("cursor", &cursor.finish()).f64("ok", 1.0);
         reply::op_msg(fresh_id(), request.id, 0, &body.finish())
@@ -299,12 +306,30 @@ enum Poll {
     Again,
 }
 
+/// Whether the client has left by now. A free connection is taken without looking, so a
+/// loop of short waits has to ask.
+async fn has_left<C: ClientSide>(client: &C) -> bool {
+    tokio::select! {
+        biased;
+        () = client.departed() => true,
+        () = std::future::ready(()) => false,
+    }
+}
+
 fn wanted(pin: &CursorPin, lane: Lane) -> Want {
     Want { lane, only: pin.connection.map(ConnId), opens_transaction: false }
 }
 
 fn body(message: &[u8]) -> Option<&[u8]> {
     message.get(OpMsg::parse(message).ok()?.body)
+}
+
+/// What a getMore reads from, as its reply names it.
+fn namespace_asked(request: &Request) -> String {
+    let facts = &request.facts;
+    let collection = find(facts.body.of(&request.message), b"collection");
+    let collection = collection.as_ref().and_then(|name| name.as_str()).unwrap_or_default();
+    String::from_utf8_lossy(&[facts.db.of(&request.message), b".", collection].concat()).into_owned()
 }
 
 fn says_not_found(message: &[u8]) -> bool {

@@ -20,6 +20,7 @@ use crate::{
         attempt::{Answer, Attempt},
         budget::Reserved,
     },
+    route::pins::Position,
     upstream::ReceiveError,
     wire::{
         Header,
@@ -139,12 +140,14 @@ impl Relay {
         let facts = &request.facts;
         match outcome.cursor.map(|cursor| cursor.id) {
             Some(0) => self.unpin_cursor(facts.cursor_id),
+            // The resume token went by unread, and the last one known is now too old.
             Some(id) if self.pins.cursor(id).is_some() => {
-                self.pins.touch_cursor(id, self.now(), None);
+                self.pins.touch_cursor(id, self.now(), Some(Position::default()));
             }
             Some(id) => self.pin_cursor(id, facts, &request.message, &passage.lease, &[]),
             None => {}
         }
+        self.note_transaction(facts, &passage.lease, outcome);
     }
 
     /// The client has stalled: take the rest into memory and free the connection.
