@@ -34,7 +34,7 @@ use crate::{
         inbox::{Incoming, Shape},
         newcomers::Newcomer,
     },
-    relay::{ClientSide, ClientTraits},
+    relay::{ClientSide, ClientTraits, budget::Reserved},
     socket::Socket,
 };
 
@@ -64,6 +64,8 @@ pub struct Client {
     pub(crate) greeted: bool,
     pub(crate) app_name: Option<Box<str>>,
     pub(crate) newcomer: Option<Newcomer>,
+    /// The share of the budget that the current reply takes.
+    pub(crate) reply_bytes: Option<Reserved>,
 }
 
 /// Whether the conversation goes on.
@@ -90,6 +92,7 @@ impl Client {
             greeted: false,
             app_name: None,
             newcomer: None,
+            reply_bytes: None,
         };
         client.front.metrics.client_came();
         while client.turn().await == Next::Continue {}
@@ -175,6 +178,10 @@ impl ClientSide for Client {
             0 => Err(io::ErrorKind::WriteZero.into()),
             n => Ok(n),
         }
+    }
+
+    fn keep(&mut self, bytes: Reserved) {
+        self.reply_bytes = Some(bytes);
     }
 
     async fn read_some(&mut self, buf: &mut Vec<u8>, want: usize) -> io::Result<usize> {

@@ -64,6 +64,11 @@ pub trait ClientSide: Send {
     /// The client has left.
     fn write_some(&mut self, bytes: &[u8]) -> impl Future<Output = io::Result<usize>> + Send;
 
+    /// Keeps this share of the budget until the reply to the current request is written.
+    fn keep(&mut self, bytes: budget::Reserved) {
+        drop(bytes);
+    }
+
     /// Reads more of a request that has not arrived whole.
     ///
     /// # Errors

@@ -163,6 +163,7 @@ impl Client {
 
     /// Gives the request's buffer back, after the rest of a large one has been read.
     async fn forget(&mut self, request: Request, next: Next) -> Next {
+        self.reply_bytes = None;
         if next == Next::Continue && request.missing > 0 && self.skip(request.missing).await.is_err()
         {
             return Next::Close;

@@ -17,7 +17,7 @@ use crate::{
     },
     upstream::{ReceiveError, Received},
     wire::{
-        compressed::{compress, decompress, is_compressible},
+        compressed::{compress, decompress, is_compressible, plain_len},
         edit,
         header::{MAX_MESSAGE_LEN, opcode, set_request_id, set_response_to},
         op_msg::{self, OpMsg},
@@ -109,12 +109,14 @@ impl Relay {
         }
         let mut reply = buffer::take();
         let received = self.receive(client, &mut lease, &mut reply, id, class, deadline).await?;
+        let mut _packed = None;
         match received {
             Received::Whole(_) => {}
             Received::Head(header) if header.op_code == opcode::COMPRESSED => {
-                let Some(_bytes) = self.budget.try_reserve(header.length) else {
+                _packed = self.budget.try_reserve(header.length);
+                if _packed.is_none() {
                     return Err(self.overloaded_after_sending(class));
-                };
+                }
                 let conn = lease.connection().ok_or(Stop::Abandoned)?;
                 let rest = conn.receive_rest(&mut reply, &header).await;
                 rest.map_err(|error| self.broken(&lease, class, &error))?;
@@ -265,6 +267,11 @@ impl Relay {
         retries: &mut Retries,
     ) -> Result<Attempt, Stop> {
         let class = request.facts.class;
+        let size = plain_len(&reply).unwrap_or(reply.len());
+        let room = (size > buffer::SIZE).then(|| self.budget.try_reserve(size));
+        if size > WHOLE_REPLY && matches!(room, Some(None)) {
+            return Err(self.overloaded_after_sending(class));
+        }
         if let Some(plain) = unpack(&reply) {
             reply = plain.map_err(|error| self.broken(&lease, class, &error))?;
         }
@@ -278,6 +285,11 @@ impl Relay {
                 lease.give_back();
                 set_response_to(&mut reply, request.id);
                 self.metrics.answered(class, outcome.ok);
+                match room {
+                    Some(None) => return self.write_at_once(client, request, &reply).await,
+                    Some(Some(bytes)) => client.keep(bytes),
+                    None => {}
+                }
                 Ok(Attempt::Done(Answer::Message(reply)))
             }
             Lesson::Rewrite => {

@@ -270,9 +270,9 @@ impl Relay {
                 }
                 Err(stop) => return Err(stop),
             };
-            if let Answer::Message(message) = &answer {
-                collect(message, &mut merged);
-            }
+            // Too large for the memory there is, it went to the client: one reply is all it may get.
+            let Answer::Message(message) = &answer else { return Ok(answer) };
+            collect(message, &mut merged);
             last = Some(answer);
         }
         match last {

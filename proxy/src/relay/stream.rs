@@ -135,6 +135,21 @@ impl Relay {
         Ok(Attempt::Done(Answer::Streamed))
     }
 
+    /// Writes a reply for which there is no room to wait: a client that does not take it
+    /// loses its connection.
+    pub(crate) async fn write_at_once<C: ClientSide>(
+        &self,
+        client: &mut C,
+        request: &Request,
+        reply: &[u8],
+    ) -> Result<Attempt, Stop> {
+        if !request.facts.is_unacknowledged() && pass(client, reply).await? > 0 {
+            self.metrics.stalled_client();
+            return Err(Stop::Hangup);
+        }
+        Ok(Attempt::Done(Answer::Streamed))
+    }
+
     fn note_streamed(&self, request: &Request, passage: &Passage) {
         let outcome = passage.scan.outcome();
         let facts = &request.facts;
