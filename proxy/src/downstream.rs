@@ -22,7 +22,7 @@ pub mod newcomers;
 
 pub mod outbox;
 
-use std::{future::pending, io, net::IpAddr, sync::Arc};
+use std::{io, net::IpAddr, sync::Arc};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -34,7 +34,7 @@ use crate::{
         inbox::{Incoming, Shape},
         newcomers::Newcomer,
     },
-    relay::{ClientSide, ClientTraits, leavings::Leavings},
+    relay::{ClientSide, ClientTraits, budget::Reserved, leavings::Leavings},
     socket::Socket,
 };
 
@@ -66,6 +66,8 @@ pub struct Client {
     pub(crate) newcomer: Option<Newcomer>,
     /// Only in the load-balanced face.
     pub(crate) leavings: Leavings,
+    /// The share of the budget that the current reply takes.
+    pub(crate) reply_bytes: Option<Reserved>,
 }
 
 /// Whether the conversation goes on.
@@ -93,6 +95,7 @@ impl Client {
             app_name: None,
             newcomer: None,
             leavings: Leavings::default(),
+            reply_bytes: None,
         };
         client.front.metrics.client_came();
         while client.turn().await == Next::Continue {}
@@ -174,19 +177,23 @@ impl ClientSide for Client {
     }
 
     async fn departed(&self) {
-        // Bytes that arrive meanwhile are its next request; they cannot be told apart from
-        // a departure without reading them, which is done in its turn.
-        if !self.socket.departed().await {
-            pending::<()>().await;
-        }
+        self.socket.departed().await;
     }
 
     async fn write_some(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        // The relay may give up waiting: what was taken must have been reported by then, so
+        // the rest of an earlier piece is flushed before this one is taken, not after.
+        if self.socket.is_tls() {
+            self.socket.flush().await?;
+        }
         match self.socket.write(bytes).await? {
             0 => Err(io::ErrorKind::WriteZero.into()),
-            n if self.socket.is_tls() => self.socket.flush().await.map(|()| n),
             n => Ok(n),
         }
+    }
+
+    fn keep(&mut self, bytes: Reserved) {
+        self.reply_bytes = Some(bytes);
     }
 
     async fn read_some(&mut self, buf: &mut Vec<u8>, want: usize) -> io::Result<usize> {

@@ -208,8 +208,10 @@ impl NodePool {
     fn check_in(self: &Arc<Self>, slot: Slot<Payload>) {
         let mut cx = std::task::Context::from_waker(&self.upkeep_waker);
         // From here the socket's own events wake the upkeep task. If something is there
-        // already, the connection is not clean.
-        if slot.conn.socket().watch(&mut cx).is_ready() && slot.conn.socket().is_disturbed() {
+        // already, the connection is not clean. Asked first, because a read that filled its
+        // buffer leaves a readiness behind that the question takes away.
+        let socket = slot.conn.socket();
+        if socket.is_disturbed() || socket.watch(&mut cx).is_ready() {
             self.discard(slot);
             return;
         }

@@ -48,7 +48,7 @@ use crate::{
         abandon::Cuts, attempt::Answer, budget::Budget, cluster::{Cluster, Table}, deadline::Deadline,
     },
     route::{self, Route, pins::Pins, select},
-    wire::reply as wire_reply,
+    wire::{Header, header::MAX_MESSAGE_LEN, reply as wire_reply},
 };
 
 /// What the relay must know of the client it serves, and do with it.
@@ -64,11 +64,17 @@ pub trait ClientSide: Send {
     /// Ends when the client has left. Must not consume bytes.
     fn departed(&self) -> impl Future<Output = ()> + Send;
 
-    /// Writes as much as the client takes now.
+    /// Writes as much as the client takes now. When the future is dropped, nothing was
+    /// taken. The end of what was taken may wait for a flush by the client's own task.
     ///
     /// # Errors
     /// The client has left.
     fn write_some(&mut self, bytes: &[u8]) -> impl Future<Output = io::Result<usize>> + Send;
+
+    /// Keeps this share of the budget until the reply to the current request is written.
+    fn keep(&mut self, bytes: budget::Reserved) {
+        drop(bytes);
+    }
 
     /// Reads more of a request that has not arrived whole.
     ///
@@ -104,6 +110,21 @@ pub struct Request {
     pub id: i32,
     /// When its first byte was read.
     pub started: Instant,
+}
+
+impl Request {
+    /// A part of it was passed on without being kept: it cannot be sent once more.
+    #[must_use]
+    pub fn is_spent(&self) -> bool {
+        let announced = Header::decode(&self.message, MAX_MESSAGE_LEN).ok().flatten();
+        self.missing == 0 && announced.is_some_and(|header| header.length > self.message.len())
+    }
+
+    /// Unsent, it is dropped when its client leaves: the application may have tried again
+    /// elsewhere. Who wants no reply leaves right after asking and tries nothing again.
+    const fn is_dropped_on_departure(&self) -> bool {
+        !self.facts.is_unacknowledged()
+    }
 }
 
 /// What the client is to be told.
@@ -241,7 +262,7 @@ impl Relay {
         tokio::select! {
             biased;
             () = self.cluster.changed_since(seen) => Ok(()),
-            () = client.departed() => Err(Stop::Abandoned),
+            () = client.departed(), if request.is_dropped_on_departure() => Err(Stop::Abandoned),
             () = tokio::time::sleep_until(until) => {
                 let failure = if deadline.is_clients(until) {
                     Failure::DeadlinePassed
@@ -257,17 +278,20 @@ impl Relay {
     pub(crate) async fn lease<C: ClientSide>(
         &self,
         client: &mut C,
-        class: Class,
+        request: &Request,
         pool: &Arc<NodePool>,
         want: Want,
         deadline: Deadline,
     ) -> Result<Option<crate::pool::Lease>, Stop> {
+        let class = request.facts.class;
         let waiting_since = Instant::now();
         let until = deadline.queue_until(waiting_since);
         let leased = tokio::select! {
             biased;
             leased = pool.lease(want, until) => leased,
-            () = client.departed() => return Err(Stop::Abandoned),
+            () = client.departed(), if request.is_dropped_on_departure() => {
+                return Err(Stop::Abandoned);
+            }
         };
         self.metrics.waited(want.lane, waiting_since);
         match leased {

@@ -37,6 +37,16 @@ enum Transport<'a> {
     Unix(&'a UnixStream),
 }
 
+/// What to wait for to learn of a peer's departure. `PRIORITY` covers the closing of
+/// the reading side and, unlike `READABLE`, not the arrival of bytes.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const DEPARTURE: Interest = Interest::PRIORITY;
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+const DEPARTURE: Interest = Interest::READABLE;
+
+/// Pause between two looks where a departure cannot be waited for alone.
+const GLANCE: Duration = Duration::from_millis(100);
+
 /// When a silent peer is taken for gone.
 #[derive(Clone, Copy, Debug)]
 pub struct Keepalive {
@@ -86,24 +96,29 @@ impl Socket {
         }
     }
 
-    /// Waits for the peer's departure (end of stream or reset), without reading.
-    /// Returns `false` when bytes arrived instead.
-    pub async fn departed(&self) -> bool {
-        let ready = match self.transport() {
-            Transport::Tcp(stream) => stream.ready(Interest::READABLE).await,
-            Transport::Unix(stream) => stream.ready(Interest::READABLE).await,
-        };
-        ready.is_ok_and(|ready| ready.is_read_closed())
+    /// Waits for the peer's departure (end of stream or reset), without reading. Bytes
+    /// that arrive meanwhile, or were left unread, do not matter.
+    pub async fn departed(&self) {
+        loop {
+            let ready = match self.transport() {
+                Transport::Tcp(stream) => stream.ready(DEPARTURE).await,
+                Transport::Unix(stream) => stream.ready(DEPARTURE).await,
+            };
+            match ready {
+                Ok(ready) if ready.is_read_closed() => return,
+                // Elsewhere than on Linux unread bytes hide what comes behind them.
+                Ok(_) => tokio::time::sleep(GLANCE).await,
+                // The runtime is shutting down.
+                Err(_) => std::future::pending().await,
+            }
+        }
     }
 
     /// Whether a connection that should be silent no longer is: closed, reset, or with
-    /// bytes nobody asked for. A system call is made only when the runtime saw an event.
+    /// bytes nobody asked for. A system call is made only when the runtime saw an event;
+    /// whoever [watches](Self::watch) goes on watching.
     #[must_use]
     pub fn is_disturbed(&self) -> bool {
-        let mut cx = Context::from_waker(std::task::Waker::noop());
-        if self.watch(&mut cx).is_pending() {
-            return false;
-        }
         let mut byte = [0];
         let read = match self.transport() {
             Transport::Tcp(stream) => stream.try_read(&mut byte),
@@ -218,5 +233,67 @@ impl AsyncWrite for Socket {
             Self::TlsClient(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::TlsServer(stream) => Pin::new(stream).poll_shutdown(cx),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::{TcpListener, TcpStream},
+        time::timeout,
+    };
+
+    use super::*;
+
+    const SOON: Duration = Duration::from_secs(5);
+
+    async fn pair() -> (Socket, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        (Socket::Tcp(listener.accept().await.unwrap().0), peer)
+    }
+
+    #[tokio::test]
+    async fn a_departure_is_seen_behind_unread_bytes() {
+        let (socket, mut peer) = pair().await;
+        peer.write_all(b"the next request").await.unwrap();
+        socket.readable().await.unwrap();
+        assert!(timeout(Duration::from_millis(50), socket.departed()).await.is_err());
+        drop(peer);
+        timeout(SOON, socket.departed()).await.unwrap();
+    }
+
+    /// A read that fills its buffer leaves the runtime's readiness as it was.
+    #[tokio::test]
+    async fn a_departure_is_seen_after_a_read_that_filled_its_buffer() {
+        let (mut socket, mut peer) = pair().await;
+        peer.write_all(b"1234").await.unwrap();
+        socket.read_exact(&mut [0; 4]).await.unwrap();
+        assert!(timeout(Duration::from_millis(50), socket.departed()).await.is_err());
+        drop(peer);
+        timeout(SOON, socket.departed()).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn asking_for_a_disturbance_leaves_the_watcher_in_place() {
+        struct Bell(tokio::sync::Notify);
+        impl std::task::Wake for Bell {
+            fn wake(self: std::sync::Arc<Self>) {
+                self.0.notify_one();
+            }
+        }
+        let (socket, peer) = pair().await;
+        let bell = std::sync::Arc::new(Bell(tokio::sync::Notify::new()));
+        let waker = std::task::Waker::from(std::sync::Arc::clone(&bell));
+        // The runtime takes a fresh socket for readable until it has tried.
+        assert!(!socket.is_disturbed());
+        assert!(socket.watch(&mut Context::from_waker(&waker)).is_pending());
+        assert!(!socket.is_disturbed());
+        drop(peer);
+        timeout(SOON, bell.0.notified()).await.unwrap();
+        assert!(socket.is_disturbed());
     }
 }

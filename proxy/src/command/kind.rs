@@ -42,6 +42,17 @@ pub enum Treatment {
     KillSessions,
 }
 
+impl Treatment {
+    /// Weir itself gives the whole answer.
+    #[must_use]
+    pub const fn is_answered_here(self) -> bool {
+        matches!(
+            self,
+            Self::Hello | Self::Login | Self::Identity | Self::BuildInfo | Self::EndSessions
+        )
+    }
+}
+
 /// The treatment of the command `name`.
 #[must_use]
 pub fn treatment(name: &[u8]) -> Treatment {

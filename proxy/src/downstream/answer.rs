@@ -7,7 +7,7 @@ use crate::{
     },
     downstream::{Client, Next, failpoint::Planned, inbox::Shape},
     error::{Class, ErrorReply},
-    relay::{ClientTraits, Reply, Request, error_message, sessions},
+    relay::{Reply, Request, error_message, sessions},
     wire::{
         build::DocumentBuilder,
         legacy::Query,
@@ -53,6 +53,11 @@ impl Client {
             }
         };
         let request = Request { facts, message, missing, id: shape.id, started: shape.started };
+        if request.facts.treatment.is_answered_here() {
+            let text = "a message of this size cannot belong to this command";
+            let error = ErrorReply::new(10334, "BSONObjectTooLarge", text);
+            return self.refuse_request(&shape, request, &error).await;
+        }
         self.dispatch(&shape, request).await
     }
 
@@ -61,7 +66,10 @@ impl Client {
         if self.skip(missing).await.is_err() {
             return Next::Close;
         }
-        let error = self.front.relay.overloaded(ClientTraits::default(), Class::Write);
+        let error = self.front.relay.overloaded(self.traits, Class::Write);
+        if shape.silent {
+            return Next::Continue;
+        }
         self.send(&shape, error_message(shape.id, &error)).await
     }
 
@@ -101,7 +109,7 @@ impl Client {
             return Next::Close;
         }
         if let Some(error) = planned.error.take() {
-            return self.send_unless_silent(shape, &request, &error).await;
+            return self.refuse_request(shape, request, &error).await;
         }
         self.serve_with_concern(shape, request, planned).await
     }
@@ -145,7 +153,9 @@ impl Client {
         let reply = front.relay.run(self, &mut request).await;
         let next = match reply {
             Reply::Message(message) => self.send(shape, message).await,
-            Reply::Nothing | Reply::Sent => Next::Continue,
+            Reply::Nothing => Next::Continue,
+            // The end of it may still be with TLS.
+            Reply::Sent => self.write(&[]).await,
             Reply::Hangup => Next::Close,
         };
         self.forget(request, next).await
@@ -153,6 +163,7 @@ impl Client {
 
     /// Gives the request's buffer back, after the rest of a large one has been read.
     async fn forget(&mut self, request: Request, next: Next) -> Next {
+        self.reply_bytes = None;
         if next == Next::Continue && request.missing > 0 && self.skip(request.missing).await.is_err()
         {
             return Next::Close;
@@ -169,14 +180,17 @@ impl Client {
     ) -> Next {
         let front = std::sync::Arc::clone(&self.front);
         let reply = front.relay.run(self, &mut request).await;
-        match reply {
+        let next = match reply {
             Reply::Message(message) => {
                 let message = planned.add_concern(&message).unwrap_or(message);
                 self.send(shape, message).await
             }
-            Reply::Nothing | Reply::Sent => Next::Continue,
+            Reply::Nothing => Next::Continue,
+            // The end of it may still be with TLS.
+            Reply::Sent => self.write(&[]).await,
             Reply::Hangup => Next::Close,
-        }
+        };
+        self.forget(request, next).await
     }
 
     async fn send_document(&mut self, shape: &Shape, request: &Request, document: &[u8]) -> Next {
@@ -214,10 +228,15 @@ impl Client {
                 self.front.metrics.malformed();
                 tracing::warn!(peer = %self.peer.name, %error, "closed a client connection");
                 let reply = ErrorReply::new(22, "InvalidBSON", error.to_string());
-                self.send(shape, error_message(shape.id, &reply)).await;
+                if !shape.silent {
+                    self.send(shape, error_message(shape.id, &reply)).await;
+                }
                 return Next::Close;
             }
         };
+        if shape.silent {
+            return Next::Continue;
+        }
         self.send(shape, error_message(shape.id, &reply)).await
     }
 

@@ -52,10 +52,10 @@ impl Client {
                 return next;
             }
         };
-        if question.wait.is_some() {
-            return self.keep_informed(shape, facts, &question).await;
-        }
         let legacy_name = facts.name.of(message) != b"hello";
+        if question.wait.is_some() {
+            return self.keep_informed(shape, facts, &question, legacy_name).await;
+        }
         let document = self.hello_document(body, &question, legacy_name).await;
         self.send(shape, reply::op_msg(fresh_id(), shape.id, 0, document.as_bytes())).await
     }
@@ -205,7 +205,13 @@ impl Client {
 
     /// An awaitable hello: answers when there is news or the wait is over, once or, if the
     /// client allows it, again and again.
-    async fn keep_informed(&mut self, shape: &Shape, facts: &Facts, question: &Question) -> Next {
+    async fn keep_informed(
+        &mut self,
+        shape: &Shape,
+        facts: &Facts,
+        question: &Question,
+        legacy_name: bool,
+    ) -> Next {
         let wait = question.wait.unwrap_or_default();
         let mut responds_to = shape.id;
         let mut known = question.known;
@@ -213,7 +219,7 @@ impl Client {
             if self.wait_for_news(known, wait).await.is_err() {
                 return Next::Close;
             }
-            let document = self.hello_document(&[], question, false).await;
+            let document = self.hello_document(&[], question, legacy_name).await;
             known = Some((self.front.process_id, *self.front.version.borrow()));
             let goes_on = facts.allows_exhaust() && !shape.legacy && shape.codec.is_none();
             let flags = if goes_on { MORE_TO_COME } else { 0 };

@@ -10,9 +10,9 @@ use crate::{
     relay::budget::Reserved,
     wire::{
         Header, WireError,
-        compressed::{Compressor, decompress},
+        compressed::{Compressor, decompress, plain_len},
         header::{HEADER_LEN, MAX_MESSAGE_LEN, opcode},
-        op_msg::{self, CHECKSUM_PRESENT, OpMsg},
+        op_msg::{self, CHECKSUM_PRESENT, MORE_TO_COME, OpMsg},
     },
 };
 
@@ -33,6 +33,8 @@ pub(crate) struct Shape {
     pub(crate) codec: Option<Compressor>,
     /// It carried a checksum.
     pub(crate) checksum: bool,
+    /// It wants no reply, not even an error.
+    pub(crate) silent: bool,
     /// Its first byte was seen then.
     pub(crate) started: tokio::time::Instant,
     /// Its share of the memory for messages in flight.
@@ -128,18 +130,24 @@ impl Client {
             legacy: header.op_code == opcode::QUERY,
             codec: None,
             checksum: false,
+            silent: false,
             started: tokio::time::Instant::now(),
             _bytes: None,
         };
         if header.length > buffer::SIZE {
+            let budget = std::sync::Arc::clone(&self.front.relay.budget);
             if header.op_code == opcode::MSG && header.length > STREAMED_FROM {
+                shape._bytes = budget.try_reserve(STREAMED_FROM);
+                if shape._bytes.is_none() {
+                    return self.too_much(shape, buf, &header).await;
+                }
                 if let Some(missing) = self.read_prefix(&mut buf, &header).await? {
-                    shape._bytes = self.front.relay.budget.try_reserve(buf.len());
+                    shape.silent = is_silent(&buf);
                     return Ok(Incoming::Large(shape, buf, missing));
                 }
             }
-            let Some(bytes) = self.front.relay.budget.try_reserve(header.length) else {
-                return Ok(Incoming::TooMuch(shape, header.length.saturating_sub(buf.len())));
+            let Some(bytes) = budget.try_reserve(header.length) else {
+                return self.too_much(shape, buf, &header).await;
             };
             shape._bytes = Some(bytes);
         }
@@ -150,7 +158,47 @@ impl Client {
             buf.truncate(header.length);
             self.inbox = rest;
         }
-        sort(shape, buf, &header)
+        if header.op_code == opcode::COMPRESSED {
+            return self.unpack(shape, buf, anonymous);
+        }
+        sort(shape, buf, header.op_code)
+    }
+
+    /// Takes a message out of its compression, once there is room for what it becomes.
+    fn unpack(
+        &self,
+        mut shape: Shape,
+        packed: Vec<u8>,
+        anonymous: bool,
+    ) -> Result<Incoming, InboxError> {
+        let announced = plain_len(&packed).unwrap_or_default();
+        if anonymous && announced > LONGEST_BEFORE_LOGIN {
+            return Err(InboxError::TooLongBeforeLogin(announced));
+        }
+        let mut room = None;
+        if announced > buffer::SIZE {
+            room = self.front.relay.budget.try_reserve(announced);
+            if room.is_none() {
+                return Ok(Incoming::TooMuch(shape, 0));
+            }
+        }
+        shape.codec = packed.get(HEADER_LEN + 8).and_then(|id| Compressor::from_id(*id));
+        let message = decompress(&packed, MAX_MESSAGE_LEN)?;
+        shape._bytes = room;
+        let op_code = Header::decode(&message, MAX_MESSAGE_LEN)?.map_or(0, |inner| inner.op_code);
+        sort(shape, message, op_code)
+    }
+
+    /// There is no memory for this message; whether it wants a reply is still read.
+    async fn too_much(
+        &mut self,
+        mut shape: Shape,
+        mut buf: Vec<u8>,
+        header: &Header,
+    ) -> Result<Incoming, InboxError> {
+        self.fill(&mut buf, HEADER_LEN + 4).await?;
+        shape.silent = is_silent(&buf);
+        Ok(Incoming::TooMuch(shape, header.length.saturating_sub(buf.len())))
     }
 
     async fn fill(&mut self, buf: &mut Vec<u8>, length: usize) -> Result<(), InboxError> {
@@ -188,17 +236,11 @@ impl Client {
     }
 }
 
-/// Unpacks a whole message and says what it is.
-fn sort(mut shape: Shape, buf: Vec<u8>, header: &Header) -> Result<Incoming, InboxError> {
-    let mut message = buf;
-    let mut op_code = header.op_code;
-    if op_code == opcode::COMPRESSED {
-        shape.codec = message.get(HEADER_LEN + 8).and_then(|id| Compressor::from_id(*id));
-        message = decompress(&message, MAX_MESSAGE_LEN)?;
-        op_code = Header::decode(&message, MAX_MESSAGE_LEN)?.map_or(0, |inner| inner.op_code);
-    }
+/// Says what a whole plain message is, and takes its checksum off.
+fn sort(mut shape: Shape, mut message: Vec<u8>, op_code: i32) -> Result<Incoming, InboxError> {
     match op_code {
         opcode::MSG => {
+            shape.silent = is_silent(&message);
             let flags = op_msg::flags(&message).unwrap_or_default();
             if flags & CHECKSUM_PRESENT != 0 {
                 OpMsg::parse(&message)?;
@@ -213,6 +255,11 @@ fn sort(mut shape: Shape, buf: Vec<u8>, header: &Header) -> Result<Incoming, Inb
         }
         other => Err(InboxError::Opcode(other)),
     }
+}
+
+/// Whether the message says that it wants no reply.
+fn is_silent(message: &[u8]) -> bool {
+    op_msg::flags(message).is_some_and(|flags| flags & MORE_TO_COME != 0)
 }
 
 /// The outcome of a future that is ready at once.

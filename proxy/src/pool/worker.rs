@@ -28,7 +28,10 @@ pub(super) async fn open(pool: Arc<NodePool>, id: ConnId, generation: u64) {
             pool.observer.connected(&pool.node, started, connection.hello());
             let lifetime = jittered(pool.lifetime);
             let mut cx = std::task::Context::from_waker(&pool.upkeep_waker);
-            let _ = connection.socket().watch(&mut cx);
+            let socket = connection.socket();
+            if !socket.is_disturbed() {
+                let _ = socket.watch(&mut cx);
+            }
             pool.with_machine(|machine, now, effects| {
                 machine.connected(id, generation, Box::new(connection), lifetime, now, effects);
             });

@@ -17,7 +17,7 @@ use crate::{
     },
     upstream::{ReceiveError, Received},
     wire::{
-        compressed::{compress, decompress, is_compressible},
+        compressed::{compress, decompress, is_compressible, plain_len},
         edit,
         header::{MAX_MESSAGE_LEN, opcode, set_request_id, set_response_to},
         op_msg::{self, OpMsg},
@@ -78,7 +78,7 @@ impl Relay {
         retries: &mut Retries,
     ) -> Result<Attempt, Stop> {
         let class = request.facts.class;
-        let Some(lease) = self.lease(client, class, pool, want, deadline).await? else {
+        let Some(lease) = self.lease(client, request, pool, want, deadline).await? else {
             return self.again(class, deadline);
         };
         self.attempt_on(client, request, lease, deadline, retries).await
@@ -101,19 +101,22 @@ impl Relay {
         let id = self.prepare(request, &mut lease, deadline)?;
         if let Err(sent) = self.send(client, request, &mut lease).await? {
             lease.destroy();
-            if sent == 0 && request.missing == 0 {
+            // Then nothing of it was taken from the client either.
+            if sent == 0 {
                 return self.again(class, deadline);
             }
             return Err(self.refuse(Failure::Interrupted, class).into());
         }
         let mut reply = buffer::take();
         let received = self.receive(client, &mut lease, &mut reply, id, class, deadline).await?;
+        let mut _packed = None;
         match received {
             Received::Whole(_) => {}
             Received::Head(header) if header.op_code == opcode::COMPRESSED => {
-                let Some(_bytes) = self.budget.try_reserve(header.length) else {
+                _packed = self.budget.try_reserve(header.length);
+                if _packed.is_none() {
                     return Err(self.overloaded_after_sending(class));
-                };
+                }
                 let conn = lease.connection().ok_or(Stop::Abandoned)?;
                 let rest = conn.receive_rest(&mut reply, &header).await;
                 rest.map_err(|error| self.broken(&lease, class, &error))?;
@@ -122,7 +125,7 @@ impl Relay {
                 return self.stream_reply(client, request, lease, reply, header).await;
             }
         }
-        self.finish(client, request, lease, reply, retries).await
+        self.finish(client, request, lease, reply, deadline, retries).await
     }
 
     /// Nothing was sent: another try, unless the time for trying is over.
@@ -260,9 +263,15 @@ impl Relay {
         request: &Request,
         lease: Lease,
         mut reply: Vec<u8>,
+        deadline: Deadline,
         retries: &mut Retries,
     ) -> Result<Attempt, Stop> {
         let class = request.facts.class;
+        let size = plain_len(&reply).unwrap_or(reply.len());
+        let room = (size > buffer::SIZE).then(|| self.budget.try_reserve(size));
+        if size > WHOLE_REPLY && matches!(room, Some(None)) {
+            return Err(self.overloaded_after_sending(class));
+        }
         if let Some(plain) = unpack(&reply) {
             reply = plain.map_err(|error| self.broken(&lease, class, &error))?;
         }
@@ -280,6 +289,11 @@ impl Relay {
                 lease.give_back();
                 set_response_to(&mut reply, request.id);
                 self.metrics.answered(class, outcome.ok);
+                match room {
+                    Some(None) => return self.write_at_once(client, request, &reply).await,
+                    Some(Some(bytes)) => client.keep(bytes),
+                    None => {}
+                }
                 Ok(Attempt::Done(Answer::Message(reply)))
             }
             Lesson::Rewrite => {
@@ -291,6 +305,10 @@ impl Relay {
             Lesson::Again { pause, discard } => {
                 if discard { lease.destroy() } else { lease.give_back() }
                 buffer::give(reply);
+                // A large request is not kept, and a pause beyond the deadline helps nobody.
+                if request.is_spent() || !deadline.allows(pause) {
+                    return Err(self.overloaded(traits, class).into());
+                }
                 self.pause(client, pause).await
             }
             Lesson::Refuse(failure) => {

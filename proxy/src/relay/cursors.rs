@@ -114,7 +114,7 @@ impl Relay {
         for pool in self.cluster.data_pools_primary_first() {
             let answer = self.ask_node(client, request, &pool, want, deadline).await?;
             let Answer::Message(message) = &answer else { return Ok(answer) };
-            if !says_not_found(message) {
+            if !says_not_found(message) || request.is_spent() {
                 return Ok(answer);
             }
             last = Some(answer);
@@ -142,6 +142,9 @@ impl Relay {
             let now = Instant::now();
             if now >= until && last.is_some() {
                 break;
+            }
+            if has_left(client).await {
+                return Err(Stop::Abandoned);
             }
             self.set_wait(request, self.wait_share(pool, until.saturating_duration_since(now)));
             match self.poll_once(client, request, pool, want, until, &mut retries).await? {
@@ -227,7 +230,11 @@ impl Relay {
             cursor.document("postBatchResumeToken", &position.resume_token);
         }
         cursor.i64("id", id);
-        cursor.str("ns", &String::from_utf8_lossy(&position.namespace));
+        let namespace = match position.namespace.as_slice() {
+            [] => namespace_asked(request),
+            known => String::from_utf8_lossy(known).into_owned(),
+        };
+        cursor.str("ns", &namespace);
         let mut body = DocumentBuilder::new();
         body.document("cursor", &cursor.finish()).f64("ok", 1.0);
         reply::op_msg(fresh_id(), request.id, 0, &body.finish())
@@ -263,9 +270,9 @@ impl Relay {
                 }
                 Err(stop) => return Err(stop),
             };
-            if let Answer::Message(message) = &answer {
-                collect(message, &mut merged);
-            }
+            // Too large for the memory there is, it went to the client: one reply is all it may get.
+            let Answer::Message(message) = &answer else { return Ok(answer) };
+            collect(message, &mut merged);
             last = Some(answer);
         }
         match last {
@@ -299,12 +306,30 @@ enum Poll {
     Again,
 }
 
+/// Whether the client has left by now. A free connection is taken without looking, so a
+/// loop of short waits has to ask.
+async fn has_left<C: ClientSide>(client: &C) -> bool {
+    tokio::select! {
+        biased;
+        () = client.departed() => true,
+        () = std::future::ready(()) => false,
+    }
+}
+
 fn wanted(pin: &CursorPin, lane: Lane) -> Want {
     Want { lane, only: pin.connection.map(ConnId), opens_transaction: false }
 }
 
 fn body(message: &[u8]) -> Option<&[u8]> {
     message.get(OpMsg::parse(message).ok()?.body)
+}
+
+/// What a getMore reads from, as its reply names it.
+fn namespace_asked(request: &Request) -> String {
+    let facts = &request.facts;
+    let collection = find(facts.body.of(&request.message), b"collection");
+    let collection = collection.as_ref().and_then(|name| name.as_str()).unwrap_or_default();
+    String::from_utf8_lossy(&[facts.db.of(&request.message), b".", collection].concat()).into_owned()
 }
 
 fn says_not_found(message: &[u8]) -> bool {

@@ -68,6 +68,12 @@ impl Deadline {
         Instant::now() >= self.hold_until()
     }
 
+    /// Whether there is time for a pause and another try after it.
+    #[must_use]
+    pub fn allows(&self, pause: Duration) -> bool {
+        self.hold_until().saturating_duration_since(Instant::now()) > pause
+    }
+
     /// When to give up on a reply; `None`: only when the connection or the node dies.
     #[must_use]
     pub fn reply_until(&self) -> Option<Instant> {

@@ -163,7 +163,7 @@ impl Relay {
     }
 
     /// Behind routers a transaction stays with the one that began it.
-    fn note_transaction(&self, facts: &Facts, lease: &Lease, outcome: &Outcome) {
+    pub(crate) fn note_transaction(&self, facts: &Facts, lease: &Lease, outcome: &Outcome) {
         let (Some(session), Some(number)) = (facts.session, facts.txn_number) else { return };
         if !facts.in_transaction || !self.cluster.has_router() {
             return;

@@ -20,6 +20,7 @@ use crate::{
         attempt::{Answer, Attempt},
         budget::Reserved,
     },
+    route::pins::Position,
     upstream::ReceiveError,
     wire::{
         Header,
@@ -56,6 +57,10 @@ impl Relay {
         header: Header,
     ) -> Result<Attempt, Stop> {
         let class = request.facts.class;
+        if request.facts.is_unacknowledged() {
+            // Nobody wants it: cheaper to make a connection than to read it.
+            return Ok(Attempt::Done(Answer::Streamed));
+        }
         let plain = header.op_code == opcode::MSG
             && op_msg::flags(&reply) == Some(0)
             && reply.get(BODY - 1) == Some(&0);
@@ -133,17 +138,34 @@ impl Relay {
         Ok(Attempt::Done(Answer::Streamed))
     }
 
+    /// Writes a reply for which there is no room to wait: a client that does not take it
+    /// loses its connection.
+    pub(crate) async fn write_at_once<C: ClientSide>(
+        &self,
+        client: &mut C,
+        request: &Request,
+        reply: &[u8],
+    ) -> Result<Attempt, Stop> {
+        if !request.facts.is_unacknowledged() && pass(client, reply).await? > 0 {
+            self.metrics.stalled_client();
+            return Err(Stop::Hangup);
+        }
+        Ok(Attempt::Done(Answer::Streamed))
+    }
+
     fn note_streamed(&self, request: &Request, passage: &Passage) {
         let outcome = passage.scan.outcome();
         let facts = &request.facts;
         match outcome.cursor.map(|cursor| cursor.id) {
             Some(0) => self.unpin_cursor(facts.cursor_id),
+            // The resume token went by unread, and the last one known is now too old.
             Some(id) if self.pins.cursor(id).is_some() => {
-                self.pins.touch_cursor(id, self.now(), None);
+                self.pins.touch_cursor(id, self.now(), Some(Position::default()));
             }
             Some(id) => self.pin_cursor(id, facts, &request.message, &passage.lease, &[]),
             None => {}
         }
+        self.note_transaction(facts, &passage.lease, outcome);
     }
 
     /// The client has stalled: take the rest into memory and free the connection.

@@ -147,6 +147,15 @@ pub fn decompress(message: &[u8], max_len: usize) -> Result<Vec<u8>, WireError> 
     Ok(plain)
 }
 
+/// How long the plain message inside an OP_COMPRESSED says it is, its header included,
+/// so that room can be found before [`decompress`]. `None` when `message` is none, or
+/// announces what no message can be.
+pub fn plain_len(message: &[u8]) -> Option<usize> {
+    let header = Header::decode(message, MAX_MESSAGE_LEN).ok().flatten()?;
+    let announced = usize::try_from(le::i32_at(message, PLAIN_SIZE_AT)?).ok()?;
+    (header.op_code == opcode::COMPRESSED).then(|| announced.checked_add(HEADER_LEN)).flatten()
+}
+
 /// Whether `data` can possibly become `size` bytes, as far as the format tells
 /// without work. Keeps most lies from costing an allocation.
 fn is_plausible(id: u8, data: &[u8], size: usize) -> bool {
