@@ -191,17 +191,26 @@ async fn a_trigger_hurts_the_connection_on_which_it_was_pulled() -> Result<()> {
     let cluster = shared::single().await?;
     let relay = Relay::start(cluster.member(0)?.address())?;
     let mut bystander = Raw::connect(relay.address()).await?;
-    let mut victim = Raw::connect(relay.address()).await?;
-    let name = unique("victims");
-    relay.add(Trigger::once(&name, Side::Replies, Fault::Truncate(20)));
-    bystander.command("admin", doc! { "ping": 1 }).await?;
+    // Side, fault, and how many documents the server has got at the end.
+    let cases = [
+        (Side::Replies, Fault::Truncate(20), 1),
+        (Side::Replies, Fault::Reset(0), 1),
+        (Side::Requests, Fault::Reset(0), 0),
+        (Side::Requests, Fault::Truncate(30), 0),
+    ];
+    for (number, (side, fault, wanted)) in cases.into_iter().enumerate() {
+        let mut victim = Raw::connect(relay.address()).await?;
+        let name = unique("victims");
+        relay.add(Trigger::once(&name, side, fault.clone()));
+        bystander.command("admin", doc! { "ping": 1 }).await?;
 
-    let insert = doc! { "insert": &name, "documents": [{ "_id": 1 }] };
-    ensure!(victim.command("triggers", insert).await.is_err());
-    ensure!(relay.counts().triggered == 1);
-    // The request had gone through; only the reply was cut.
-    let count = doc! { "count": &name };
-    ensure!(bystander.command("triggers", count).await?.get_i32("n")? == 1);
+        let insert = doc! { "insert": &name, "documents": [{ "_id": 1 }] };
+        ensure!(victim.command("triggers", insert).await.is_err());
+        ensure!(relay.counts().triggered == number + 1);
+        let count = doc! { "count": &name };
+        let count = bystander.command("triggers", count).await?.get_i32("n")?;
+        ensure!(count == wanted, "{side:?} {fault:?}: {count}");
+    }
     Ok(())
 }
 

@@ -40,9 +40,12 @@ pub enum Fault {
     Stall,
     /// They are read and thrown away; the other side hears nothing.
     Discard,
-    /// After so many more bytes both sides get a reset.
+    /// Both sides get a reset at once.
+    ResetNow,
+    /// Of the bytes that come next so many pass, then both sides get a reset.
     Reset(usize),
-    /// After so many more bytes both sides get an end of stream.
+    /// Of the bytes that come next so many pass, then both sides get an end of
+    /// stream.
     Truncate(usize),
     /// The first four bytes of the next piece become this number, once. With
     /// requests one at a time that is the next message's length.
@@ -211,7 +214,7 @@ impl Relay {
     /// Resets every open connection; new ones are served.
     pub fn reset_all(&self) {
         for connection in self.shared.lock().connections.values() {
-            connection.requests.send_replace(Fault::Reset(0));
+            connection.requests.send_replace(Fault::ResetNow);
         }
     }
 

@@ -3,211 +3,28 @@
 //! The program is built once per test process, with the profile the tests were
 //! built with. `$WEIR_BINARY` names another one.
 
-use std::collections::VecDeque;
-use std::env;
-use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::process::ExitStatus;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::sync::OnceCell;
-use weir::demo::mongod::free_port;
-use weir::demo::process::{Process, Scratch, Signal};
+use weir::demo::process::{Process, Signal};
 
-use crate::surroundings::{blocking, surroundings};
+use self::log::Log;
+use crate::surroundings::blocking;
 use crate::wait::{LIMIT, until, within};
 
-/// How many log lines are kept for looking at.
-const KEPT_LINES: usize = 20_000;
+mod builder;
+mod log;
+mod program;
 
-/// The `weir` program, built if need be.
-///
-/// # Errors
-/// With cargo's own words when it does not compile.
-pub async fn program() -> Result<&'static Path> {
-    static PROGRAM: OnceCell<PathBuf> = OnceCell::const_new();
-    let path = PROGRAM.get_or_try_init(|| async { blocking(build).await? });
-    Ok(path.await?.as_path())
-}
-
-fn build() -> Result<PathBuf> {
-    if let Some(given) = env::var_os("WEIR_BINARY") {
-        let given = PathBuf::from(given);
-        ensure!(
-            given.is_file(),
-            "WEIR_BINARY names {}, which is not a file",
-            given.display()
-        );
-        return Ok(given);
-    }
-    // <target>/<profile>/deps/<this test>
-    let test = env::current_exe()?;
-    let folder = test
-        .ancestors()
-        .nth(2)
-        .context("a test outside a target folder")?;
-    let program = folder.join("weir");
-    // `cargo test --workspace` has built it already, with the features of the tests;
-    // building it alone would compile half of its dependencies again.
-    if is_fresh(&program) {
-        return Ok(program);
-    }
-    let profile = match folder.file_name().and_then(|name| name.to_str()) {
-        Some("debug") | None => "dev",
-        Some(profile) => profile,
-    };
-    let output = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-        .args([
-            "build",
-            "--quiet",
-            "--package",
-            "weir",
-            "--bin",
-            "weir",
-            "--profile",
-            profile,
-        ])
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .stdin(Stdio::null())
-        .output()?;
-    ensure!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    Ok(program)
-}
-
-/// Whether the program is newer than every source it is made of.
-fn is_fresh(program: &Path) -> bool {
-    let built = |path: &Path| path.metadata().and_then(|meta| meta.modified()).ok();
-    let Some(made) = built(program) else {
-        return false;
-    };
-    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("../proxy/src")];
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
-            let path = entry.path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if built(&path).is_none_or(|changed| changed > made) {
-                return false;
-            }
-        }
-    }
-    true
-}
-
-/// A process to be.
-#[derive(Clone, Debug, Default)]
-pub struct Builder {
-    upstream: Option<String>,
-    arguments: Vec<String>,
-    variables: Vec<(String, String)>,
-    unix: bool,
-}
-
-impl Builder {
-    /// `--upstream`.
-    #[must_use]
-    pub fn upstream(mut self, uri: impl Into<String>) -> Self {
-        self.upstream = Some(uri.into());
-        self
-    }
-
-    /// One more argument.
-    #[must_use]
-    pub fn arg(mut self, argument: impl ToString) -> Self {
-        self.arguments.push(argument.to_string());
-        self
-    }
-
-    /// More arguments.
-    #[must_use]
-    pub fn args(mut self, arguments: &[&str]) -> Self {
-        self.arguments
-            .extend(arguments.iter().map(|argument| (*argument).to_owned()));
-        self
-    }
-
-    /// An environment variable. The test's own `WEIR_*` are not passed on.
-    #[must_use]
-    pub fn env(mut self, name: &str, value: &str) -> Self {
-        self.variables.push((name.to_owned(), value.to_owned()));
-        self
-    }
-
-    /// Listens on a unix socket too, see [`WeirProcess::unix_socket`].
-    #[must_use]
-    pub fn unix(mut self) -> Self {
-        self.unix = true;
-        self
-    }
-
-    /// Starts it and waits until its admin address says it is ready.
-    ///
-    /// # Errors
-    /// With its log when it ends instead.
-    pub async fn start(self) -> Result<WeirProcess> {
-        let weir = self.launch().await?;
-        weir.ready().await?;
-        Ok(weir)
-    }
-
-    /// Starts it without waiting: for one that shall not get ready.
-    ///
-    /// # Errors
-    /// When the program cannot be built or started.
-    pub async fn launch(self) -> Result<WeirProcess> {
-        let program = program().await?;
-        let scratch = Scratch::new(&surroundings().temporary, "weir-proxy")?;
-        let listen = SocketAddr::from(([127, 0, 0, 1], free_port()?));
-        let admin = SocketAddr::from(([127, 0, 0, 1], free_port()?));
-        let mut command = Command::new(program);
-        for (name, _) in env::vars_os() {
-            if name.to_string_lossy().starts_with("WEIR_") {
-                command.env_remove(name);
-            }
-        }
-        command
-            .arg("serve")
-            .args(["--listen", &listen.to_string()])
-            .args(["--admin", &admin.to_string()])
-            .args(["--log-format", "json"])
-            .envs(self.variables)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        let unix_socket = scratch.path().join("weir.sock");
-        if self.unix {
-            command
-                .arg("--listen")
-                .arg(format!("unix:{}", unix_socket.display()));
-        }
-        if let Some(upstream) = &self.upstream {
-            command.args(["--upstream", upstream]);
-        }
-        command.args(self.arguments);
-        let process = Process::spawn(&mut command, &scratch)?;
-        let log = Log::default();
-        let (_, out, err) = process.take_pipes();
-        log.follow(out)?;
-        log.follow(err)?;
-        Ok(WeirProcess {
-            process: Arc::new(process),
-            listen,
-            admin,
-            unix_socket,
-            log,
-        })
-    }
-}
+pub use builder::Builder;
+pub use program::program;
 
 /// A running Weir. Dropping it kills it.
 pub struct WeirProcess {
@@ -362,37 +179,5 @@ impl WeirProcess {
     pub async fn stop(&self, limit: Duration) -> Result<ExitStatus> {
         self.signal(Signal::Terminate)?;
         self.wait(limit).await
-    }
-}
-
-/// Lines of both streams, in the order in which they came.
-#[derive(Clone, Debug, Default)]
-struct Log(Arc<Mutex<VecDeque<String>>>);
-
-impl Log {
-    fn follow(&self, stream: Option<impl Read + Send + 'static>) -> Result<()> {
-        let log = self.clone();
-        let stream = stream.context("no pipe")?;
-        std::thread::Builder::new()
-            .name("weir log".into())
-            .spawn(move || {
-                for line in BufReader::new(stream).lines().map_while(Result::ok) {
-                    let mut lines = log.0.lock().unwrap_or_else(PoisonError::into_inner);
-                    if lines.len() == KEPT_LINES {
-                        lines.pop_front();
-                    }
-                    lines.push_back(line);
-                }
-            })?;
-        Ok(())
-    }
-
-    fn lines(&self) -> Vec<String> {
-        let lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        lines.iter().cloned().collect()
-    }
-
-    fn text(&self) -> String {
-        self.lines().join("\n")
     }
 }

@@ -91,8 +91,7 @@ impl Pump<'_> {
         loop {
             let fault = self.fault.borrow_and_update().clone();
             match fault {
-                Fault::Reset(0) => return End::Reset,
-                Fault::Truncate(0) => return End::Cut,
+                Fault::ResetNow => return End::Reset,
                 Fault::Stall => {
                     // The sender of the channel lives as long as we do.
                     let _ = self.fault.changed().await;
@@ -130,6 +129,7 @@ impl Pump<'_> {
         match fault {
             Fault::None | Fault::Stall => self.write(bytes).await,
             Fault::Discard => None,
+            Fault::ResetNow => Some(End::Reset),
             Fault::Delay { by, jitter } => {
                 sleep(by + random_part(jitter)).await;
                 self.write(bytes).await

@@ -50,6 +50,7 @@ pub struct ServerOptions {
     /// Loopback addresses besides 127.0.0.1 to listen on.
     pub also_bind: Vec<IpAddr>,
     /// `--maxConns`: above it the server refuses connections, as a tier does.
+    /// (6.0 admits one more than it is told.)
     pub max_connections: Option<u32>,
     /// Fail points and the like.
     pub test_commands: bool,

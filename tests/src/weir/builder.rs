@@ -1,0 +1,119 @@
+//! How a Weir is started.
+
+use std::env;
+use std::net::SocketAddr;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+
+use anyhow::Result;
+use weir::demo::mongod::free_port;
+use weir::demo::process::{Process, Scratch};
+
+use super::log::Log;
+use super::{WeirProcess, program};
+use crate::surroundings::surroundings;
+
+/// A process to be.
+#[derive(Clone, Debug, Default)]
+pub struct Builder {
+    upstream: Option<String>,
+    arguments: Vec<String>,
+    variables: Vec<(String, String)>,
+    unix: bool,
+}
+
+impl Builder {
+    /// `--upstream`.
+    #[must_use]
+    pub fn upstream(mut self, uri: impl Into<String>) -> Self {
+        self.upstream = Some(uri.into());
+        self
+    }
+
+    /// One more argument.
+    #[must_use]
+    pub fn arg(mut self, argument: impl ToString) -> Self {
+        self.arguments.push(argument.to_string());
+        self
+    }
+
+    /// More arguments.
+    #[must_use]
+    pub fn args(mut self, arguments: &[&str]) -> Self {
+        self.arguments
+            .extend(arguments.iter().map(|argument| (*argument).to_owned()));
+        self
+    }
+
+    /// An environment variable. The test's own `WEIR_*` are not passed on.
+    #[must_use]
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.variables.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Listens on a unix socket too, see [`WeirProcess::unix_socket`].
+    #[must_use]
+    pub fn unix(mut self) -> Self {
+        self.unix = true;
+        self
+    }
+
+    /// Starts it and waits until its admin address says it is ready.
+    ///
+    /// # Errors
+    /// With its log when it ends instead.
+    pub async fn start(self) -> Result<WeirProcess> {
+        let weir = self.launch().await?;
+        weir.ready().await?;
+        Ok(weir)
+    }
+
+    /// Starts it without waiting: for one that shall not get ready.
+    ///
+    /// # Errors
+    /// When the program cannot be built or started.
+    pub async fn launch(self) -> Result<WeirProcess> {
+        let program = program().await?;
+        let scratch = Scratch::new(&surroundings().temporary, "weir-proxy")?;
+        let listen = SocketAddr::from(([127, 0, 0, 1], free_port()?));
+        let admin = SocketAddr::from(([127, 0, 0, 1], free_port()?));
+        let mut command = Command::new(program);
+        for (name, _) in env::vars_os() {
+            if name.to_string_lossy().starts_with("WEIR_") {
+                command.env_remove(name);
+            }
+        }
+        command
+            .arg("serve")
+            .args(["--listen", &listen.to_string()])
+            .args(["--admin", &admin.to_string()])
+            .args(["--log-format", "json"])
+            .envs(self.variables)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let unix_socket = scratch.path().join("weir.sock");
+        if self.unix {
+            command
+                .arg("--listen")
+                .arg(format!("unix:{}", unix_socket.display()));
+        }
+        if let Some(upstream) = &self.upstream {
+            command.args(["--upstream", upstream]);
+        }
+        command.args(self.arguments);
+        let process = Process::spawn(&mut command, &scratch)?;
+        let log = Log::default();
+        let (_, out, err) = process.take_pipes();
+        log.follow(out)?;
+        log.follow(err)?;
+        Ok(WeirProcess {
+            process: Arc::new(process),
+            listen,
+            admin,
+            unix_socket,
+            log,
+        })
+    }
+}

@@ -1,0 +1,62 @@
+//! Finding or building the program.
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, ensure};
+use tokio::sync::OnceCell;
+
+use crate::surroundings::blocking;
+
+/// The `weir` program, built if need be.
+///
+/// # Errors
+/// With cargo's own words when it does not compile.
+pub async fn program() -> Result<&'static Path> {
+    static PROGRAM: OnceCell<PathBuf> = OnceCell::const_new();
+    let path = PROGRAM.get_or_try_init(|| async { blocking(build).await? });
+    Ok(path.await?.as_path())
+}
+
+fn build() -> Result<PathBuf> {
+    if let Some(given) = env::var_os("WEIR_BINARY") {
+        let given = PathBuf::from(given);
+        ensure!(
+            given.is_file(),
+            "WEIR_BINARY names {}, which is not a file",
+            given.display()
+        );
+        return Ok(given);
+    }
+    // <target>/<profile>/deps/<this test>
+    let test = env::current_exe()?;
+    let folder = test
+        .ancestors()
+        .nth(2)
+        .context("a test outside a target folder")?;
+    let profile = match folder.file_name().and_then(|name| name.to_str()) {
+        Some("debug") | None => "dev",
+        Some(profile) => profile,
+    };
+    let output = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+        .args([
+            "build",
+            "--quiet",
+            "--package",
+            "weir",
+            "--bin",
+            "weir",
+            "--profile",
+            profile,
+        ])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .stdin(Stdio::null())
+        .output()?;
+    ensure!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    Ok(folder.join("weir"))
+}
