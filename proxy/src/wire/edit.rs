@@ -1,0 +1,162 @@
+//! Changing a message without encoding it again: every byte that is not the
+//! subject of the edit stays as it came.
+
+use super::WireError;
+use super::build::DocumentBuilder;
+use super::header::{self, Header, MAX_MESSAGE_LEN};
+use super::le;
+use super::op_msg::{self, CHECKSUM_PRESENT, OpMsg};
+use super::raw::{self, kind};
+
+/// Writes `value` over the number of BSON type `kind` whose bytes start at
+/// `at`, keeping the type: an int32 saturates, a double takes the nearest value.
+/// `false`, and nothing written, for other types or bytes that are not there.
+#[inline]
+pub fn overwrite_number(message: &mut [u8], at: usize, kind: u8, value: i64) -> bool {
+    match kind {
+        kind::INT32 => {
+            let value = value.clamp(i64::from(i32::MIN), i64::from(i32::MAX)) as i32;
+            le::put_i32(message, at, value)
+        }
+        kind::INT64 => le::put(message, at, &value.to_le_bytes()),
+        kind::DOUBLE => le::put(message, at, &(value as f64).to_le_bytes()),
+        _ => false,
+    }
+}
+
+/// Writes `bytes` over those at `at`; `false`, and nothing written, when they
+/// do not all exist.
+#[inline]
+pub fn overwrite_bytes(message: &mut [u8], at: usize, bytes: &[u8]) -> bool {
+    le::put(message, at, bytes)
+}
+
+/// Adds a field at the end of the body document, wherever the body stands, and
+/// corrects the lengths of document and message.
+///
+/// `msg` describes the message before the edit; parse again before using it
+/// further. The message may also be a prefix of one that is still arriving.
+///
+/// # Errors
+/// [`WireError::ChecksumPresent`] when the checksum was not stripped before,
+/// [`WireError::StaleEdit`] when `msg` does not describe these bytes,
+/// [`WireError::Field`] when the field is not valid BSON, and
+/// [`WireError::MessageLength`] when the message would grow beyond the limit.
+/// The message is unchanged then.
+pub fn append_to_body(
+    message: &mut Vec<u8>,
+    msg: &OpMsg,
+    kind: u8,
+    key: &str,
+    value: &[u8],
+) -> Result<(), WireError> {
+    let (header, body_len) = check_edit(message, msg)?;
+    if key.as_bytes().contains(&0) || raw::value_len(kind, value) != Some(value.len()) {
+        return Err(WireError::Field { kind });
+    }
+    let grown = key.len() + value.len() + 2;
+    let length = header.length + grown;
+    check_length(length)?;
+
+    let mut field = Vec::with_capacity(grown);
+    field.push(kind);
+    field.extend_from_slice(key.as_bytes());
+    field.push(0);
+    field.extend_from_slice(value);
+    let terminator_at = msg.body.end - 1;
+    message.splice(terminator_at..terminator_at, field);
+    le::put_i32(message, msg.body.start, le::length(body_len + grown));
+    header::set_length(message, length);
+    Ok(())
+}
+
+/// The same message with another body in the same place.
+///
+/// # Errors
+/// As [`append_to_body`]; `body` must be framed as a document.
+pub fn replace_body(message: &[u8], msg: &OpMsg, body: &[u8]) -> Result<Vec<u8>, WireError> {
+    let (header, body_len) = check_edit(message, msg)?;
+    raw::check_frame(body)?;
+    let length = (header.length - body_len) + body.len();
+    check_length(length)?;
+
+    let before = message.get(..msg.body.start).unwrap_or_default();
+    let after = message.get(msg.body.end..).unwrap_or_default();
+    let mut edited = [before, body, after].concat();
+    header::set_length(&mut edited, length);
+    Ok(edited)
+}
+
+/// A copy of `document` in which the first top-level field called `key` has
+/// another type and value, at its old place; added at the end if there is none.
+///
+/// # Errors
+/// [`WireError::Field`] when type and value do not fit each other; whatever
+/// [`raw::elements`] finds wrong with `document`.
+pub fn replace_field(
+    document: &[u8],
+    key: &str,
+    kind: u8,
+    value: &[u8],
+) -> Result<Vec<u8>, WireError> {
+    if key.as_bytes().contains(&0) || raw::value_len(kind, value) != Some(value.len()) {
+        return Err(WireError::Field { kind });
+    }
+    let mut copy = DocumentBuilder::with_capacity(document.len() + key.len() + value.len() + 2);
+    let mut replaced = false;
+    for element in raw::elements(document) {
+        let element = element?;
+        if !replaced && element.key == key.as_bytes() {
+            copy.raw(kind, element.key, value);
+            replaced = true;
+        } else {
+            copy.element(&element);
+        }
+    }
+    if !replaced {
+        copy.raw(kind, key.as_bytes(), value);
+    }
+    Ok(copy.finish())
+}
+
+/// A copy of `document` without the top-level fields called `key`.
+///
+/// # Errors
+/// Whatever [`raw::elements`] finds wrong with `document`.
+pub fn remove_field(document: &[u8], key: &str) -> Result<Vec<u8>, WireError> {
+    let mut copy = DocumentBuilder::with_capacity(document.len());
+    for element in raw::elements(document) {
+        let element = element?;
+        if element.key != key.as_bytes() {
+            copy.element(&element);
+        }
+    }
+    Ok(copy.finish())
+}
+
+/// The header and the body's length, once it is certain that `msg` describes
+/// `message` and no checksum would become wrong.
+fn check_edit(message: &[u8], msg: &OpMsg) -> Result<(Header, usize), WireError> {
+    let stale = WireError::StaleEdit { at: msg.body.start };
+    let flags = op_msg::flags(message).ok_or(stale)?;
+    if flags & CHECKSUM_PRESENT != 0 {
+        return Err(WireError::ChecksumPresent);
+    }
+    let header = Header::decode(message, MAX_MESSAGE_LEN)?.ok_or(stale)?;
+    let body = message.get(msg.body.clone()).ok_or(stale)?;
+    raw::check_frame(body).map_err(|_| stale)?;
+    if header.length < msg.body.end {
+        return Err(stale);
+    }
+    Ok((header, body.len()))
+}
+
+fn check_length(length: usize) -> Result<(), WireError> {
+    if length > MAX_MESSAGE_LEN {
+        return Err(WireError::MessageLength {
+            length: le::length(length),
+            max: MAX_MESSAGE_LEN,
+        });
+    }
+    Ok(())
+}

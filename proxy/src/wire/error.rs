@@ -1,0 +1,185 @@
+//! What can be wrong with bytes from a peer.
+
+use thiserror::Error;
+
+/// A malformed message or document. The variants carry offsets and numbers and
+/// never content, so every one of them is safe to log.
+///
+/// Offsets called `at` count from the start of what was being read: the whole
+/// message for messages, the document for documents.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum WireError {
+    /// The header's length is impossible: nothing after it can be trusted.
+    #[error(
+        "a message header announces {length} bytes, allowed are 16 to {max}: the peer does not \
+         speak the MongoDB protocol here, or speaks TLS to a plain port"
+    )]
+    MessageLength {
+        /// What the header said.
+        length: i32,
+        /// The largest message this side accepts, in bytes.
+        max: usize,
+    },
+    /// The header and the bytes at hand disagree.
+    #[error("the message header announces {declared} bytes, but there are {actual}")]
+    LengthMismatch {
+        /// What the header said.
+        declared: usize,
+        /// How many bytes there were.
+        actual: usize,
+    },
+    /// A fixed part of the message is missing.
+    #[error("the message ends at byte {len}, in the middle of a field")]
+    Truncated {
+        /// Length of what was there.
+        len: usize,
+    },
+    /// A message of another kind than the caller can read.
+    #[error("opcode {found} arrived where opcode {expected} was expected")]
+    Opcode {
+        /// What arrived.
+        found: i32,
+        /// What was expected.
+        expected: i32,
+    },
+    /// A flag among bits 0 to 15 that a receiver must understand and this one
+    /// does not.
+    #[error("OP_MSG requires the unknown flag bits {bits:#06x}")]
+    UnknownFlags {
+        /// The unknown bits alone.
+        bits: u32,
+    },
+    /// A section kind the protocol does not have.
+    #[error("OP_MSG section at byte {at} has unknown kind {kind}")]
+    SectionKind {
+        /// The kind byte.
+        kind: u8,
+        /// Where it stands.
+        at: usize,
+    },
+    /// Section kind 2, which only members of one deployment may exchange.
+    #[error("OP_MSG section at byte {at} is a security token, which clients may not send")]
+    SecurityToken {
+        /// Where the section starts.
+        at: usize,
+    },
+    /// No kind-0 section.
+    #[error("OP_MSG has no body section")]
+    MissingBody,
+    /// Two kind-0 sections.
+    #[error("OP_MSG has a second body section at byte {at}")]
+    SecondBody {
+        /// Where the second one starts.
+        at: usize,
+    },
+    /// Two document sequences with one identifier.
+    #[error("OP_MSG repeats a document sequence identifier at byte {at}")]
+    RepeatedSequence {
+        /// Where the repeating section starts.
+        at: usize,
+    },
+    /// More document sequences than any command has.
+    #[error("OP_MSG has more than {max} document sequences")]
+    TooManySequences {
+        /// The limit.
+        max: usize,
+    },
+    /// A document sequence whose size leaves the message or cuts a document.
+    #[error("OP_MSG document sequence at byte {at} has an impossible size or identifier")]
+    Sequence {
+        /// Where the section starts.
+        at: usize,
+    },
+    /// The CRC-32C at the end of the message is not that of its bytes.
+    #[error("OP_MSG checksum is {found:#010x}, its bytes give {computed:#010x}")]
+    Checksum {
+        /// What the message carries.
+        found: u32,
+        /// What its bytes give.
+        computed: u32,
+    },
+    /// An edit of a message whose checksum is still on.
+    #[error("a message was to be edited before its checksum was removed")]
+    ChecksumPresent,
+    /// An edit described by an [`OpMsg`](super::OpMsg) of other bytes.
+    #[error("an edit does not fit the message: no document of that length at byte {at}")]
+    StaleEdit {
+        /// Where the body was expected.
+        at: usize,
+    },
+    /// A new field that would not be valid BSON.
+    #[error("a field to be added is not valid BSON of type {kind:#04x}")]
+    Field {
+        /// The BSON type the field was to have.
+        kind: u8,
+    },
+    /// A document's length prefix is impossible in its place.
+    #[error("a document announces {length} bytes where {available} are available")]
+    DocumentLength {
+        /// What the prefix said.
+        length: i32,
+        /// The bytes it could have.
+        available: usize,
+    },
+    /// A document does not end in NUL where its length says.
+    #[error("a document of {len} bytes has no terminator at its end, or one before it")]
+    Terminator {
+        /// Length of the document.
+        len: usize,
+    },
+    /// A byte that is no BSON type.
+    #[error("document element at byte {at} has unknown type {kind:#04x}")]
+    ElementType {
+        /// The type byte.
+        kind: u8,
+        /// Where it stands.
+        at: usize,
+    },
+    /// An element's key or value leaves the document or contradicts itself.
+    #[error("document element at byte {at} of type {kind:#04x} does not fit its document")]
+    ElementBounds {
+        /// The type byte.
+        kind: u8,
+        /// Where it stands.
+        at: usize,
+    },
+    /// A namespace without its terminator.
+    #[error("OP_QUERY has no complete namespace")]
+    Namespace,
+    /// An OP_REPLY without a document.
+    #[error("OP_REPLY carries no document")]
+    EmptyReply,
+    /// A compressor this build does not have.
+    #[error("compressor id {id} is not supported")]
+    UnknownCompressor {
+        /// The id byte.
+        id: u8,
+    },
+    /// OP_COMPRESSED inside OP_COMPRESSED.
+    #[error("a compressed message may not contain another")]
+    NestedCompression,
+    /// The plain size is negative or above the limit.
+    #[error("a compressed message announces {size} plain bytes, allowed are 0 to {max}")]
+    PlainSize {
+        /// What the message said.
+        size: i32,
+        /// The largest size allowed, without header.
+        max: usize,
+    },
+    /// The data does not decompress to exactly the announced size.
+    #[error("data of compressor {id} does not decompress to the announced {size} bytes")]
+    Decompress {
+        /// The id byte.
+        id: u8,
+        /// The announced size.
+        size: usize,
+    },
+    /// The compression library refused plain input.
+    #[error("compressor {id} failed on a message of {len} bytes")]
+    Compress {
+        /// The compressor's id.
+        id: u8,
+        /// Length of the plain message.
+        len: usize,
+    },
+}

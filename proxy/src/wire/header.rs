@@ -1,0 +1,135 @@
+//! The 16 bytes every message starts with, and the limits on what follows.
+
+use super::WireError;
+use super::le;
+
+/// Bytes in a message header.
+pub const HEADER_LEN: usize = 16;
+
+/// The largest message, in bytes: `maxMessageSizeBytes` of every server so far.
+pub const MAX_MESSAGE_LEN: usize = 48_000_000;
+
+const REQUEST_ID_AT: usize = 4;
+const RESPONSE_TO_AT: usize = 8;
+const OP_CODE_AT: usize = 12;
+
+/// Operation codes of the header's last field.
+pub mod opcode {
+    /// OP_REPLY, the answer to [`QUERY`].
+    pub const REPLY: i32 = 1;
+    /// OP_UPDATE; servers removed it in 5.1.
+    pub const UPDATE: i32 = 2001;
+    /// OP_INSERT; removed in 5.1.
+    pub const INSERT: i32 = 2002;
+    /// OP_QUERY; since 5.1 for handshakes only.
+    pub const QUERY: i32 = 2004;
+    /// OP_GET_MORE; removed in 5.1.
+    pub const GET_MORE: i32 = 2005;
+    /// OP_DELETE; removed in 5.1.
+    pub const DELETE: i32 = 2006;
+    /// OP_KILL_CURSORS; removed in 5.1.
+    pub const KILL_CURSORS: i32 = 2007;
+    /// OP_COMPRESSED, a wrapper around one of the others.
+    pub const COMPRESSED: i32 = 2012;
+    /// OP_MSG, everything since 3.6.
+    pub const MSG: i32 = 2013;
+}
+
+/// A decoded message header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// Bytes of the whole message, this header included.
+    pub length: usize,
+    /// The sender's number for this message.
+    pub request_id: i32,
+    /// The request this message answers, or 0.
+    pub response_to: i32,
+    /// One of [`opcode`].
+    pub op_code: i32,
+}
+
+impl Header {
+    /// Reads the header at the start of `buf`; `None` while fewer than 16 bytes
+    /// are there.
+    ///
+    /// # Errors
+    /// [`WireError::MessageLength`] when the length is outside `16..=max_len`,
+    /// so that a caller may allocate what a returned header announces.
+    #[inline]
+    pub fn decode(buf: &[u8], max_len: usize) -> Result<Option<Header>, WireError> {
+        let Some(bytes) = buf.first_chunk::<HEADER_LEN>() else {
+            return Ok(None);
+        };
+        let field = |at| le::i32_at(bytes, at).unwrap_or_default();
+        let announced = field(0);
+        let length = usize::try_from(announced)
+            .ok()
+            .filter(|length| (HEADER_LEN..=max_len).contains(length))
+            .ok_or(WireError::MessageLength {
+                length: announced,
+                max: max_len,
+            })?;
+        Ok(Some(Header {
+            length,
+            request_id: field(REQUEST_ID_AT),
+            response_to: field(RESPONSE_TO_AT),
+            op_code: field(OP_CODE_AT),
+        }))
+    }
+
+    /// The header as it goes on the wire.
+    #[inline]
+    pub fn encode(&self) -> [u8; HEADER_LEN] {
+        let mut bytes = [0; HEADER_LEN];
+        le::put_i32(&mut bytes, 0, le::length(self.length));
+        le::put_i32(&mut bytes, REQUEST_ID_AT, self.request_id);
+        le::put_i32(&mut bytes, RESPONSE_TO_AT, self.response_to);
+        le::put_i32(&mut bytes, OP_CODE_AT, self.op_code);
+        bytes
+    }
+
+    /// The header of a whole message: opcode and length must be as expected.
+    #[inline]
+    pub(super) fn of_message(message: &[u8], op_code: i32) -> Result<Header, WireError> {
+        let header = Header::decode(message, MAX_MESSAGE_LEN)?
+            .ok_or(WireError::Truncated { len: message.len() })?;
+        if header.op_code != op_code {
+            return Err(WireError::Opcode {
+                found: header.op_code,
+                expected: op_code,
+            });
+        }
+        if header.length != message.len() {
+            return Err(WireError::LengthMismatch {
+                declared: header.length,
+                actual: message.len(),
+            });
+        }
+        Ok(header)
+    }
+}
+
+/// Overwrites the request id; does nothing to what is shorter than a header.
+#[inline]
+pub fn set_request_id(message: &mut [u8], id: i32) {
+    if let Some(header) = message.first_chunk_mut::<HEADER_LEN>() {
+        le::put_i32(header, REQUEST_ID_AT, id);
+    }
+}
+
+/// Overwrites the id of the request answered; does nothing to what is shorter
+/// than a header.
+#[inline]
+pub fn set_response_to(message: &mut [u8], id: i32) {
+    if let Some(header) = message.first_chunk_mut::<HEADER_LEN>() {
+        le::put_i32(header, RESPONSE_TO_AT, id);
+    }
+}
+
+/// Overwrites the length; does nothing to what is shorter than a header.
+#[inline]
+pub(super) fn set_length(message: &mut [u8], length: usize) {
+    if let Some(header) = message.first_chunk_mut::<HEADER_LEN>() {
+        le::put_i32(header, 0, le::length(length));
+    }
+}
