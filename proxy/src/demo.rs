@@ -1,1 +1,4 @@
-//! To be written.
+//! The quick start: a real server, 1,500 clients, one table.
+
+pub mod mongod;
+pub mod process;
