@@ -19,7 +19,7 @@ mod replica_set;
 mod server;
 
 pub use ask::{Ask, AskError};
-pub use binary::{Binary, Surroundings};
+pub use binary::Binary;
 pub use replica_set::{Member, ReplicaSet, SetOptions, UNELECTABLE};
 pub use server::{Server, ServerOptions, ServerTls, free_port};
 

@@ -25,6 +25,11 @@ pub struct Member {
     pub priority: u32,
     /// Tags for read preferences.
     pub tags: Vec<(String, String)>,
+    /// Where it listens; a free port when `None`.
+    pub port: Option<u16>,
+    /// Where the set's members and clients shall look for it, when that is not
+    /// where it listens: a relay, for example.
+    pub advertised: Option<SocketAddr>,
 }
 
 impl Default for Member {
@@ -32,6 +37,8 @@ impl Default for Member {
         Self {
             priority: 1,
             tags: Vec::new(),
+            port: None,
+            advertised: None,
         }
     }
 }
@@ -75,6 +82,7 @@ impl SetOptions {
 pub struct ReplicaSet {
     name: String,
     members: Vec<Server>,
+    advertised: Vec<SocketAddr>,
     scratch: Arc<Scratch>,
 }
 
@@ -110,7 +118,13 @@ impl ReplicaSet {
                 result => break result?,
             }
         };
+        let advertised = members
+            .iter()
+            .zip(&options.members)
+            .map(|(server, member)| member.advertised.unwrap_or(server.address()))
+            .collect();
         let set = Self {
+            advertised,
             name: options.name.clone(),
             members,
             scratch: Arc::clone(scratch),
@@ -127,7 +141,7 @@ impl ReplicaSet {
             .iter()
             .position(|member| Some(member.priority) == highest)
             .unwrap_or(0);
-        let config = config(&self.name, options, &self.addresses());
+        let config = config(&self.name, options, &self.advertised);
         self.member(first)?
             .ask()?
             .command("admin", doc! { "replSetInitiate": config })?;
@@ -176,9 +190,9 @@ impl ReplicaSet {
         &self.members
     }
 
-    /// Where the members listen.
-    pub fn addresses(&self) -> Vec<SocketAddr> {
-        self.members.iter().map(Server::address).collect()
+    /// Where clients find the members.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.advertised
     }
 
     /// The set's name.
@@ -221,12 +235,19 @@ fn start_servers(
     scratch: &Arc<Scratch>,
     options: &SetOptions,
 ) -> Result<Vec<Server>, MongodError> {
-    let mut ports = Vec::new();
-    while ports.len() < options.members.len() {
-        let port = free_port()?;
-        if !ports.contains(&port) {
-            ports.push(port);
-        }
+    let mut ports: Vec<u16> = Vec::new();
+    for member in &options.members {
+        let port = member.port.map_or_else(
+            || {
+                let mut fresh = free_port()?;
+                while ports.contains(&fresh) {
+                    fresh = free_port()?;
+                }
+                Ok::<_, MongodError>(fresh)
+            },
+            Ok,
+        )?;
+        ports.push(port);
     }
     let server = ServerOptions {
         set_name: Some(options.name.clone()),

@@ -1,0 +1,178 @@
+//! Parts that are fetched once and kept: a server, a Python environment.
+//!
+//! Several processes may want the same part at the same moment. A lock file
+//! spares them double work; correctness rests on the last step alone, a rename
+//! of the finished folder to its place, so nobody ever sees half a part.
+
+use std::ffi::OsString;
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::process::{Process, Scratch, until};
+
+/// The longest a part may take to make. A lock this old is taken over even if
+/// its owner seems to live.
+const MAKE_LIMIT: Duration = Duration::from_secs(300);
+
+/// What the environment says. Read by `config/env.rs` alone, so it is handed in.
+#[derive(Clone, Debug, Default)]
+pub struct Surroundings {
+    /// `$WEIR_MONGOD`.
+    pub mongod: Option<PathBuf>,
+    /// `$PATH`.
+    pub path: Option<OsString>,
+    /// The running program; its cargo target folder is the cache in a checkout.
+    pub program: Option<PathBuf>,
+    /// `$XDG_CACHE_HOME`.
+    pub cache_home: Option<PathBuf>,
+    /// `$HOME`.
+    pub home: Option<PathBuf>,
+    /// Where temporary files go: `$TMPDIR` or `/tmp`.
+    pub temporary: PathBuf,
+}
+
+impl Surroundings {
+    /// Where fetched parts are kept: `weir-parts` in the cargo target folder of
+    /// the running program, else `weir` in the user's cache.
+    pub fn parts(&self) -> PathBuf {
+        // Cargo marks its target folder with this file, whatever its name.
+        let target = self.program.as_deref().and_then(|program| {
+            program
+                .ancestors()
+                .find(|folder| folder.join("CACHEDIR.TAG").is_file())
+        });
+        match (target, &self.cache_home, &self.home) {
+            (Some(target), ..) => target.join("weir-parts"),
+            (None, Some(cache), _) if cache.is_absolute() => cache.join("weir"),
+            (None, _, Some(home)) => home.join(".cache/weir"),
+            (None, _, None) => self.temporary.join("weir-parts"),
+        }
+    }
+}
+
+/// The folder `<parts>/<name>`, made by `make` if it is not there yet.
+///
+/// `make` gets a scratch folder on the same file system, with its watcher, and
+/// fills `ready` in it.
+///
+/// # Errors
+/// What `make` says, or the system.
+pub fn once(
+    parts: &Path,
+    name: &str,
+    make: impl FnOnce(&Arc<Scratch>, &Path) -> io::Result<()>,
+) -> io::Result<PathBuf> {
+    let place = parts.join(name);
+    if place.is_dir() {
+        return Ok(place);
+    }
+    fs::create_dir_all(parts)?;
+    let lock = parts.join(format!("{name}.lock"));
+    let turn = until(MAKE_LIMIT, || {
+        if place.is_dir() {
+            return Some(Ok(None));
+        }
+        Lock::take(&lock).transpose().map(|lock| lock.map(Some))
+    });
+    let ours = turn.ok_or(io::ErrorKind::TimedOut)??;
+    // Another process may have finished between our look and our lock.
+    if ours.is_some() && !place.is_dir() {
+        let scratch = Scratch::new(parts, "making")?;
+        let ready = scratch.path().join("ready");
+        fs::create_dir(&ready)?;
+        make(&scratch, &ready)?;
+        match fs::rename(&ready, &place) {
+            // Somebody else was quicker: theirs is as good as ours.
+            Err(_) if place.is_dir() => {}
+            result => result?,
+        }
+    }
+    Ok(place)
+}
+
+/// Runs one step of making a part; the error is the last line it printed.
+///
+/// # Errors
+/// When the program is missing, fails or takes too long.
+pub fn step(command: &mut Command, scratch: &Arc<Scratch>) -> io::Result<()> {
+    let log = scratch.path().join("step.log");
+    let out = fs::File::create(&log)?;
+    command
+        .stdin(Stdio::null())
+        .stdout(out.try_clone()?)
+        .stderr(out);
+    let program = command.get_program().to_string_lossy().into_owned();
+    let step = Process::spawn(command, scratch)
+        .map_err(|error| io::Error::new(error.kind(), format!("{program}: {error}")))?;
+    match step.wait(MAKE_LIMIT)? {
+        Some(status) if status.success() => Ok(()),
+        Some(_) => {
+            let said = fs::read_to_string(&log)?;
+            let last = said.lines().rev().find(|line| !line.trim().is_empty());
+            Err(io::Error::other(last.unwrap_or("no output").to_owned()))
+        }
+        None => Err(io::ErrorKind::TimedOut.into()),
+    }
+}
+
+/// A file that holds its owner's process id and goes away with its guard.
+///
+/// It only spares double work: what is fetched is put in place in one step,
+/// so two owners at once would be wasteful, not wrong.
+struct Lock(PathBuf);
+
+impl Lock {
+    /// The lock, or `None` while another process has it.
+    fn take(path: &Path) -> io::Result<Option<Self>> {
+        match fs::File::create_new(path) {
+            Ok(mut file) => {
+                file.write_all(std::process::id().to_string().as_bytes())?;
+                Ok(Some(Self(path.to_owned())))
+            }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                if is_abandoned(path) {
+                    let _ = fs::remove_file(path);
+                }
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+fn is_abandoned(lock: &Path) -> bool {
+    let age = fs::metadata(lock)
+        .and_then(|file| file.modified())
+        .ok()
+        .and_then(|at| at.elapsed().ok());
+    if age.is_some_and(|age| age > MAKE_LIMIT) {
+        return true;
+    }
+    // An empty file is one whose owner is just writing its number.
+    match fs::read_to_string(lock).map(|text| text.trim().parse::<u32>()) {
+        Ok(Ok(pid)) => !lives(pid),
+        _ => false,
+    }
+}
+
+fn lives(pid: u32) -> bool {
+    Command::new("sh")
+        .args(["-c", "kill -s 0 \"$1\"", "sh", &pid.to_string()])
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
+}
+
+#[cfg(test)]
+mod tests;
