@@ -1,5 +1,388 @@
 //! The quick start: a real server, 1,500 clients, one table.
+//!
+//! | module | its part |
+//! |---|---|
+//! | `args` | the options of `weir demo` |
+//! | `words`, `screen`, `paint`, `numbers` | what the user reads |
+//! | `stage` | what was started and must end |
+//! | [`mongod`], [`process`], [`parts`] | a real server, found or fetched |
+//! | [`endpoint`] | the seam to the Weir that is shown |
+//! | `exam`, `random` | who arrives when and does what, the same in both phases |
+//! | `students`, `driver`, `monitor` | one simulated Lambda environment |
+//! | `client`, `messages`, `seed` | bytes on sockets |
+//! | `phase`, `tally`, `observer` | playing one phase and counting it |
+//! | `report`, `table`, `verdict` | what came of it |
+//! | [`limits`] | open files |
 
+use std::net::SocketAddr;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::spawn_blocking;
+use tokio::time::Instant;
+
+pub mod endpoint;
+pub mod limits;
 pub mod mongod;
 pub mod parts;
 pub mod process;
+
+mod args;
+mod client;
+mod driver;
+mod error;
+mod exam;
+mod messages;
+mod monitor;
+mod numbers;
+mod observer;
+mod paint;
+mod phase;
+mod random;
+mod report;
+mod screen;
+mod seed;
+mod stage;
+mod students;
+mod table;
+mod tally;
+mod verdict;
+mod words;
+
+pub use args::{DemoArgs, Monitoring, Road};
+
+use client::Connection;
+use endpoint::{BoxError, Endpoint, WeirSettings, free_address};
+use error::{DemoError, Doing};
+use exam::Exam;
+use messages::Messages;
+use mongod::Binary;
+use numbers::count;
+use observer::Observer;
+use paint::Style;
+use parts::Surroundings;
+use phase::Phase;
+use report::Report;
+use screen::Screen;
+use stage::Stage;
+use table::Column;
+
+/// What the server of our own accepts: the limit of a small tier.
+const SERVER_LIMIT: u32 = 500;
+/// What Weir may open.
+const CAP: u32 = 20;
+/// Where clients of MongoDB look first.
+const PORT: u16 = 27_017;
+/// Where Weir's status is elsewhere, too.
+const ADMIN_PORT: u16 = 9_604;
+/// Files besides the sockets of the students.
+const OTHER_FILES: u64 = 200;
+/// The database on a server of our own.
+const DATABASE: &str = "quiz";
+/// The database on somebody else's server.
+const BORROWED_DATABASE: &str = "weir_demo";
+
+/// What the environment decides.
+#[derive(Clone, Debug, Default)]
+pub struct Setting {
+    /// Where a `mongod` may be found or put.
+    pub surroundings: Surroundings,
+    /// No colour: `NO_COLOR` is set, or the terminal is dumb.
+    pub plain: bool,
+}
+
+/// Shows the demo and returns the exit code: 0, 1 when there is no table, 130
+/// when interrupted before it. `start` starts the Weir that is shown, in this
+/// process; it must leave SIGINT and SIGTERM alone.
+pub async fn run<E: Endpoint>(
+    args: DemoArgs,
+    setting: Setting,
+    start: impl AsyncFn(WeirSettings) -> Result<E, BoxError>,
+) -> u8 {
+    let screen = Screen::new(setting.plain);
+    let mut stage = Stage::new();
+    let code = match Interrupts::listen() {
+        Ok(mut interrupts) => {
+            let shown = tokio::select! {
+                biased;
+                () = interrupts.next() => None,
+                shown = show(&args, &setting, &screen, &mut stage, start) => Some(shown),
+            };
+            match shown {
+                None => 130,
+                Some(Err(error)) => failed(&screen, &error),
+                Some(Ok(())) if args.exit => 0,
+                Some(Ok(())) => {
+                    screen.remark("Ctrl-C ends it and removes what it made.");
+                    interrupts.next().await;
+                    0
+                }
+            }
+        }
+        Err(error) => failed(&screen, &error.into()),
+    };
+    screen.remark("Cleaning up.");
+    stage.clear(&screen).await;
+    code
+}
+
+fn failed(screen: &Screen, error: &DemoError) -> u8 {
+    screen.say(&screen.paint.apply(Style::Bad, &format!("  {error}")));
+    1
+}
+
+/// Ctrl-C, and what service managers and closing terminals send.
+struct Interrupts([Signal; 3]);
+
+impl Interrupts {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self([
+            signal(SignalKind::interrupt())?,
+            signal(SignalKind::terminate())?,
+            signal(SignalKind::hangup())?,
+        ]))
+    }
+
+    async fn next(&mut self) {
+        let [interrupt, terminate, hangup] = &mut self.0;
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            _ = hangup.recv() => {}
+        }
+    }
+}
+
+/// From the introduction to the strings to try.
+async fn show<E: Endpoint>(
+    args: &DemoArgs,
+    setting: &Setting,
+    screen: &Screen,
+    stage: &mut Stage<E>,
+    start: impl AsyncFn(WeirSettings) -> Result<E, BoxError>,
+) -> Result<(), DemoError> {
+    let exam = args.exam(students_that_fit(args, screen));
+    screen.heading("Weir demo");
+    let server_limit = args.upstream.is_none().then_some(SERVER_LIMIT);
+    screen.say(&words::introduction(
+        &exam,
+        args.monitoring,
+        server_limit,
+        CAP,
+    ));
+
+    let show = Show {
+        args,
+        setting,
+        screen,
+        exam,
+    };
+    let (direct, through) = match &args.upstream {
+        None => {
+            let binary = show.find_mongod().await?;
+            let began = Instant::now();
+            let direct = show.directly(stage, &binary).await?;
+            let through = show.through_weir(stage, &binary, start).await?;
+            screen.remark(&format!(
+                "Both took {:.0} s.",
+                began.elapsed().as_secs_f64()
+            ));
+            (Some(direct), through)
+        }
+        Some(uri) => (None, show.borrowed(stage, uri, start).await?),
+    };
+    show.results(direct.as_ref(), &through);
+    if let Some(weir) = &stage.weir {
+        let database = stage.borrowed.unwrap_or(DATABASE);
+        screen.heading("It is still up. Try it:");
+        screen.say(&words::next_steps(weir.address(), weir.admin(), database));
+    }
+    Ok(())
+}
+
+/// Both ends of every socket through Weir are in this process.
+fn students_that_fit(args: &DemoArgs, screen: &Screen) -> u32 {
+    let limit = limits::raise_open_files();
+    let each = u64::from(args.monitoring.sockets()) * 2;
+    let fit = u32::try_from(limit.saturating_sub(OTHER_FILES) / each).unwrap_or(u32::MAX);
+    if fit < args.clients {
+        screen.remark(&format!(
+            "This system lets a process open {} files, enough for {} of {} students.",
+            count(limit),
+            count(fit.into()),
+            count(args.clients.into()),
+        ));
+    }
+    fit.clamp(1, args.clients)
+}
+
+/// What all parts of the show need.
+struct Show<'a> {
+    args: &'a DemoArgs,
+    setting: &'a Setting,
+    screen: &'a Screen,
+    exam: Exam,
+}
+
+impl Show<'_> {
+    async fn find_mongod(&self) -> Result<Binary, DemoError> {
+        self.screen
+            .show("  Looking for mongod; without one, a build is fetched once (42 MB)...");
+        let surroundings = self.setting.surroundings.clone();
+        let found = spawn_blocking(move || Binary::find(&surroundings)).await;
+        let binary = found.map_err(std::io::Error::other)??;
+        self.screen
+            .remark(&format!("\n  mongod: {}", binary.path.display()));
+        Ok(binary)
+    }
+
+    async fn directly<E: Endpoint>(
+        &self,
+        stage: &mut Stage<E>,
+        binary: &Binary,
+    ) -> Result<Report, DemoError> {
+        self.screen.heading("1. Directly");
+        let (address, _) = self.fresh_server(stage, binary).await?;
+        let observer = self.observe(address).await?;
+        self.play(address, DATABASE, Some(&observer), true).await
+    }
+
+    async fn through_weir<E: Endpoint>(
+        &self,
+        stage: &mut Stage<E>,
+        binary: &Binary,
+        start: impl AsyncFn(WeirSettings) -> Result<E, BoxError>,
+    ) -> Result<Report, DemoError> {
+        self.screen.heading("2. Through Weir");
+        let (server, uri) = self.fresh_server(stage, binary).await?;
+        // Before Weir's first connection, so that all of them are counted.
+        let observer = self.observe(server).await?;
+        let address = self.start_weir(stage, &uri, start).await?;
+        self.play(address, DATABASE, Some(&observer), true).await
+    }
+
+    async fn borrowed<E: Endpoint>(
+        &self,
+        stage: &mut Stage<E>,
+        uri: &str,
+        start: impl AsyncFn(WeirSettings) -> Result<E, BoxError>,
+    ) -> Result<Report, DemoError> {
+        self.screen.heading("Through Weir");
+        let address = self.start_weir(stage, uri, start).await?;
+        let mut connection = self.connect(address).await?;
+        let stranger = seed::stranger(&mut connection, BORROWED_DATABASE).await;
+        if let Some(collection) = stranger.doing("looking into the database weir_demo")? {
+            return Err(DemoError::Stranger {
+                database: BORROWED_DATABASE,
+                collection,
+            });
+        }
+        stage.borrowed = Some(BORROWED_DATABASE);
+        // An earlier demo may have been killed before it could clean up.
+        let removed = seed::remove(&mut connection, BORROWED_DATABASE).await;
+        removed.doing("dropping the database weir_demo")?;
+        self.seed(&mut connection, BORROWED_DATABASE).await?;
+        let observer = self.observe(address).await.ok();
+        self.play(address, BORROWED_DATABASE, observer.as_ref(), false)
+            .await
+    }
+
+    async fn fresh_server<E: Endpoint>(
+        &self,
+        stage: &mut Stage<E>,
+        binary: &Binary,
+    ) -> Result<(SocketAddr, String), DemoError> {
+        self.screen.show("  Starting a replica set of one node...");
+        let temporary = &self.setting.surroundings.temporary;
+        let (address, uri) = stage.fresh_server(binary, temporary, SERVER_LIMIT).await?;
+        let mut connection = self.connect(address).await?;
+        self.seed(&mut connection, DATABASE).await?;
+        Ok((address, uri))
+    }
+
+    async fn start_weir<E: Endpoint>(
+        &self,
+        stage: &mut Stage<E>,
+        upstream: &str,
+        start: impl AsyncFn(WeirSettings) -> Result<E, BoxError>,
+    ) -> Result<SocketAddr, DemoError> {
+        let listen = free_address(PORT)?;
+        if listen.port() != PORT {
+            self.screen
+                .remark(&format!("Port {PORT} is taken; Weir listens on {listen}."));
+        }
+        let settings = WeirSettings {
+            upstream: upstream.to_owned(),
+            listen,
+            admin: free_address(ADMIN_PORT)?,
+            max_connections: CAP,
+        };
+        let weir = start(settings).await.map_err(DemoError::Weir)?;
+        let address = weir.address();
+        stage.weir = Some(weir);
+        Ok(address)
+    }
+
+    async fn connect(&self, address: SocketAddr) -> Result<Connection, DemoError> {
+        let opened = Connection::open(address, &Messages::new(DATABASE)).await;
+        Ok(opened.doing("connecting")?.0)
+    }
+
+    async fn seed(&self, connection: &mut Connection, database: &str) -> Result<(), DemoError> {
+        self.screen.show("  Putting the quiz into the database...");
+        let filled = seed::fill(connection, database, self.exam.students).await;
+        filled.doing("putting the quiz into the database")
+    }
+
+    async fn observe(&self, address: SocketAddr) -> Result<Observer, DemoError> {
+        let observer = Observer::start(address, &Messages::new(DATABASE)).await;
+        observer.doing("asking for serverStatus")
+    }
+
+    async fn play(
+        &self,
+        address: SocketAddr,
+        database: &str,
+        observer: Option<&Observer>,
+        alone: bool,
+    ) -> Result<Report, DemoError> {
+        let phase = Phase {
+            exam: &self.exam,
+            monitoring: self.args.monitoring,
+            address,
+            database,
+            observer,
+            alone,
+        };
+        phase.play(self.screen).await.doing("playing the exam")
+    }
+
+    fn results(&self, direct: Option<&Report>, through: &Report) {
+        let directly = direct.map(|report| Column {
+            title: "directly",
+            report,
+            limit: Some(SERVER_LIMIT.into()),
+        });
+        let columns: Vec<_> = directly
+            .into_iter()
+            .chain([Column {
+                title: "through Weir",
+                report: through,
+                limit: Some(CAP.into()),
+            }])
+            .collect();
+        self.screen.say("");
+        self.screen.say(&table::render(&columns, self.screen.paint));
+        for column in &columns {
+            if let Some(error) = &column.report.surprise {
+                self.screen.remark(&format!(
+                    "First error in an answer, {}: {error}",
+                    column.title
+                ));
+            }
+        }
+        let verdict = verdict::verdict(direct, through, CAP.into());
+        let verdict = words::wrap(&verdict);
+        self.screen
+            .say(&self.screen.paint.apply(Style::Bold, &verdict));
+    }
+}

@@ -91,8 +91,12 @@ impl Reply {
         if !raw::find(body, b"ok").is_some_and(|ok| ok.as_truthy()) {
             return Err(command_error(body, body));
         }
-        let first = raw::find(body, b"writeErrors")
-            .and_then(|errors| raw::elements(errors.as_array()?).next()?.ok()?.as_document());
+        let first = raw::find(body, b"writeErrors").and_then(|errors| {
+            raw::elements(errors.as_array()?)
+                .next()?
+                .ok()?
+                .as_document()
+        });
         match first {
             Some(error) => Err(command_error(error, body)),
             None => Ok(self),

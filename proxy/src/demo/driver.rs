@@ -21,8 +21,8 @@ const SERVER_SELECTION_TIMEOUT: Duration = Duration::from_secs(30);
 /// What the operations and the monitor of one environment tell each other.
 #[derive(Debug, Default)]
 pub(super) struct Link {
-    /// Whether the monitor's last check succeeded.
-    pub(super) known: watch::Sender<bool>,
+    /// What the monitor's last check found.
+    pub(super) server: watch::Sender<Seen>,
     /// Whether an operation is waiting for a server: the monitor then checks
     /// every half second instead of every ten.
     pub(super) wanted: watch::Sender<bool>,
@@ -33,9 +33,21 @@ pub(super) struct Link {
 impl Link {
     /// Marks the server unknown after a network error.
     fn server_lost(&self) {
-        self.known.send_replace(false);
+        self.server.send_replace(Seen::Nothing);
         self.reset.notify_one();
     }
+}
+
+/// What a monitor's last check found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Seen {
+    /// No check yet, or an error since.
+    #[default]
+    Nothing,
+    /// A server that must be asked again and again.
+    Polled,
+    /// A server that reports changes by itself.
+    Streaming,
 }
 
 /// Why an operation failed.
@@ -56,7 +68,10 @@ impl Failure {
 
     /// Whether the server says the document is there already.
     pub(super) fn is_duplicate_key(&self) -> bool {
-        matches!(self, Self::Client(ClientError::Command { code: 11_000, .. }))
+        matches!(
+            self,
+            Self::Client(ClientError::Command { code: 11_000, .. })
+        )
     }
 }
 
@@ -131,12 +146,16 @@ impl Driver {
     }
 
     async fn select_server(&self) -> Result<(), Failure> {
-        let mut known = self.link.known.subscribe();
-        if *known.borrow_and_update() {
+        let mut server = self.link.server.subscribe();
+        if *server.borrow_and_update() != Seen::Nothing {
             return Ok(());
         }
         self.link.wanted.send_replace(true);
-        let found = timeout(SERVER_SELECTION_TIMEOUT, known.wait_for(|known| *known)).await;
+        let found = timeout(
+            SERVER_SELECTION_TIMEOUT,
+            server.wait_for(|seen| *seen != Seen::Nothing),
+        )
+        .await;
         self.link.wanted.send_replace(false);
         match found {
             Ok(Ok(_)) => Ok(()),

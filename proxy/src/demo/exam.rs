@@ -91,10 +91,7 @@ mod tests {
     fn both_phases_play_the_same_exam() {
         let (first, second) = (exam(), exam());
         assert!((0..1_500).all(|n| first.plan(n) == second.plan(n)));
-        let other = Exam {
-            seed: 43,
-            ..exam()
-        };
+        let other = Exam { seed: 43, ..exam() };
         assert_ne!(first.plan(0), other.plan(0));
     }
 

@@ -23,10 +23,11 @@ pub(super) const QUIZ: &str = "databases-1";
 const SESSION: [u8; 16] = *b"session 16 bytes";
 /// Stands where the student's `_id` will be.
 const STUDENT: &str = "student-######";
-/// Stand where numbers will be; not the bytes of any text above.
-const TRANSACTION: i64 = 0x1122_3344_5566_7788;
-const QUESTION: i32 = 0x2233_4455;
-const CHOICE: i32 = 0x3344_5566;
+/// Stand where numbers will be. No byte is in two of them or in any text, so
+/// that none is found inside another.
+const TRANSACTION: i64 = 0x7181_91a1_b1c1_d1e1;
+const QUESTION: i32 = 0x7282_92a2;
+const CHOICE: i32 = 0x7383_93a3;
 
 /// How long a server may hold back the reply to an awaiting hello.
 const MAX_AWAIT_MS: i64 = 10_000;
@@ -199,7 +200,11 @@ pub(super) fn message_with(
     identifier: &str,
     documents: &[RawDocumentBuf],
 ) -> Vec<u8> {
-    let content: Vec<u8> = documents.iter().flat_map(|one| one.as_bytes()).copied().collect();
+    let content: Vec<u8> = documents
+        .iter()
+        .flat_map(|one| one.as_bytes())
+        .copied()
+        .collect();
     let size = 4 + identifier.len() + 1 + content.len();
     let mut sequence = vec![1];
     sequence.extend_from_slice(&le(size));
@@ -309,7 +314,8 @@ mod tests {
 
     #[test]
     fn an_awaiting_hello_allows_exhaust_and_carries_the_version() {
-        let version = rawdoc! { "processId": bson::oid::ObjectId::from_bytes([1; 12]), "counter": 6_i64 };
+        let version =
+            rawdoc! { "processId": bson::oid::ObjectId::from_bytes([1; 12]), "counter": 6_i64 };
         let hello = awaiting_hello(version.as_bytes()).unwrap();
         assert_eq!(op_msg::flags(&hello), Some(op_msg::EXHAUST_ALLOWED));
         let carried = raw::find(body(&hello), b"topologyVersion").unwrap();

@@ -1,20 +1,19 @@
 //! A driver's monitoring sockets.
 //!
-//! Outside Lambda's reach, and in drivers older than the Lambda rule, a
-//! monitor streams: one socket on which the server answers hello whenever
+//! By default a monitor streams: one socket on which the server answers hello whenever
 //! something changes or ten seconds have passed, and a second one that
-//! measures the round trip. Newer drivers that notice Lambda poll on a single
-//! socket (`server-monitoring.md`). Either way these sockets count against the
-//! server's limit, and an environment that is not yet refused one is no
-//! further than that: its pool connection comes on top.
+//! measures the round trip. Drivers of 2023 and later that notice Lambda poll on
+//! a single socket instead (`server-monitoring.md`). Either way these sockets
+//! count against the server's limit before the first operation does.
 
 use std::convert::Infallible;
 use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
 
+use super::args::Monitoring;
 use super::client::{ClientError, Connection, Reply};
-use super::driver::Link;
+use super::driver::{Link, Seen};
 use super::messages::awaiting_hello;
 use super::students::World;
 use crate::wire::raw;
@@ -24,25 +23,6 @@ const HEARTBEAT: Duration = Duration::from_secs(10);
 
 /// Shortest time between two checks of a server that does not answer.
 const MIN_HEARTBEAT: Duration = Duration::from_millis(500);
-
-/// How an environment watches its server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum Monitoring {
-    /// Two sockets: streaming hello and round-trip time.
-    Stream,
-    /// One socket that polls, as drivers do that notice Lambda.
-    Poll,
-}
-
-impl Monitoring {
-    /// Sockets of one environment, its pool connection included.
-    pub(super) fn sockets(self) -> u64 {
-        match self {
-            Self::Stream => 3,
-            Self::Poll => 2,
-        }
-    }
-}
 
 /// Watches the server for one environment until the task is aborted.
 pub(super) async fn monitor(world: &World, link: &Link) {
@@ -60,20 +40,17 @@ pub(super) async fn monitor(world: &World, link: &Link) {
 async fn check_forever(world: &World, link: &Link) {
     loop {
         tokio::select! {
-            checked = check_until_error(world, link) => {
-                if let Err(error) = checked {
-                    world.tally.note_refusal(&error);
-                }
+            ended = check_until_error(world, link) => {
+                let Err(error) = ended;
+                world.tally.note_refusal(&error);
             }
-            () = link.reset.notified() => {
-                // The operation has marked the server unknown already. The
-                // next check follows at once.
-                continue;
-            }
+            // The operation has marked the server unknown already; the next
+            // check follows at once.
+            () = reset_noticed(link) => continue,
         }
         // A server that was known is asked again at once, one that was not
         // after a pause, which is short while an operation waits.
-        if !link.known.send_replace(false) {
+        if link.server.send_replace(Seen::Nothing) == Seen::Nothing {
             sleep(MIN_HEARTBEAT).await;
             let mut wanted = link.wanted.subscribe();
             let _ = timeout(HEARTBEAT - MIN_HEARTBEAT, wanted.wait_for(|wanted| *wanted)).await;
@@ -81,13 +58,20 @@ async fn check_forever(world: &World, link: &Link) {
     }
 }
 
+/// A monitor that waits for its server learns late that an operation failed:
+/// PyMongo looks every half second, and keeps its socket until then.
+async fn reset_noticed(link: &Link) {
+    link.reset.notified().await;
+    sleep(MIN_HEARTBEAT / 2).await;
+}
+
 async fn check_until_error(world: &World, link: &Link) -> Result<Infallible, ClientError> {
     let (mut connection, mut hello) = Connection::open(world.address, &world.messages).await?;
     loop {
-        link.known.send_replace(true);
         hello = match next_hello(world, &hello) {
             Some(awaiting) => stream(&mut connection, awaiting, link).await?,
             None => {
+                link.server.send_replace(Seen::Polled);
                 sleep(HEARTBEAT).await;
                 connection.exchange(world.messages.hello.clone()).await?
             }
@@ -114,29 +98,24 @@ async fn stream(
     awaiting: Vec<u8>,
     link: &Link,
 ) -> Result<Reply, ClientError> {
+    link.server.send_replace(Seen::Streaming);
     connection.send(awaiting).await?;
     loop {
-        let hello = connection.receive().await?;
-        let more = hello.more_to_come();
-        let hello = hello.into_success()?;
-        link.known.send_replace(true);
-        if !more {
+        let hello = connection.receive().await?.into_success()?;
+        if !hello.more_to_come() {
             return Ok(hello);
         }
     }
 }
 
-/// Starts with the first successful check. Errors here change nothing else:
-/// the next measurement opens another socket.
+/// Starts when the server is first seen to stream; polling measures by itself.
+/// Errors here change nothing else: the next measurement opens another socket.
 async fn measure_round_trips(world: &World, link: &Link) {
-    let mut known = link.known.subscribe();
-    if known.wait_for(|known| *known).await.is_err() {
-        return;
-    }
+    let mut server = link.server.subscribe();
+    let _ = server.wait_for(|seen| *seen == Seen::Streaming).await;
     loop {
-        if let Err(error) = measure_until_error(world).await {
-            world.tally.note_refusal(&error);
-        }
+        let Err(error) = measure_until_error(world).await;
+        world.tally.note_refusal(&error);
         sleep(HEARTBEAT).await;
     }
 }

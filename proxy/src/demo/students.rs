@@ -7,10 +7,11 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
 
+use super::args::Monitoring;
 use super::driver::{Driver, Failure, Link};
 use super::exam::Plan;
 use super::messages::{Messages, Values};
-use super::monitor::{Monitoring, monitor};
+use super::monitor::monitor;
 use super::tally::{Op, Tally};
 
 /// A student who got an error page loads it again after this time.
@@ -116,12 +117,17 @@ impl Student {
                 Ok(Ok(())) => break,
                 // The answer to an earlier try was lost, its effect was not.
                 Ok(Err(error)) if reloaded && error.is_duplicate_key() => break,
-                Ok(Err(_)) if Instant::now() + RELOAD < deadline => {
-                    self.world.tally.failed.add();
-                    sleep_until(Instant::now() + RELOAD).await;
+                Ok(Err(error)) => {
+                    self.world.tally.note_failure(&error);
+                    let again = Instant::now() + RELOAD;
+                    if again >= deadline {
+                        return false;
+                    }
+                    sleep_until(again).await;
                     reloaded = true;
                 }
-                Ok(Err(_)) | Err(_) => {
+                // No answer at all: the page was still loading.
+                Err(_) => {
                     self.world.tally.failed.add();
                     return false;
                 }
@@ -144,3 +150,6 @@ impl Student {
         self.driver.run(&template.fill(&self.values)).await
     }
 }
+
+#[cfg(test)]
+mod tests;

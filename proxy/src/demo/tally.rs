@@ -1,11 +1,13 @@
 //! What one phase counts: students, operations, refusals and times.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 
 use super::client::ClientError;
+use super::driver::Failure;
 
 /// What is timed. Connecting is timed like an operation, but is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,6 +80,7 @@ pub(super) struct Tally {
     pub(super) done: Counter,
     /// Answers that the server acknowledged.
     pub(super) answers: Counter,
+    surprise: OnceLock<String>,
     /// Every success by operation. A phase has some ten thousand of them, few
     /// enough to keep them all and to give exact percentiles.
     times: [Mutex<Vec<Duration>>; Op::ALL.len()],
@@ -97,6 +100,21 @@ impl Tally {
         if let Some(times) = self.times.get(op as usize) {
             times.lock().push(took);
         }
+    }
+
+    /// Counts an error that the application sees.
+    pub(super) fn note_failure(&self, failure: &Failure) {
+        self.failed.add();
+        if let Failure::Client(error @ (ClientError::Command { .. } | ClientError::Malformed(_))) =
+            failure
+        {
+            self.surprise.get_or_init(|| error.to_string());
+        }
+    }
+
+    /// The first error that an answer brought, or an answer that was none.
+    pub(super) fn surprise(&self) -> Option<String> {
+        self.surprise.get().cloned()
     }
 
     /// Counts a socket that the server would not take; other errors are the

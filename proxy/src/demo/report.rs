@@ -1,0 +1,49 @@
+//! What one phase came to; everything the table and the verdict are made of.
+
+use super::tally::{Latency, Op};
+
+/// The numbers of one finished phase.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Report {
+    /// Students who came.
+    pub(super) students: u64,
+    /// Students who could do everything they came for.
+    pub(super) served: u64,
+    /// Operations that reached the application as an error.
+    pub(super) failed: u64,
+    /// Operations that succeeded.
+    pub(super) done: u64,
+    /// Operations that all students together had before them.
+    pub(super) planned: u64,
+    /// Answers that the server acknowledged.
+    pub(super) acknowledged: u64,
+    /// Answers found in the database afterwards; none when it did not say.
+    pub(super) stored: Option<u64>,
+    /// Sockets that the server closed before the handshake was answered.
+    pub(super) refused: u64,
+    /// The first error that came in an answer, and so had nothing to do with
+    /// connecting.
+    pub(super) surprise: Option<String>,
+    /// What the server saw; none when it does not let us ask.
+    pub(super) server: Option<Server>,
+    /// Times of the successes, in the order of [`Op::ALL`].
+    pub(super) waits: [Option<Latency>; Op::ALL.len()],
+}
+
+impl Report {
+    /// Students who gave up, or were still waiting when the phase ended.
+    pub(super) fn turned_away(&self) -> u64 {
+        self.students.saturating_sub(self.served)
+    }
+}
+
+/// What the server said of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Server {
+    /// Most connections at one moment, without those that were there before.
+    pub(super) connections: u64,
+    /// Connections it accepted.
+    pub(super) opened: u64,
+    /// Most resident memory in MiB.
+    pub(super) memory: u64,
+}
