@@ -15,6 +15,7 @@
 //! | [`upstream`] | one server socket: connect, log in, exchange one request |
 //! | [`wire`] | the bytes themselves; pure |
 //! | [`scram`] | both sides of a SCRAM conversation; pure |
+//! | [`socket`], [`buffer`], [`random`] | what both sides share |
 //! | [`error`] | every error Weir makes, with its code and labels |
 //! | [`drain`] | leaving without a failed operation |
 //! | [`metrics`] | counters, gauges and histograms |
@@ -43,6 +44,12 @@ pub mod upstream;
 pub mod wire;
 
 pub mod scram;
+
+pub mod socket;
+
+pub mod buffer;
+
+pub mod random;
 
 pub mod error;
 

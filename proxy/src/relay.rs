@@ -1,1 +1,356 @@
-//! To be written.
+//! The story of one operation.
+//!
+//! ```text
+//! facts ─► route ─► lease ─► edit ─► send ─► receive ─► learn ─► give back ─► reply
+//!            │        │                │         │         │
+//!            hold     queue            row A     row B,C   row D, L
+//! ```
+//!
+//! [`Relay::run`] reads as that list. Each step's failure is an error document whose
+//! labels come from [`crate::error::reply`]; the client's socket stays open.
+
+pub mod abandon;
+
+pub mod attempt;
+
+pub mod budget;
+
+pub mod cluster;
+
+pub mod cursors;
+
+pub mod deadline;
+
+pub mod learn;
+
+pub mod sessions;
+
+pub mod stream;
+
+use std::{
+    future::Future,
+    io,
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+use crate::{
+    command::{Facts, Treatment},
+    error::{Class, ErrorReply, Failure, reply},
+    metrics::Metrics,
+    pool::{Lane, LeaseError, NodePool, Want, ConnId},
+    random,
+    relay::{
+        abandon::Cuts, attempt::Answer, budget::Budget, cluster::{Cluster, Table}, deadline::Deadline,
+    },
+    route::{self, Route, pins::Pins, select},
+    wire::reply as wire_reply,
+};
+
+/// What the relay must know of the client it serves, and do with it.
+pub trait ClientSide: Send {
+    /// What its handshake told.
+    fn traits(&self) -> ClientTraits;
+
+    /// Ends when the client has left. Must not consume bytes.
+    fn departed(&self) -> impl Future<Output = ()> + Send;
+
+    /// Writes as much as the client takes now.
+    ///
+    /// # Errors
+    /// The client has left.
+    fn write_some(&mut self, bytes: &[u8]) -> impl Future<Output = io::Result<usize>> + Send;
+
+    /// Reads more of a request that has not arrived whole.
+    ///
+    /// # Errors
+    /// The client has left.
+    fn read_some(
+        &mut self,
+        buf: &mut Vec<u8>,
+        capacity: usize,
+    ) -> impl Future<Output = io::Result<usize>> + Send;
+}
+
+/// Facts of a client's handshake that change how it is served.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ClientTraits {
+    /// It announced `backpressure`: overload may be told with 462.
+    pub backpressure: bool,
+    /// It connected with `loadBalanced=true`: cursors and transactions end with its socket.
+    pub load_balanced: bool,
+}
+
+/// One request, ready to be relayed.
+#[derive(Debug)]
+pub struct Request {
+    /// What it asks.
+    pub facts: Facts,
+    /// The message: plain OP_MSG without checksum. Of a large one perhaps only the first
+    /// part; then `missing` counts the bytes still to come.
+    pub message: Vec<u8>,
+    /// Bytes that have not arrived yet.
+    pub missing: usize,
+    /// The client's own id of the request.
+    pub id: i32,
+    /// When its first byte was read.
+    pub started: Instant,
+}
+
+/// What the client is to be told.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// This plain OP_MSG message; its ids are set.
+    Message(Vec<u8>),
+    /// Nothing: the request asked for no reply.
+    Nothing,
+    /// It has been written already.
+    Sent,
+    /// The client has left, or can no longer be told anything true: close its socket.
+    Hangup,
+}
+
+/// Settings of one relay.
+#[derive(Clone, Copy, Debug)]
+pub struct RelaySettings {
+    /// Longest wait for a connection when the client gave no nearer deadline.
+    pub queue_timeout: Duration,
+    /// Longest an operation is held while no node suits it.
+    pub hold_timeout: Duration,
+    /// Ask the nodes in turn about unknown cursors.
+    pub probe_cursors: bool,
+    /// Width of the latency window and time between heartbeats.
+    pub rules: route::Rules,
+}
+
+/// Relays the operations of all clients of one listener to one cluster.
+#[derive(Debug)]
+pub struct Relay {
+    pub(crate) settings: RelaySettings,
+    pub(crate) cluster: Arc<Cluster>,
+    pub(crate) pins: Pins,
+    pub(crate) budget: Arc<Budget>,
+    pub(crate) cuts: Cuts,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) epoch: Instant,
+}
+
+/// Why an operation goes no further.
+#[derive(Debug)]
+pub(crate) enum Stop {
+    /// The client gets this error.
+    Error(ErrorReply),
+    /// The client has left; nobody is there to be told.
+    Abandoned,
+    /// The client's socket must be closed: it holds half a reply.
+    Hangup,
+}
+
+impl From<ErrorReply> for Stop {
+    fn from(error: ErrorReply) -> Self {
+        Self::Error(error)
+    }
+}
+
+impl Relay {
+    /// A relay to `cluster`.
+    #[must_use]
+    pub fn new(
+        settings: RelaySettings,
+        cluster: Arc<Cluster>,
+        budget: Arc<Budget>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        let (pins, cuts, epoch) = (Pins::default(), Cuts::default(), Instant::now());
+        Self { settings, cluster, pins, budget, cuts, metrics, epoch }
+    }
+
+    /// Serves one request to its end.
+    pub async fn run<C: ClientSide>(&self, client: &mut C, mut request: Request) -> Reply {
+        let deadline = Deadline::of(&request, &self.settings);
+        let outcome = match request.facts.treatment {
+            Treatment::KillCursors => self.kill_cursors(client, &mut request, deadline).await,
+            Treatment::GetMore => self.get_more(client, &mut request, deadline).await,
+            _ => self.operate(client, &mut request, deadline).await,
+        };
+        self.conclude(&request, outcome)
+    }
+
+    /// An operation that any suitable node may serve.
+    async fn operate<C: ClientSide>(
+        &self,
+        client: &mut C,
+        request: &mut Request,
+        deadline: Deadline,
+    ) -> Result<Answer, Stop> {
+        let mut retries = attempt::Retries::default();
+        loop {
+            let (pool, want) = self.find_node(client, request, deadline).await?;
+            match self.attempt(client, request, &pool, want, deadline, &mut retries).await? {
+                attempt::Attempt::Done(answer) => return Ok(answer),
+                attempt::Attempt::Again => {}
+            }
+        }
+    }
+
+    /// Chooses a node, holding the operation while there is none.
+    async fn find_node<C: ClientSide>(
+        &self,
+        client: &mut C,
+        request: &Request,
+        deadline: Deadline,
+    ) -> Result<(Arc<NodePool>, Want), Stop> {
+        let facts = &request.facts;
+        loop {
+            let table = arc_swap::Guard::into_inner(self.cluster.table());
+            let route =
+                route::plan(facts, &request.message, &table.snapshot, &self.pins, self.settings.rules)?;
+            if let Some(found) = pick(facts, route, &table) {
+                return Ok(found);
+            }
+            self.hold(client, request, &table, deadline).await?;
+        }
+    }
+
+    /// Waits for the topology to change: no node suits the operation now.
+    async fn hold<C: ClientSide>(
+        &self,
+        client: &mut C,
+        request: &Request,
+        seen: &Table,
+        deadline: Deadline,
+    ) -> Result<(), Stop> {
+        let class = request.facts.class;
+        let Some(_bytes) = self.budget.try_reserve(request.message.len()) else {
+            return Err(self.overloaded(client.traits(), class).into());
+        };
+        let _held = self.metrics.hold();
+        let until = deadline.hold_until();
+        tokio::select! {
+            biased;
+            () = self.cluster.changed_since(seen) => Ok(()),
+            () = client.departed() => Err(Stop::Abandoned),
+            () = tokio::time::sleep_until(until) => {
+                let failure = if deadline.is_clients(until) {
+                    Failure::DeadlinePassed
+                } else {
+                    Failure::NoNode
+                };
+                Err(self.refuse(failure, class).into())
+            }
+        }
+    }
+
+    /// Leases a connection; `Ok(None)`: choose a node again.
+    pub(crate) async fn lease<C: ClientSide>(
+        &self,
+        client: &mut C,
+        class: Class,
+        pool: &Arc<NodePool>,
+        want: Want,
+        deadline: Deadline,
+    ) -> Result<Option<crate::pool::Lease>, Stop> {
+        let waiting_since = Instant::now();
+        let until = deadline.queue_until(waiting_since);
+        let leased = tokio::select! {
+            biased;
+            leased = pool.lease(want, until) => leased,
+            () = client.departed() => return Err(Stop::Abandoned),
+        };
+        self.metrics.waited(want.lane, waiting_since);
+        match leased {
+            Ok(lease) => Ok(Some(lease)),
+            Err(LeaseError::Cleared) => Ok(None),
+            Err(LeaseError::TimedOut) if deadline.is_clients(until) => {
+                Err(self.refuse(Failure::DeadlinePassed, class).into())
+            }
+            Err(LeaseError::TimedOut | LeaseError::Shed) => {
+                Err(self.overloaded(client.traits(), class).into())
+            }
+            Err(LeaseError::LoginRefused) => Err(self.refuse(Failure::LoginRefused, class).into()),
+            Err(LeaseError::Gone) => Err(self.gone(class).into()),
+        }
+    }
+
+    /// The connection that held a cursor or transaction is gone, and they with it.
+    fn gone(&self, class: Class) -> ErrorReply {
+        let failure = match class {
+            Class::GetMore => Failure::CursorNotFound,
+            _ => Failure::Interrupted,
+        };
+        self.refuse(failure, class)
+    }
+
+    /// The error for a full queue, in the form this client understands.
+    pub(crate) fn overloaded(&self, client: ClientTraits, class: Class) -> ErrorReply {
+        let base_backoff_ms = self.cluster.suggested_backoff_ms();
+        let backpressure = client.backpressure;
+        self.refuse(Failure::Overloaded { backpressure, base_backoff_ms }, class)
+    }
+
+    /// Counts a failure and words it.
+    pub(crate) fn refuse(&self, failure: Failure, class: Class) -> ErrorReply {
+        self.metrics.failed(failure, class);
+        reply(failure, class)
+    }
+
+    fn conclude(&self, request: &Request, outcome: Result<Answer, Stop>) -> Reply {
+        let silent = request.facts.is_unacknowledged();
+        match outcome {
+            Ok(Answer::Streamed) => Reply::Sent,
+            Err(Stop::Hangup | Stop::Abandoned) => Reply::Hangup,
+            Ok(Answer::Message(_)) | Err(Stop::Error(_)) if silent => Reply::Nothing,
+            Ok(Answer::Message(message)) => Reply::Message(message),
+            Err(Stop::Error(error)) => Reply::Message(error_message(request.id, &error)),
+        }
+    }
+
+    pub(crate) fn now(&self) -> Duration {
+        self.epoch.elapsed()
+    }
+}
+
+/// An error document as an OP_MSG reply to `request_id`.
+#[must_use]
+pub fn error_message(request_id: i32, error: &ErrorReply) -> Vec<u8> {
+    wire_reply::op_msg(fresh_id(), request_id, 0, error.document().as_bytes())
+}
+
+/// An id for a message of Weir's own.
+#[must_use]
+pub fn fresh_id() -> i32 {
+    i32::try_from(random::number() >> 33).unwrap_or_default()
+}
+
+/// The pool and the kind of lease for a route; `None`: hold.
+fn pick(facts: &Facts, route: Route, table: &Table) -> Option<(Arc<NodePool>, Want)> {
+    let mut want = Want { lane: lane(facts), only: None, opens_transaction: false };
+    let pool = match route {
+        Route::Node(index) => table.pools.get(index)?,
+        Route::AnyOf(nodes) => {
+            let busy = |index: usize| table.pools.get(index).map_or(usize::MAX, |p| p.counts().load());
+            table.pools.get(select::choose(&nodes, random::number(), busy)?)?
+        }
+        Route::Bound(node, connection) => {
+            want.only = connection.map(ConnId);
+            table.pools.get(table.snapshot.position(&node)?)?
+        }
+        Route::Hold | Route::UnknownCursor => return None,
+    };
+    want.opens_transaction = facts.starts_transaction && table.keeps_transactions_apart;
+    Some((Arc::clone(pool), want))
+}
+
+/// Commands that let others proceed may use the reserve.
+pub(crate) const fn lane(facts: &Facts) -> Lane {
+    match facts.class {
+        Class::Commit | Class::Abort | Class::GetMore => Lane::Finishing,
+        Class::InTransaction if !facts.starts_transaction => Lane::Finishing,
+        _ => match facts.treatment {
+            Treatment::KillCursors => Lane::Finishing,
+            _ => Lane::Normal,
+        },
+    }
+}

@@ -1,1 +1,263 @@
-//! To be written.
+//! What is known about the upstream nodes.
+//!
+//! | file | its part |
+//! |---|---|
+//! | [`address`] | one normal spelling per node |
+//! | [`snapshot`] | the immutable result everybody reads |
+//! | [`hello`] | what one hello reply says; pure |
+//! | [`sdam`] | the rules of *Server Discovery and Monitoring*; pure |
+//! | [`verdict`] | what an operation's error proves about a node; pure |
+//! | [`monitor`] | the official driver, which watches the deployment |
+//!
+//! [`Topology`] joins them: monitors and operations report to it, it publishes a
+//! [`Snapshot`] after every report, and reading the latest one costs no lock.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+use tokio::sync::{mpsc, watch};
+
+pub mod address;
+pub mod hello;
+pub mod monitor;
+pub mod sdam;
+pub mod snapshot;
+pub mod verdict;
+
+pub use address::NodeAddress;
+pub use hello::Hello;
+pub use sdam::Seeds;
+pub use snapshot::{
+    Limits, Node, NodeKind, Snapshot, Tags, TopologyEvent, TopologyKind, TopologyVersion,
+};
+pub use verdict::{Phase, StateChange, StateChangeKind};
+
+use sdam::{Deployment, Heard, Source};
+
+/// A handle on what is known about the deployment. Cloning it copies a pointer.
+#[derive(Clone)]
+pub struct Topology {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    current: ArcSwap<Snapshot>,
+    revision: watch::Sender<u64>,
+    /// How many operations wait for a suitable node.
+    held: watch::Sender<usize>,
+    reports: Mutex<Reports>,
+}
+
+/// What changes with every report. The lock is taken for a report, which is a
+/// heartbeat, a handshake or an error, never for an operation that goes well.
+struct Reports {
+    deployment: Deployment,
+    listeners: Vec<mpsc::UnboundedSender<TopologyEvent>>,
+}
+
+impl Topology {
+    /// A topology that nobody watches: it learns from what is reported to it.
+    /// [`monitor::Monitor::start`] makes one that is watched.
+    #[must_use]
+    pub fn new(seeds: &Seeds) -> Self {
+        let deployment = Deployment::new(seeds);
+        Self {
+            shared: Arc::new(Shared {
+                current: ArcSwap::from_pointee(deployment.snapshot(0)),
+                revision: watch::Sender::new(0),
+                held: watch::Sender::new(0),
+                reports: Mutex::new(Reports {
+                    deployment,
+                    listeners: Vec::new(),
+                }),
+            }),
+        }
+    }
+
+    /// What is known now.
+    #[must_use]
+    pub fn current(&self) -> Arc<Snapshot> {
+        self.shared.current.load_full()
+    }
+
+    /// Tells when there is a newer snapshot, by its revision.
+    #[must_use]
+    pub fn watch(&self) -> watch::Receiver<u64> {
+        self.shared.revision.subscribe()
+    }
+
+    /// All events from now on, in order.
+    #[must_use]
+    pub fn events(&self) -> mpsc::UnboundedReceiver<TopologyEvent> {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        self.shared.reports.lock().listeners.push(sender);
+        receiver
+    }
+
+    /// Says that an operation waits for a suitable node, as long as the result
+    /// lives. Meanwhile monitors that sleep after a failure check every 500 ms.
+    #[must_use]
+    pub fn hold(&self) -> Hold {
+        self.shared.held.send_modify(|held| *held += 1);
+        Hold {
+            shared: self.shared.clone(),
+        }
+    }
+
+    /// A connection's hello, asked for at `started`, was answered. Returns whether
+    /// it was news.
+    pub fn on_hello(&self, address: &NodeAddress, started: Instant, hello: Hello) -> bool {
+        self.heard(address, Source::Connection, started, hello)
+    }
+
+    /// A connection stamped with `generation` broke (or timed out, if `timed_out`).
+    /// A failed login is no network error; what to do about it is the pool's affair.
+    pub fn on_network_error(
+        &self,
+        address: &NodeAddress,
+        generation: u64,
+        phase: Phase,
+        timed_out: bool,
+        error: &str,
+    ) -> StateChange {
+        self.report(|deployment, _| {
+            deployment.on_network_error(address, generation, phase, timed_out, error, now())
+        })
+    }
+
+    /// A connection stamped with `generation` was answered with a state-change
+    /// error, whose `topologyVersion`, if it has one, must be passed on.
+    pub fn on_state_change(
+        &self,
+        address: &NodeAddress,
+        generation: u64,
+        kind: StateChangeKind,
+        topology_version: Option<TopologyVersion>,
+        error: &str,
+    ) -> StateChange {
+        self.report(|deployment, _| {
+            deployment.on_state_change(address, generation, kind, topology_version, error, now())
+        })
+    }
+
+    fn heard(&self, address: &NodeAddress, source: Source, started: Instant, hello: Hello) -> bool {
+        let heard = Heard {
+            source,
+            started,
+            at_ms: unix_milliseconds(),
+        };
+        self.report(|deployment, _| deployment.on_hello(address, hello, heard))
+    }
+
+    fn monitor_failed(&self, address: &NodeAddress, timed_out: bool, error: &str) {
+        self.report(|deployment, events| {
+            if let Some(down) = deployment.on_monitor_failure(address, timed_out, error, now()) {
+                events.push(TopologyEvent::NodeDown {
+                    address: address.clone(),
+                    timed_out: down.timed_out,
+                    error: error.into(),
+                    generation: down.generation,
+                });
+            }
+        });
+    }
+
+    /// What the driver watches now, and the round trips it measured.
+    fn watched(
+        &self,
+        added: Vec<NodeAddress>,
+        removed: Vec<NodeAddress>,
+        rtts: Vec<(NodeAddress, Duration)>,
+    ) {
+        self.report(|deployment, _| {
+            added.iter().for_each(|address| deployment.add(address));
+            removed
+                .iter()
+                .for_each(|address| deployment.forget(address));
+            rtts.iter()
+                .for_each(|(address, rtt)| deployment.on_rtt(address, *rtt));
+        });
+    }
+
+    /// Applies one report and publishes the result, if it changed anything.
+    fn report<T>(&self, change: impl FnOnce(&mut Deployment, &mut Vec<TopologyEvent>) -> T) -> T {
+        let mut reports = self.shared.reports.lock();
+        let mut events = Vec::new();
+        let outcome = change(&mut reports.deployment, &mut events);
+        let before = self.shared.current.load_full();
+        let mut after = reports.deployment.snapshot(before.revision);
+        if after != *before {
+            after.revision += 1;
+            events.extend(differences(&before, &after));
+            let revision = after.revision;
+            self.shared.current.store(Arc::new(after));
+            self.shared.revision.send_replace(revision);
+        }
+        for event in events {
+            reports
+                .listeners
+                .retain(|listener| listener.send(event.clone()).is_ok());
+        }
+        outcome
+    }
+}
+
+/// Keeps monitors awake while an operation waits; see [`Topology::hold`].
+pub struct Hold {
+    shared: Arc<Shared>,
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.shared
+            .held
+            .send_modify(|held| *held = held.saturating_sub(1));
+    }
+}
+
+/// The events that lie between two snapshots. A failed monitor is not among them:
+/// only its report says what the failure was.
+fn differences(before: &Snapshot, after: &Snapshot) -> Vec<TopologyEvent> {
+    let mut events = Vec::new();
+    for node in &before.nodes {
+        if after.node(&node.address).is_none() {
+            events.push(TopologyEvent::NodeRemoved {
+                address: node.address.clone(),
+            });
+        }
+    }
+    for node in &after.nodes {
+        let was_up = before
+            .node(&node.address)
+            .is_some_and(|old| old.kind != NodeKind::Unknown);
+        if !was_up && node.kind != NodeKind::Unknown {
+            events.push(TopologyEvent::NodeUp {
+                address: node.address.clone(),
+                kind: node.kind,
+            });
+        }
+    }
+    let primary = |snapshot: &Snapshot| snapshot.primary().map(|node| node.address.clone());
+    if primary(before) != primary(after) {
+        events.push(TopologyEvent::PrimaryChanged {
+            primary: primary(after),
+        });
+    }
+    events
+}
+
+fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
+fn unix_milliseconds() -> i64 {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests;

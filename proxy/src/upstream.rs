@@ -1,1 +1,85 @@
-//! To be written.
+//! One connection to a server: connect, log in, exchange one request, let go.
+//!
+//! A [`Connection`] is only ever used by one task at a time and carries one request
+//! at a time. Whoever cannot prove that its byte stream is clean must destroy it
+//! with [`Connection::destroy`].
+
+pub mod auth;
+
+pub mod connect;
+
+pub mod exchange;
+
+pub mod handshake;
+
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout};
+
+pub use connect::{ConnectError, Connector};
+pub use exchange::{Received, ReceiveError, SendError};
+pub use handshake::ServerHello;
+
+use crate::{
+    socket::Socket,
+    wire::compressed::Compressor,
+};
+
+/// A logged-in connection to one server.
+#[derive(Debug)]
+pub struct Connection {
+    socket: Socket,
+    hello: ServerHello,
+    compressor: Option<Compressor>,
+    next_request: i32,
+}
+
+impl Connection {
+    pub(crate) fn new(socket: Socket) -> Self {
+        let hello = ServerHello::default();
+        Self { socket, hello, compressor: None, next_request: 1 }
+    }
+
+    /// What the server said of itself when the connection was made.
+    #[must_use]
+    pub const fn hello(&self) -> &ServerHello {
+        &self.hello
+    }
+
+    /// The stream below.
+    #[must_use]
+    pub const fn socket(&self) -> &Socket {
+        &self.socket
+    }
+
+    /// A fresh request id, unique on this connection until it wraps.
+    pub const fn request_id(&mut self) -> i32 {
+        let id = self.next_request;
+        self.next_request = if id == i32::MAX { 1 } else { id + 1 };
+        id
+    }
+
+    /// The codec that requests on this connection may use.
+    #[must_use]
+    pub const fn compressor(&self) -> Option<Compressor> {
+        self.compressor
+    }
+
+    /// Lets the server know that nothing more will come and waits until it has let go
+    /// too: a destroyed connection stays a connection of the server until its command
+    /// ends, so its slot may not be used before.
+    ///
+    /// `node_is_dead` is asked every 10 s; a dead server never answers, and nothing is
+    /// gained by waiting for it.
+    pub async fn destroy(self, node_is_dead: impl Fn() -> bool + Send) {
+        const PATIENCE: Duration = Duration::from_secs(10);
+        self.socket.shutdown_write();
+        let since = Instant::now();
+        while timeout(PATIENCE, self.socket.discard()).await.is_err() {
+            if node_is_dead() {
+                tracing::debug!(waited = ?since.elapsed(), "gave up a connection to a dead node");
+                return;
+            }
+        }
+    }
+}

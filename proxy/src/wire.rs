@@ -2,7 +2,8 @@
 //! messages, compression, checksums, edits in place and replies.
 //!
 //! Everything here is pure (bytes in, bytes or a decision out), so the proxy,
-//! the tests and the fuzz targets all run the same functions.
+//! the tests and the fuzz targets all run the same functions. Only [`codec`]
+//! knows of an I/O library.
 //!
 //! Three things are kept apart everywhere: *complete* (`Ok(Some(_))`),
 //! *incomplete* (`Ok(None)`, read more) and *malformed* (`Err`). Functions that
@@ -35,15 +36,20 @@ pub mod op_msg;
 
 pub mod legacy;
 
+pub mod compressed;
+
 pub mod build;
 
 pub mod edit;
 
 pub mod reply;
 
+pub mod codec;
+
 mod error;
 
 pub use build::DocumentBuilder;
+pub use compressed::Compressor;
 pub use error::WireError;
 pub use header::{HEADER_LEN, Header, MAX_MESSAGE_LEN, opcode, set_request_id, set_response_to};
 pub use op_msg::OpMsg;

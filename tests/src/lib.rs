@@ -1,1 +1,36 @@
-//! harness
+//! What the end-to-end tests are made with. Nothing here is a mock of a
+//! database: [`cluster`] starts real ones.
+//!
+//! | module | gives |
+//! |---|---|
+//! | [`cluster`] | real replica sets, with logins, TLS and ways to hurt them |
+//! | [`weir`] | a running `weir` program and its logs |
+//! | [`relay`] | a TCP relay that delays, cuts, resets, stalls and corrupts |
+//! | [`scripted`] | a fake server for what a real one cannot be made to do |
+//! | [`raw`] | a client that sends any bytes |
+//! | [`message`] | messages built and read by hand, apart from Weir's own code |
+//! | [`python`] | the official Python driver, in two generations |
+//! | [`sockets`] | sockets counted from outside |
+//! | [`certificates`] | an authority, a server's and a client's certificate |
+//! | [`wait`] | waiting for a condition with a deadline |
+//! | [`skip`] | what was not tested on this machine, counted and said |
+//! | [`background`] | a thread for helpers that several tests share |
+//! | [`surroundings`] | where parts and temporary files are |
+//!
+//! Nothing sleeps to let things settle, and whatever is started here ends with
+//! the test process, however that ends.
+
+pub mod background;
+pub mod certificates;
+pub mod cluster;
+pub mod message;
+pub mod python;
+pub mod raw;
+pub mod relay;
+pub mod scripted;
+pub mod skip;
+pub mod spec;
+pub mod sockets;
+pub mod surroundings;
+pub mod wait;
+pub mod weir;

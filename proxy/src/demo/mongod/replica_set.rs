@@ -211,11 +211,11 @@ impl ReplicaSet {
         &self.scratch
     }
 
-    /// Ends the servers with SIGTERM, all at once.
+    /// Ends the servers with SIGTERM, all at once. Their data stays until drop.
     ///
     /// # Errors
     /// The first failure; the servers after it are killed all the same.
-    pub fn stop(self) -> Result<(), MongodError> {
+    pub fn stop(&self) -> Result<(), MongodError> {
         std::thread::scope(|scope| {
             let stops: Vec<_> = self
                 .members

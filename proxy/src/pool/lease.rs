@@ -1,0 +1,95 @@
+//! A connection on loan.
+
+use std::{sync::Arc, time::Duration};
+
+use crate::{
+    pool::{
+        Bond, ConnId, NodePool, Payload,
+        state::Slot,
+    },
+    upstream::Connection,
+};
+
+/// A connection checked out of its pool.
+///
+/// Dropping it tells the truth about it: untouched, it goes back; touched and not
+/// given back with [`Lease::give_back`], its state is unknown and it is destroyed.
+#[derive(Debug)]
+pub struct Lease {
+    pool: Arc<NodePool>,
+    slot: Option<Slot<Payload>>,
+    touched: bool,
+}
+
+impl Lease {
+    pub(super) const fn new(pool: Arc<NodePool>, slot: Slot<Payload>) -> Self {
+        Self { pool, slot: Some(slot), touched: false }
+    }
+
+    /// The connection, to be used. From now on only [`Lease::give_back`] saves it.
+    pub fn connection(&mut self) -> Option<&mut Connection> {
+        self.touched = true;
+        self.slot.as_mut().map(|slot| &mut *slot.conn)
+    }
+
+    /// The connection, to be looked at.
+    #[must_use]
+    pub fn peek(&self) -> Option<&Connection> {
+        self.slot.as_ref().map(|slot| &*slot.conn)
+    }
+
+    /// Its identity within the pool.
+    #[must_use]
+    pub fn id(&self) -> ConnId {
+        self.slot.as_ref().map_or(ConnId(0), |slot| slot.id)
+    }
+
+    /// The generation it was made in.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.slot.as_ref().map_or(0, |slot| slot.generation)
+    }
+
+    /// How long it had been idle when it was leased.
+    #[must_use]
+    pub fn idle_for(&self) -> Duration {
+        let now = self.pool.now();
+        self.slot.as_ref().map_or(Duration::ZERO, |slot| now.saturating_sub(slot.last_used))
+    }
+
+    /// The pool it belongs to.
+    #[must_use]
+    pub const fn pool(&self) -> &Arc<NodePool> {
+        &self.pool
+    }
+
+    /// Ties a cursor or transaction to this connection, or unties it.
+    pub fn bond(&self, bond: Bond, tie: bool) {
+        self.pool.bond(self.id(), bond, tie);
+    }
+
+    /// Back to the pool: the exchange ended and not a byte is left over.
+    pub fn give_back(mut self) {
+        if let Some(slot) = self.slot.take() {
+            self.pool.check_in(slot);
+        }
+    }
+
+    /// Destroys the connection: its state is not provably clean.
+    pub fn destroy(mut self) {
+        if let Some(slot) = self.slot.take() {
+            self.pool.discard(slot);
+        }
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        let Some(slot) = self.slot.take() else { return };
+        if self.touched {
+            self.pool.discard(slot);
+        } else {
+            self.pool.check_in(slot);
+        }
+    }
+}

@@ -1,0 +1,349 @@
+//! One try: lease, check, edit, send, receive, learn, give back.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until, timeout};
+
+use crate::{
+    buffer,
+    command::{Facts, Outcome},
+    error::{Class, Failure},
+    pool::{Lease, NodePool, Want},
+    relay::{
+        ClientSide, Relay, Request, Stop,
+        abandon::{self, PATIENCE},
+        deadline::Deadline,
+        learn::Lesson,
+    },
+    upstream::{ReceiveError, Received},
+    wire::{
+        compressed::{compress, decompress, is_compressible},
+        edit,
+        header::{MAX_MESSAGE_LEN, opcode, set_request_id, set_response_to},
+        op_msg::{self, OpMsg},
+    },
+};
+
+/// A reply up to this many bytes is read whole before any of it is passed on.
+pub const WHOLE_REPLY: usize = 256 * 1024;
+
+/// A connection idle for longer is asked for a sign of life before it carries what
+/// could not be sent again.
+const TRUSTED_IDLE: Duration = Duration::from_secs(30);
+
+/// How long that sign of life may take.
+const CHECK_TIME: Duration = Duration::from_secs(2);
+
+/// Requests smaller than this are not worth compressing.
+const WORTH_COMPRESSING: usize = 1024;
+
+/// The end of a try.
+#[derive(Debug)]
+pub(crate) enum Attempt {
+    /// This is the answer.
+    Done(Answer),
+    /// Nothing was executed; choose a node again.
+    Again,
+}
+
+/// An answer from the upstream.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    /// The reply, ready for the client.
+    Message(Vec<u8>),
+    /// It was large and has been passed on already.
+    Streamed,
+}
+
+/// How often an operation that the upstream did not execute was tried again.
+#[derive(Debug, Default)]
+pub(crate) struct Retries {
+    /// After a state-change code to a plain read: once.
+    pub(crate) rerouted: bool,
+    /// After the upstream's own overload error: twice.
+    pub(crate) overloads: u8,
+    /// After the upstream forgot our login: once.
+    pub(crate) logged_in_again: bool,
+}
+
+impl Relay {
+    /// Tries the operation once on a connection of `pool`.
+    pub(crate) async fn attempt<C: ClientSide>(
+        &self,
+        client: &mut C,
+        request: &mut Request,
+        pool: &std::sync::Arc<NodePool>,
+        want: Want,
+        deadline: Deadline,
+        retries: &mut Retries,
+    ) -> Result<Attempt, Stop> {
+        let class = request.facts.class;
+        let Some(lease) = self.lease(client, class, pool, want, deadline).await? else {
+            return self.again(class, deadline);
+        };
+        self.attempt_on(client, request, lease, deadline, retries).await
+    }
+
+    /// Tries the operation once on this connection.
+    pub(crate) async fn attempt_on<C: ClientSide>(
+        &self,
+        client: &mut C,
+        request: &mut Request,
+        mut lease: Lease,
+        deadline: Deadline,
+        retries: &mut Retries,
+    ) -> Result<Attempt, Stop> {
+        let class = request.facts.class;
+        if !self.is_alive(&mut lease, &request.facts).await {
+            lease.destroy();
+            return self.again(class, deadline);
+        }
+        let id = self.prepare(request, &mut lease, deadline)?;
+        if let Err(sent) = self.send(client, request, &mut lease).await? {
+            lease.destroy();
+            if sent == 0 && request.missing == 0 {
+                return self.again(class, deadline);
+            }
+            return Err(self.refuse(Failure::Interrupted, class).into());
+        }
+        let mut reply = buffer::take();
+        let received = self.receive(client, &mut lease, &mut reply, id, class, deadline).await?;
+        match received {
+            Received::Whole(_) => {}
+            Received::Head(header) if header.op_code == opcode::COMPRESSED => {
+                let Some(_bytes) = self.budget.try_reserve(header.length) else {
+                    return Err(self.overloaded_after_sending(class));
+                };
+                let conn = lease.connection().ok_or(Stop::Abandoned)?;
+                let rest = conn.receive_rest(&mut reply, &header).await;
+                rest.map_err(|error| self.broken(&lease, class, &error))?;
+            }
+            Received::Head(header) => {
+                return self.stream_reply(client, request, lease, reply, header).await;
+            }
+        }
+        self.finish(client, request, lease, reply, retries).await
+    }
+
+    /// Nothing was sent: another try, unless the time for trying is over.
+    fn again(&self, class: Class, deadline: Deadline) -> Result<Attempt, Stop> {
+        if !deadline.is_over() {
+            return Ok(Attempt::Again);
+        }
+        let until = deadline.hold_until();
+        let failure =
+            if deadline.is_clients(until) { Failure::DeadlinePassed } else { Failure::NoNode };
+        Err(self.refuse(failure, class).into())
+    }
+
+    /// Asks a connection that was idle for long whether it still works, before it carries
+    /// something whose loss could not be mended.
+    async fn is_alive(&self, lease: &mut Lease, facts: &Facts) -> bool {
+        let precious = !matches!(facts.class, Class::Read | Class::RetryableWrite);
+        if !precious || lease.idle_for() < TRUSTED_IDLE {
+            return true;
+        }
+        let Some(conn) = lease.connection() else { return false };
+        let hello = bson::rawdoc! { "hello": 1, "$db": "admin" };
+        matches!(timeout(CHECK_TIME, conn.ask(&hello)).await, Ok(Ok(_)))
+    }
+
+    /// The only edits of a request: ids, flag bits, `maxTimeMS`.
+    fn prepare(
+        &self,
+        request: &mut Request,
+        lease: &mut Lease,
+        deadline: Deadline,
+    ) -> Result<i32, Stop> {
+        let facts = &request.facts;
+        if let Some(max) = facts.max_time.filter(|max| max.ms > 0 && facts.class != Class::GetMore)
+        {
+            let round_trip = self.cluster.round_trip(lease.pool().node());
+            let Some(left) = deadline.remaining_ms(max.ms, round_trip) else {
+                return Err(self.refuse(Failure::DeadlinePassed, facts.class).into());
+            };
+            edit::overwrite_number(&mut request.message, max.at, max.kind, left);
+        }
+        let conn = lease.connection().ok_or(Stop::Abandoned)?;
+        let id = conn.request_id();
+        set_request_id(&mut request.message, id);
+        op_msg::set_flags(&mut request.message, 0);
+        Ok(id)
+    }
+
+    /// Sends the request. `Ok(Err(n))`: the stream broke after n bytes.
+    async fn send<C: ClientSide>(
+        &self,
+        client: &mut C,
+        request: &mut Request,
+        lease: &mut Lease,
+    ) -> Result<Result<(), usize>, Stop> {
+        let name = request.facts.name.of(&request.message);
+        let worth = request.missing == 0
+            && request.message.len() >= WORTH_COMPRESSING
+            && is_compressible(name);
+        let generation = lease.generation();
+        let pool = std::sync::Arc::clone(lease.pool());
+        let conn = lease.connection().ok_or(Stop::Abandoned)?;
+        let packed = conn.compressor().filter(|_| worth);
+        let packed = packed.and_then(|codec| compress(&request.message, codec).ok());
+        let sent = conn.send(packed.as_deref().unwrap_or(&request.message)).await;
+        if let Err(error) = sent {
+            self.cluster.on_network_error(&pool, generation, &error.source);
+            return Ok(Err(error.sent));
+        }
+        if request.missing > 0 {
+            return self.stream_request(client, request, lease).await;
+        }
+        Ok(Ok(()))
+    }
+
+    /// Waits for the reply, for the client's departure and for its deadline.
+    async fn receive<C: ClientSide>(
+        &self,
+        client: &mut C,
+        lease: &mut Lease,
+        reply: &mut Vec<u8>,
+        id: i32,
+        class: Class,
+        deadline: Deadline,
+    ) -> Result<Received, Stop> {
+        let outcome = {
+            let conn = lease.connection().ok_or(Stop::Abandoned)?;
+            let receive = conn.receive(reply, id, WHOLE_REPLY);
+            tokio::pin!(receive);
+            tokio::select! {
+                biased;
+                received = &mut receive => Ok(received),
+                () = client.departed() => {
+                    Ok(after_departure(self, class, receive).await.ok_or(Stop::Abandoned)?)
+                }
+                () = at(deadline.reply_until()) => Err(Failure::ReplyTimeout),
+            }
+        };
+        match outcome {
+            Ok(Ok(received)) => Ok(received),
+            Ok(Err(error)) => Err(self.broken(lease, class, &error)),
+            Err(failure) => Err(self.refuse(failure, class).into()),
+        }
+    }
+
+    /// The connection broke with the operation on it.
+    pub(crate) fn broken(&self, lease: &Lease, class: Class, error: &ReceiveError) -> Stop {
+        let pool = lease.pool();
+        match error {
+            ReceiveError::Io(source) => {
+                self.cluster.on_network_error(pool, lease.generation(), source);
+            }
+            ReceiveError::Closed => {
+                let closed = std::io::ErrorKind::UnexpectedEof.into();
+                self.cluster.on_network_error(pool, lease.generation(), &closed);
+            }
+            // The byte stream is not to be trusted, but the node lives.
+            _ => tracing::error!(node = %pool.node(), %error, "destroyed an upstream connection"),
+        }
+        let dead = pool.is_dead();
+        let failure = if dead { Failure::ReplyTimeout } else { Failure::Interrupted };
+        self.refuse(failure, class).into()
+    }
+
+    /// The reply has arrived but may not be held: memory for messages in flight is used up.
+    pub(crate) fn overloaded_after_sending(&self, class: Class) -> Stop {
+        tracing::warn!("a reply was dropped: the budget for bytes in flight is used up");
+        self.refuse(Failure::Interrupted, class).into()
+    }
+
+    /// Reads what a whole reply teaches, gives the connection back, words the answer.
+    async fn finish<C: ClientSide>(
+        &self,
+        client: &mut C,
+        request: &Request,
+        lease: Lease,
+        mut reply: Vec<u8>,
+        retries: &mut Retries,
+    ) -> Result<Attempt, Stop> {
+        let class = request.facts.class;
+        if let Some(plain) = unpack(&reply) {
+            reply = plain.map_err(|error| self.broken(&lease, class, &error))?;
+        }
+        let (msg, outcome) = match parse(&reply) {
+            Ok(parsed) => parsed,
+            Err(error) => return Err(self.broken(&lease, class, &error)),
+        };
+        let traits = client.traits();
+        match self.learn(traits, request, &lease, &reply, &msg, &outcome, retries) {
+            Lesson::Pass => {
+                lease.give_back();
+                set_response_to(&mut reply, request.id);
+                self.metrics.answered(class, outcome.ok);
+                Ok(Attempt::Done(Answer::Message(reply)))
+            }
+            Lesson::Rewrite => {
+                lease.give_back();
+                let rewritten = self.without_state_change(request, &reply, &msg, class);
+                buffer::give(reply);
+                Ok(Attempt::Done(Answer::Message(rewritten)))
+            }
+            Lesson::Again { pause, discard } => {
+                if discard { lease.destroy() } else { lease.give_back() }
+                buffer::give(reply);
+                self.pause(client, pause).await
+            }
+            Lesson::Refuse(failure) => {
+                lease.give_back();
+                Err(self.refuse(failure, class).into())
+            }
+        }
+    }
+
+    async fn pause<C: ClientSide>(&self, client: &C, pause: Duration) -> Result<Attempt, Stop> {
+        if pause.is_zero() {
+            return Ok(Attempt::Again);
+        }
+        tokio::select! {
+            () = tokio::time::sleep(pause) => Ok(Attempt::Again),
+            () = client.departed() => Err(Stop::Abandoned),
+        }
+    }
+}
+
+/// The client has left: the operation may go on for two seconds, or to its end if it is
+/// not to be cut. `None`: cut it.
+async fn after_departure<F: Future + Unpin>(
+    relay: &Relay,
+    class: Class,
+    mut receive: F,
+) -> Option<F::Output> {
+    if abandon::may_cut(class) {
+        if let Ok(received) = timeout(PATIENCE, &mut receive).await {
+            return Some(received);
+        }
+        if relay.cuts.allow() {
+            return None;
+        }
+    }
+    Some(receive.await)
+}
+
+async fn at(instant: Option<Instant>) {
+    match instant {
+        Some(instant) => sleep_until(instant).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The plain form of a compressed reply; `None`: it is plain.
+fn unpack(reply: &[u8]) -> Option<Result<Vec<u8>, ReceiveError>> {
+    let compressed = crate::wire::Header::decode(reply, MAX_MESSAGE_LEN).ok().flatten()?.op_code
+        == opcode::COMPRESSED;
+    compressed.then(|| decompress(reply, MAX_MESSAGE_LEN).map_err(ReceiveError::Wire))
+}
+
+fn parse(reply: &[u8]) -> Result<(OpMsg, Outcome), ReceiveError> {
+    let msg = OpMsg::parse(reply)?;
+    let outcome = Outcome::read(reply.get(msg.body.clone()).unwrap_or_default())?;
+    if msg.flags & op_msg::MORE_TO_COME != 0 {
+        return Err(ReceiveError::Unasked);
+    }
+    Ok((msg, outcome))
+}

@@ -1,0 +1,54 @@
+//! A ceiling on the bytes of messages held in memory at once.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+/// Counts bytes of held messages against a limit, over all listeners.
+#[derive(Debug)]
+pub struct Budget {
+    limit: usize,
+    used: AtomicUsize,
+}
+
+/// A part of the budget, returned on drop.
+#[derive(Debug)]
+pub struct Reserved {
+    budget: Arc<Budget>,
+    bytes: usize,
+}
+
+impl Budget {
+    /// A budget of `limit` bytes.
+    #[must_use]
+    pub const fn new(limit: usize) -> Self {
+        Self { limit, used: AtomicUsize::new(0) }
+    }
+
+    /// Reserves `bytes` before they are allocated; `None`: they would pass the limit.
+    #[must_use]
+    pub fn try_reserve(self: &Arc<Self>, bytes: usize) -> Option<Reserved> {
+        let fits = |used: usize| used.checked_add(bytes).filter(|sum| *sum <= self.limit);
+        let added = self.used.fetch_update(Ordering::AcqRel, Ordering::Relaxed, fits);
+        added.ok().map(|_| Reserved { budget: Arc::clone(self), bytes })
+    }
+
+    /// Bytes in use now.
+    #[must_use]
+    pub fn used(&self) -> usize {
+        self.used.load(Ordering::Relaxed)
+    }
+
+    /// The limit.
+    #[must_use]
+    pub const fn limit(&self) -> usize {
+        self.limit
+    }
+}
+
+impl Drop for Reserved {
+    fn drop(&mut self) {
+        self.budget.used.fetch_sub(self.bytes, Ordering::AcqRel);
+    }
+}

@@ -1,0 +1,86 @@
+//! How long one operation may wait, and for what.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::{
+    error::Class,
+    relay::{RelaySettings, Request},
+};
+
+/// Grace for a reply after the client's own limit: the server notices `maxTimeMS` at
+/// its next check, and its answer is better than ours.
+const REPLY_GRACE: Duration = Duration::from_secs(10);
+
+/// The limits of one operation.
+#[derive(Clone, Copy, Debug)]
+pub struct Deadline {
+    started: Instant,
+    /// From `maxTimeMS`.
+    client: Option<Instant>,
+    queue_timeout: Duration,
+    hold_timeout: Duration,
+}
+
+impl Deadline {
+    /// The limits of `request`. On a getMore `maxTimeMS` is how long to wait for data, not
+    /// a limit.
+    #[must_use]
+    pub fn of(request: &Request, settings: &RelaySettings) -> Self {
+        let limit = request.facts.max_time.filter(|_| request.facts.class != Class::GetMore);
+        let limit = limit.and_then(|max| u64::try_from(max.ms).ok()).filter(|ms| *ms > 0);
+        // A server refuses limits above i32::MAX ms; so much is as good as none.
+        let limit = limit.filter(|ms| *ms <= i32::MAX.unsigned_abs().into());
+        Self {
+            started: request.started,
+            client: limit.map(|ms| request.started + Duration::from_millis(ms)),
+            queue_timeout: settings.queue_timeout,
+            hold_timeout: settings.hold_timeout,
+        }
+    }
+
+    fn clients_or(&self, other: Instant) -> Instant {
+        self.client.map_or(other, |client| client.min(other))
+    }
+
+    /// The end of a wait for a connection that begins at `from`.
+    #[must_use]
+    pub fn queue_until(&self, from: Instant) -> Instant {
+        self.clients_or(from + self.queue_timeout)
+    }
+
+    /// The end of the wait for a node.
+    #[must_use]
+    pub fn hold_until(&self) -> Instant {
+        self.clients_or(self.started + self.hold_timeout)
+    }
+
+    /// Whether `instant` is the client's own deadline.
+    #[must_use]
+    pub fn is_clients(&self, instant: Instant) -> bool {
+        self.client.is_some_and(|client| client <= instant)
+    }
+
+    /// Whether the hold is over, so that nothing unsent may be tried again.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        Instant::now() >= self.hold_until()
+    }
+
+    /// When to give up on a reply; `None`: only when the connection or the node dies.
+    #[must_use]
+    pub fn reply_until(&self) -> Option<Instant> {
+        self.client.map(|client| client + REPLY_GRACE)
+    }
+
+    /// `maxTimeMS` for the server: what is left after our own waiting and the way there.
+    /// `None`: nothing is left. The client's own number while nothing noticeable passed.
+    #[must_use]
+    pub fn remaining_ms(&self, client_ms: i64, round_trip: Duration) -> Option<i64> {
+        let spent = self.started.elapsed() + round_trip;
+        let spent = i64::try_from(spent.as_millis()).unwrap_or(i64::MAX);
+        let left = client_ms.saturating_sub(spent);
+        (left > 0).then_some(left)
+    }
+}

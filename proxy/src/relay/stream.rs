@@ -1,0 +1,211 @@
+//! Messages too large to be held: passed on in pieces, without letting a slow client
+//! hold a connection of the pool.
+//!
+//! A reply flows to its client in chunks. When the client takes no byte for two
+//! seconds, the rest is read into memory within the budget, the connection goes back,
+//! and the client may take its time. Without room in the budget the connection is
+//! destroyed and the client's socket closed: it holds half a reply, and nothing true
+//! can be told on it any more.
+
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use crate::{
+    buffer,
+    command::outcome::stream::StreamScan,
+    pool::Lease,
+    relay::{
+        ClientSide, Relay, Request, Stop,
+        attempt::{Answer, Attempt},
+        budget::Reserved,
+    },
+    upstream::ReceiveError,
+    wire::{
+        Header,
+        header::{HEADER_LEN, opcode, set_response_to},
+        op_msg,
+    },
+};
+
+/// Bytes passed on at a time.
+const CHUNK: usize = 128 * 1024;
+
+/// A peer that takes or gives no byte for so long holds nothing any more.
+pub const STALL: Duration = Duration::from_secs(2);
+
+/// Where the body document begins in a reply of one kind-0 section.
+const BODY: usize = HEADER_LEN + 5;
+
+/// A reply on its way through.
+struct Passage {
+    lease: Lease,
+    scan: StreamScan,
+    /// Bytes of the reply that are still to be read from the server.
+    missing: usize,
+}
+
+impl Relay {
+    /// Passes a large reply on. `reply` holds its first bytes.
+    pub(crate) async fn stream_reply<C: ClientSide>(
+        &self,
+        client: &mut C,
+        request: &Request,
+        lease: Lease,
+        mut reply: Vec<u8>,
+        header: Header,
+    ) -> Result<Attempt, Stop> {
+        let class = request.facts.class;
+        let plain = header.op_code == opcode::MSG
+            && op_msg::flags(&reply) == Some(0)
+            && reply.get(BODY - 1) == Some(&0);
+        if !plain {
+            let strange = ReceiveError::Unasked;
+            return Err(self.broken(&lease, class, &strange));
+        }
+        let Some(_bytes) = self.budget.try_reserve(CHUNK) else {
+            return Err(self.overloaded_after_sending(class));
+        };
+        set_response_to(&mut reply, request.id);
+        let mut scan = StreamScan::default();
+        scan.feed(reply.get(BODY..).unwrap_or_default());
+        let missing = header.length.saturating_sub(reply.len());
+        let mut passage = Passage { lease, scan, missing };
+        let mut chunk = Vec::with_capacity(CHUNK);
+        chunk.append(&mut reply);
+        buffer::give(reply);
+        loop {
+            if passage.missing == 0 {
+                return self.last_chunk(client, request, passage, &chunk).await;
+            }
+            let unsent = pass(client, &chunk).await?;
+            if unsent > 0 {
+                let rest = chunk.split_off(chunk.len() - unsent);
+                return self.spool(client, request, passage, rest).await;
+            }
+            chunk.clear();
+            self.next_chunk(request, &mut passage, &mut chunk).await?;
+        }
+    }
+
+    async fn next_chunk(
+        &self,
+        request: &Request,
+        passage: &mut Passage,
+        chunk: &mut Vec<u8>,
+    ) -> Result<(), Stop> {
+        let before = chunk.len();
+        let conn = passage.lease.connection().ok_or(Stop::Hangup)?;
+        let capacity = chunk.capacity().max(before + 1);
+        if let Err(error) = conn.read_some(chunk, capacity).await {
+            // Half a reply is with the client already.
+            drop(self.broken(&passage.lease, request.facts.class, &error));
+            return Err(Stop::Hangup);
+        }
+        let fresh = chunk.get(before..).unwrap_or_default();
+        passage.scan.feed(fresh);
+        match passage.missing.checked_sub(fresh.len()) {
+            Some(missing) => passage.missing = missing,
+            None => return Err(Stop::Hangup),
+        }
+        Ok(())
+    }
+
+    /// Everything has been read: learn, give the connection back, then write the rest.
+    async fn last_chunk<C: ClientSide>(
+        &self,
+        client: &mut C,
+        request: &Request,
+        passage: Passage,
+        chunk: &[u8],
+    ) -> Result<Attempt, Stop> {
+        self.note_streamed(request, &passage);
+        passage.lease.give_back();
+        self.metrics.answered(request.facts.class, true);
+        let mut rest = chunk;
+        while !rest.is_empty() {
+            let n = client.write_some(rest).await.map_err(|_| Stop::Hangup)?;
+            rest = rest.get(n..).unwrap_or_default();
+        }
+        Ok(Attempt::Done(Answer::Streamed))
+    }
+
+    fn note_streamed(&self, request: &Request, passage: &Passage) {
+        let outcome = passage.scan.outcome();
+        let facts = &request.facts;
+        match outcome.cursor.map(|cursor| cursor.id) {
+            Some(0) => self.unpin_cursor(facts.cursor_id),
+            Some(id) if self.pins.cursor(id).is_some() => {
+                self.pins.touch_cursor(id, self.now(), None);
+            }
+            Some(id) => self.pin_cursor(id, facts, &request.message, &passage.lease, &[]),
+            None => {}
+        }
+    }
+
+    /// The client has stalled: take the rest into memory and free the connection.
+    async fn spool<C: ClientSide>(
+        &self,
+        client: &mut C,
+        request: &Request,
+        mut passage: Passage,
+        mut held: Vec<u8>,
+    ) -> Result<Attempt, Stop> {
+        let _bytes: Reserved =
+            self.budget.try_reserve(held.len() + passage.missing).ok_or_else(|| {
+                self.metrics.stalled_client();
+                Stop::Hangup
+            })?;
+        held.reserve_exact(passage.missing);
+        while passage.missing > 0 {
+            self.next_chunk(request, &mut passage, &mut held).await?;
+        }
+        self.last_chunk(client, request, passage, &held).await
+    }
+
+    /// Passes the rest of a large request on. `Ok(Err(n))`: the server's stream broke, or
+    /// the client stalled; `request.missing` says what it has yet to send.
+    pub(crate) async fn stream_request<C: ClientSide>(
+        &self,
+        client: &mut C,
+        request: &mut Request,
+        lease: &mut Lease,
+    ) -> Result<Result<(), usize>, Stop> {
+        let mut chunk = Vec::with_capacity(CHUNK);
+        let mut sent = request.message.len();
+        while request.missing > 0 {
+            chunk.clear();
+            let want = CHUNK.min(request.missing);
+            match timeout(STALL, client.read_some(&mut chunk, want)).await {
+                Ok(Ok(0) | Err(_)) => return Err(Stop::Abandoned),
+                Ok(Ok(_)) => {}
+                Err(_) => {
+                    self.metrics.stalled_client();
+                    return Ok(Err(sent));
+                }
+            }
+            request.missing = request.missing.saturating_sub(chunk.len());
+            let conn = lease.connection().ok_or(Stop::Abandoned)?;
+            if let Err(error) = conn.send(&chunk).await {
+                let generation = lease.generation();
+                self.cluster.on_network_error(lease.pool(), generation, &error.source);
+                return Ok(Err(sent + error.sent));
+            }
+            sent += chunk.len();
+        }
+        Ok(Ok(()))
+    }
+}
+
+/// Writes a chunk to the client; returns how many bytes it would not take in time.
+async fn pass<C: ClientSide>(client: &mut C, chunk: &[u8]) -> Result<usize, Stop> {
+    let mut rest = chunk;
+    while !rest.is_empty() {
+        match timeout(STALL, client.write_some(rest)).await {
+            Ok(Ok(n)) => rest = rest.get(n..).unwrap_or_default(),
+            Ok(Err(_)) => return Err(Stop::Hangup),
+            Err(_) => return Ok(rest.len()),
+        }
+    }
+    Ok(0)
+}

@@ -1,0 +1,398 @@
+//! The state of the deployment and the rules that change it; pure.
+//!
+//! These are the update rules of *Server Discovery and Monitoring*, run on every
+//! hello Weir sees: the heartbeats of the driver's monitors and the handshakes of
+//! its own connections, so that a new primary is believed as soon as it has told
+//! anybody. The public specification files run against this module.
+//!
+//! Hellos from several sources may arrive out of order. One server process counts
+//! its own changes (`topologyVersion`), which orders them exactly; where that is
+//! missing, the later *asked for* wins.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::address::NodeAddress;
+use super::hello::Hello;
+use super::snapshot::{Node, NodeKind, Snapshot, Tags, TopologyKind, TopologyVersion};
+use super::verdict::Verdict;
+
+mod replica_set;
+
+/// The oldest wire version Weir can use: 4.4, as the driver that does the watching.
+pub const MIN_WIRE_VERSION: i32 = 9;
+
+/// The newest wire version a server may insist on.
+pub const MAX_WIRE_VERSION: i32 = 29;
+
+/// What the connection string says about the deployment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Seeds {
+    /// The hosts named, or found by SRV.
+    pub hosts: Vec<NodeAddress>,
+    /// `directConnection=true`: use that one host, whatever it is.
+    pub direct: bool,
+    /// `replicaSet`.
+    pub set_name: Option<String>,
+    /// `loadBalanced=true`.
+    pub load_balanced: bool,
+}
+
+/// Who asked for a hello.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// The node's monitor, whose successes and failures come in order.
+    Monitor,
+    /// A connection Weir opened.
+    Connection,
+}
+
+/// When a hello was asked for and answered.
+#[derive(Clone, Copy, Debug)]
+pub struct Heard {
+    /// Who asked.
+    pub source: Source,
+    /// When it was asked for, on the monotonic clock.
+    pub started: Instant,
+    /// When it was answered, in milliseconds since 1970.
+    pub at_ms: i64,
+}
+
+/// Everything known about the deployment, and the rules that change it.
+#[derive(Clone, Debug)]
+pub struct Deployment {
+    kind: TopologyKind,
+    set_name: Option<String>,
+    has_single_seed: bool,
+    max_election_id: Option<[u8; 12]>,
+    max_set_version: Option<i64>,
+    members: BTreeMap<NodeAddress, Member>,
+    notice: Option<Arc<str>>,
+}
+
+/// What is known about one node.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Member {
+    pub(super) state: State,
+    /// The last hello that was believed; outlives the state, so that limits and
+    /// wire versions stay known while the node is down.
+    pub(super) hello: Option<Hello>,
+    /// What the current state rests on; `None` where nothing can order it.
+    pub(super) topology_version: Option<TopologyVersion>,
+    pub(super) generation: u64,
+    /// When the last believed hello was asked for.
+    heard: Option<Heard>,
+    rtt: Option<Duration>,
+}
+
+/// Whether a node can be used.
+#[derive(Clone, Debug, Default)]
+pub(super) enum State {
+    /// Nobody asked it yet.
+    #[default]
+    Unheard,
+    /// It is what its last hello says.
+    Up,
+    /// Its hello is not believed: an old primary, or the wrong replica set.
+    Disowned(Arc<str>),
+    /// Its monitor failed.
+    Down {
+        since: Instant,
+        timed_out: bool,
+        error: Arc<str>,
+    },
+    /// An operation met an error that speaks against it.
+    Suspended(Verdict),
+}
+
+/// What a failed heartbeat changes for the pool of its node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Down {
+    /// The monitor timed out.
+    pub timed_out: bool,
+    /// The generation that new connections belong to.
+    pub generation: u64,
+}
+
+impl Deployment {
+    /// The deployment as the connection string describes it, nobody asked yet.
+    #[must_use]
+    pub fn new(seeds: &Seeds) -> Self {
+        let kind = if seeds.load_balanced {
+            TopologyKind::LoadBalanced
+        } else if seeds.direct {
+            TopologyKind::Single
+        } else if seeds.set_name.is_some() {
+            TopologyKind::ReplicaSetNoPrimary
+        } else {
+            TopologyKind::Unknown
+        };
+        let members: BTreeMap<_, _> = seeds
+            .hosts
+            .iter()
+            .map(|host| (host.clone(), Member::default()))
+            .collect();
+        Self {
+            kind,
+            set_name: seeds.set_name.clone(),
+            has_single_seed: members.len() == 1,
+            max_election_id: None,
+            max_set_version: None,
+            members,
+            notice: None,
+        }
+    }
+
+    /// A hello of this node was answered. Returns whether it was believed.
+    pub fn on_hello(&mut self, address: &NodeAddress, hello: Hello, heard: Heard) -> bool {
+        let Some(member) = self.members.get_mut(address) else {
+            return false;
+        };
+        if !member.believes(&hello, heard) {
+            return false;
+        }
+        member.topology_version = hello.topology_version;
+        member.heard = Some(heard);
+        member.state = State::Up;
+        let kind = hello.kind;
+        member.hello = Some(hello);
+        match self.kind {
+            TopologyKind::LoadBalanced => {}
+            TopologyKind::Single => self.check_set_name_of_single(address),
+            TopologyKind::Unknown => self.update_unknown(address, kind),
+            TopologyKind::Sharded if kind == NodeKind::Mongos => {}
+            TopologyKind::Sharded => self.remove(address, "is not a mongos"),
+            TopologyKind::ReplicaSetNoPrimary | TopologyKind::ReplicaSetWithPrimary => {
+                self.update_replica_set(address, kind);
+            }
+        }
+        true
+    }
+
+    /// The monitor of this node failed at `now`. Returns what its pool must learn,
+    /// if that is news.
+    pub fn on_monitor_failure(
+        &mut self,
+        address: &NodeAddress,
+        timed_out: bool,
+        error: &str,
+        now: Instant,
+    ) -> Option<Down> {
+        let member = self.members.get_mut(address)?;
+        let (was_down, known_dead) = match member.state {
+            State::Down { timed_out, .. } => (true, timed_out),
+            _ => (false, false),
+        };
+        if !was_down {
+            member.generation += 1;
+        }
+        let timed_out = timed_out || known_dead;
+        member.state = State::Down {
+            since: now,
+            timed_out,
+            error: error.into(),
+        };
+        member.topology_version = None;
+        member.rtt = None;
+        let generation = member.generation;
+        self.look_for_primary();
+        (!was_down || timed_out != known_dead).then_some(Down {
+            timed_out,
+            generation,
+        })
+    }
+
+    /// The driver's average round trip to this node.
+    pub fn on_rtt(&mut self, address: &NodeAddress, rtt: Duration) {
+        if let Some(member) = self.members.get_mut(address)
+            && !matches!(member.state, State::Down { .. })
+        {
+            member.rtt = Some(rtt);
+        }
+    }
+
+    /// The driver found a further address (by SRV, mostly).
+    pub fn add(&mut self, address: &NodeAddress) {
+        self.members.entry(address.clone()).or_default();
+    }
+
+    /// The driver no longer watches this address, so nobody would notice its end.
+    pub fn forget(&mut self, address: &NodeAddress) {
+        self.members.remove(address);
+        self.look_for_primary();
+    }
+
+    /// What kind of deployment this is now.
+    #[must_use]
+    pub fn kind(&self) -> TopologyKind {
+        self.kind
+    }
+
+    /// The present state, for everybody to read.
+    #[must_use]
+    pub fn snapshot(&self, revision: u64) -> Snapshot {
+        let is_load_balanced = self.kind == TopologyKind::LoadBalanced;
+        let nodes = self.members.iter();
+        Snapshot {
+            kind: self.kind,
+            nodes: nodes
+                .map(|(address, member)| member.node(address, is_load_balanced))
+                .collect(),
+            set_name: self.set_name.clone(),
+            incompatible: self.incompatibility(),
+            notice: self.notice.clone(),
+            revision,
+        }
+    }
+
+    /// The newest `electionId` and `setVersion` any primary reported.
+    #[must_use]
+    pub fn newest_election(&self) -> (Option<[u8; 12]>, Option<i64>) {
+        (self.max_election_id, self.max_set_version)
+    }
+
+    pub(super) fn member(&self, address: &NodeAddress) -> Option<&Member> {
+        self.members.get(address)
+    }
+
+    pub(super) fn member_mut(&mut self, address: &NodeAddress) -> Option<&mut Member> {
+        self.members.get_mut(address)
+    }
+
+    /// Settles whether the replica set has a primary now.
+    pub(super) fn look_for_primary(&mut self) {
+        if self.kind.is_replica_set() {
+            self.kind = if self
+                .members
+                .values()
+                .any(|member| member.kind() == NodeKind::Primary)
+            {
+                TopologyKind::ReplicaSetWithPrimary
+            } else {
+                TopologyKind::ReplicaSetNoPrimary
+            };
+        }
+    }
+
+    fn update_unknown(&mut self, address: &NodeAddress, kind: NodeKind) {
+        match kind {
+            NodeKind::Standalone if self.has_single_seed => self.kind = TopologyKind::Single,
+            NodeKind::Standalone => {
+                self.remove(address, "is a standalone server among several hosts")
+            }
+            NodeKind::Mongos => self.kind = TopologyKind::Sharded,
+            NodeKind::Primary | NodeKind::Secondary | NodeKind::Arbiter | NodeKind::Other => {
+                self.kind = TopologyKind::ReplicaSetNoPrimary;
+                self.update_replica_set(address, kind);
+            }
+            NodeKind::Unknown | NodeKind::Ghost | NodeKind::LoadBalancer => {}
+        }
+    }
+
+    /// `directConnection` with `replicaSet`: the node must be a member of that set.
+    fn check_set_name_of_single(&mut self, address: &NodeAddress) {
+        let Some(expected) = &self.set_name else {
+            return;
+        };
+        let Some(member) = self.members.get_mut(address) else {
+            return;
+        };
+        let name = member
+            .hello
+            .as_ref()
+            .and_then(|hello| hello.set_name.as_ref());
+        if name != Some(expected) {
+            let found = name.map_or("no replica set", String::as_str);
+            let error = format!(
+                "the connection string asks for replica set {expected}, the node is in {found}"
+            );
+            member.disown(error.into());
+        }
+    }
+
+    fn remove(&mut self, address: &NodeAddress, reason: &str) {
+        self.members.remove(address);
+        self.notice = Some(format!("{address} {reason}").into());
+    }
+
+    fn incompatibility(&self) -> Option<String> {
+        self.members.iter().find_map(|(address, member)| {
+            let (min, max) = member.usable_hello()?.wire;
+            if min > MAX_WIRE_VERSION {
+                Some(format!("{address} requires wire version {min}, Weir speaks at most {MAX_WIRE_VERSION}"))
+            } else if max < MIN_WIRE_VERSION {
+                Some(format!(
+                    "{address} speaks wire version {max}, Weir needs at least {MIN_WIRE_VERSION} (MongoDB 4.4)"
+                ))
+            } else {
+                None
+            }
+        })
+    }
+}
+
+impl Member {
+    fn usable_hello(&self) -> Option<&Hello> {
+        self.hello
+            .as_ref()
+            .filter(|_| matches!(self.state, State::Up))
+    }
+
+    fn kind(&self) -> NodeKind {
+        self.usable_hello()
+            .map_or(NodeKind::Unknown, |hello| hello.kind)
+    }
+
+    fn disown(&mut self, error: Arc<str>) {
+        self.state = State::Disowned(error);
+        self.topology_version = None;
+    }
+
+    /// Whether a hello is newer than what is known.
+    fn believes(&self, hello: &Hello, heard: Heard) -> bool {
+        if let (Some(known), Some(new)) = (self.topology_version, hello.topology_version)
+            && known.process_id == new.process_id
+        {
+            return new.counter >= known.counter;
+        }
+        match &self.state {
+            State::Suspended(verdict) => verdict.is_ended_by(hello.topology_version, heard.started),
+            State::Down { since, .. } => heard.source == Source::Monitor || heard.started > *since,
+            State::Unheard | State::Up | State::Disowned(_) => {
+                self.heard.is_none_or(|last| heard.started >= last.started)
+            }
+        }
+    }
+
+    fn node(&self, address: &NodeAddress, is_load_balanced: bool) -> Node {
+        let hello = self.hello.as_ref();
+        let error = match &self.state {
+            State::Unheard | State::Up => None,
+            State::Disowned(error) | State::Down { error, .. } => Some(error.clone()),
+            State::Suspended(verdict) => Some(verdict.error.clone()),
+        };
+        Node {
+            address: address.clone(),
+            kind: if is_load_balanced {
+                NodeKind::LoadBalancer
+            } else {
+                self.kind()
+            },
+            rtt: self.rtt,
+            tags: hello.map_or_else(Tags::default, |hello| hello.tags.clone()),
+            last_write: hello.and_then(|hello| hello.last_write),
+            last_update: self.heard.map(|heard| heard.at_ms),
+            wire: hello.map(|hello| hello.wire),
+            limits: hello.map(|hello| hello.limits),
+            session_timeout_minutes: hello.and_then(|hello| hello.session_timeout_minutes),
+            topology_version: self.topology_version,
+            error,
+            suspended: matches!(self.state, State::Suspended(_)),
+            generation: self.generation,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,281 @@
+//! What is known about the deployment at one moment, as plain immutable data.
+//!
+//! The names and meanings are those of *Server Discovery and Monitoring*;
+//! [`super::sdam`] computes a snapshot, everybody else only reads it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::address::NodeAddress;
+
+/// Everything known about the deployment at one moment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Snapshot {
+    /// What kind of deployment this is.
+    pub kind: TopologyKind,
+    /// Its nodes in the order of their addresses. An index into this list means
+    /// something only together with this snapshot.
+    pub nodes: Vec<Node>,
+    /// The name of the replica set, when one is known.
+    pub set_name: Option<String>,
+    /// Why no node may be used at all: a node speaks no wire version in common
+    /// with Weir.
+    pub incompatible: Option<String>,
+    /// Why the last address that was dropped was dropped (a standalone among the
+    /// members of a set, another set name, …): the likeliest reason why `nodes`
+    /// is empty.
+    pub notice: Option<Arc<str>>,
+    /// Grows with every published change, so that a waiter can tell news from
+    /// what it has already seen.
+    pub revision: u64,
+}
+
+impl Snapshot {
+    /// The node at this address.
+    #[must_use]
+    pub fn node(&self, address: &NodeAddress) -> Option<&Node> {
+        self.position(address)
+            .and_then(|index| self.nodes.get(index))
+    }
+
+    /// The index of the node at this address.
+    #[must_use]
+    pub fn position(&self, address: &NodeAddress) -> Option<usize> {
+        self.nodes
+            .binary_search_by(|node| node.address.cmp(address))
+            .ok()
+    }
+
+    /// The primary of a replica set, when one is known and believed.
+    #[must_use]
+    pub fn primary(&self) -> Option<&Node> {
+        self.nodes
+            .iter()
+            .find(|node| node.kind == NodeKind::Primary)
+    }
+
+    /// Whether the upstream is a standalone server, which Weir refuses to serve:
+    /// drivers would send it transaction numbers, which it rejects with code 20.
+    #[must_use]
+    pub fn is_standalone(&self) -> bool {
+        self.nodes
+            .iter()
+            .any(|node| node.kind == NodeKind::Standalone)
+    }
+
+    /// The session timeout that holds on every node in use, in minutes: the
+    /// shortest one, or `None` when one of them has none or no node is in use.
+    #[must_use]
+    pub fn session_timeout_minutes(&self) -> Option<i64> {
+        let in_use = self.nodes.iter().filter(|node| node.kind.holds_data());
+        in_use
+            .map(|node| node.session_timeout_minutes)
+            .min()
+            .flatten()
+    }
+
+    /// The highest wire version that every node holding data understands, or
+    /// `None` before any of them was heard. A node that is down at the moment
+    /// counts with what it last said.
+    #[must_use]
+    pub fn common_max_wire(&self) -> Option<i32> {
+        self.nodes
+            .iter()
+            .filter_map(|node| node.wire)
+            .map(|(_, max)| max)
+            .min()
+    }
+}
+
+/// The kind of a deployment (the specification's `TopologyType`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TopologyKind {
+    /// Nothing was heard yet.
+    Unknown,
+    /// One node, whatever it is: `directConnection=true`, or a standalone.
+    Single,
+    /// A replica set without a primary that could be used now.
+    ReplicaSetNoPrimary,
+    /// A replica set with a primary.
+    ReplicaSetWithPrimary,
+    /// One or more mongos.
+    Sharded,
+    /// One address with a load balancer behind it; never monitored.
+    LoadBalanced,
+}
+
+impl TopologyKind {
+    /// Whether this is a replica set, with or without a primary.
+    #[must_use]
+    pub fn is_replica_set(self) -> bool {
+        matches!(
+            self,
+            Self::ReplicaSetNoPrimary | Self::ReplicaSetWithPrimary
+        )
+    }
+}
+
+/// One node of the deployment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Node {
+    /// Where it listens.
+    pub address: NodeAddress,
+    /// What it is now. `Unknown` while it cannot be used, whoever found out.
+    pub kind: NodeKind,
+    /// The driver's moving average of the monitoring round trips; `None` while
+    /// the node is not monitored successfully.
+    pub rtt: Option<Duration>,
+    /// The node's tags from the replica set configuration.
+    pub tags: Tags,
+    /// `lastWrite.lastWriteDate` of its last hello, in milliseconds since 1970.
+    pub last_write: Option<i64>,
+    /// When it was last heard, by Weir's clock, in milliseconds since 1970.
+    pub last_update: Option<i64>,
+    /// `minWireVersion` and `maxWireVersion` as last heard; kept while the node
+    /// is down.
+    pub wire: Option<(i32, i32)>,
+    /// Size limits as last heard; kept while the node is down.
+    pub limits: Option<Limits>,
+    /// `logicalSessionTimeoutMinutes` as last heard; kept while the node is down.
+    pub session_timeout_minutes: Option<i64>,
+    /// The `topologyVersion` this knowledge rests on.
+    pub topology_version: Option<TopologyVersion>,
+    /// Why the node is `Unknown`, when something went wrong.
+    pub error: Option<Arc<str>>,
+    /// The node is `Unknown` because of something an operation met (a verdict),
+    /// not because its monitor failed: the next hello is likely to end it.
+    pub suspended: bool,
+    /// The generation of connections to this node. A connection stamped with an
+    /// older one is stale: it must not be used again, and its errors say nothing
+    /// about the node.
+    pub generation: u64,
+}
+
+/// The kind of a node (the specification's `ServerType`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NodeKind {
+    /// Not heard yet, unreachable, or under a verdict.
+    Unknown,
+    /// A mongod that is no member of a set.
+    Standalone,
+    /// The primary of a set.
+    Primary,
+    /// A secondary of a set.
+    Secondary,
+    /// A router of a sharded cluster.
+    Mongos,
+    /// A voting member without data.
+    Arbiter,
+    /// A member that cannot serve reads: hidden, starting or recovering.
+    Other,
+    /// A mongod started with a set name but not (or no longer) in a set.
+    Ghost,
+    /// Whatever stands behind a load balancer.
+    LoadBalancer,
+}
+
+impl NodeKind {
+    /// Whether operations can be sent to such a node.
+    #[must_use]
+    pub fn holds_data(self) -> bool {
+        matches!(
+            self,
+            Self::Standalone | Self::Primary | Self::Secondary | Self::Mongos | Self::LoadBalancer
+        )
+    }
+}
+
+/// The tags of a node, sorted by name. Cloning them copies a pointer.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tags(Option<Arc<[(String, String)]>>);
+
+impl Tags {
+    /// Collects tags; of several with one name the last one counts.
+    #[must_use]
+    pub fn new(pairs: impl IntoIterator<Item = (String, String)>) -> Self {
+        let sorted: std::collections::BTreeMap<_, _> = pairs.into_iter().collect();
+        Self((!sorted.is_empty()).then(|| sorted.into_iter().collect()))
+    }
+
+    /// The value of one tag.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.iter()
+            .find(|(key, _)| *key == name)
+            .map(|(_, value)| value)
+    }
+
+    /// All tags, sorted by name.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0
+            .iter()
+            .flat_map(|tags| tags.iter())
+            .map(|(key, value)| (key.as_str(), value.as_str()))
+    }
+}
+
+/// The sizes a node accepts, from its hello.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// `maxBsonObjectSize`, in bytes.
+    pub max_bson: i32,
+    /// `maxMessageSizeBytes`.
+    pub max_message: i32,
+    /// `maxWriteBatchSize`, in operations.
+    pub max_batch: i32,
+}
+
+/// A point in the life of one server process: its state changes are counted, so
+/// two reports of it can be ordered without a clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TopologyVersion {
+    /// The server process. Counters of different processes cannot be compared.
+    pub process_id: [u8; 12],
+    /// Grows with every state change of that process.
+    pub counter: i64,
+}
+
+impl TopologyVersion {
+    /// Whether this report is older than `known`, provably: the same process,
+    /// and a smaller counter.
+    #[must_use]
+    pub fn is_older_than(&self, known: &Self) -> bool {
+        self.process_id == known.process_id && self.counter < known.counter
+    }
+}
+
+/// Something that happened to a node and that a pool must act upon. Events come
+/// in the order in which the snapshots that show them were published.
+#[derive(Clone, Debug, PartialEq)]
+pub enum TopologyEvent {
+    /// The node can be used (again).
+    NodeUp {
+        /// The node.
+        address: NodeAddress,
+        /// What it is.
+        kind: NodeKind,
+    },
+    /// The node's monitor failed: connections older than `generation` are stale.
+    NodeDown {
+        /// The node.
+        address: NodeAddress,
+        /// The monitor timed out: the node is declared dead, and connections in
+        /// use must be interrupted, because TCP may never notice. Otherwise
+        /// connections in use may end by themselves.
+        timed_out: bool,
+        /// What the monitor met.
+        error: Arc<str>,
+        /// The generation that new connections belong to from now on.
+        generation: u64,
+    },
+    /// The node left the deployment: its pool must go.
+    NodeRemoved {
+        /// The node.
+        address: NodeAddress,
+    },
+    /// Another node is the primary now, or none is.
+    PrimaryChanged {
+        /// The new primary.
+        primary: Option<NodeAddress>,
+    },
+}

@@ -1,0 +1,276 @@
+//! Weir's own logins to the servers: SCRAM and X.509, begun inside the hello.
+//!
+//! The steps are values and do no I/O:
+//!
+//! ```text
+//! Speculation ──hello's reply──▶ Next::Send(command, ClientLogin) ──reply──▶ … ──▶ Next::Done
+//! ```
+//!
+//! so that a handshake is one loop:
+//!
+//! ```ignore
+//! let mut next = speculation.after_hello(&hello_reply)?;
+//! while let Next::Send(command, login) = next {
+//!     next = login.step(&exchange(command).await?)?;
+//! }
+//! ```
+//!
+//! A server that takes part in the speculation costs one round trip after its
+//! hello with SCRAM and none with X.509. The bodies of these commands must
+//! never be logged.
+
+use std::sync::Arc;
+
+use bson::raw::cstr;
+use bson::spec::BinarySubtype;
+use bson::{Binary, RawBson, RawDocumentBuf, rawdoc};
+
+use crate::scram::client::{AwaitFinal, First};
+use crate::scram::{Mechanism, Nonce};
+
+pub use self::error::LoginError;
+pub use self::principal::Principal;
+use self::principal::{Method, Scram};
+use self::reply::Reply;
+
+mod error;
+mod principal;
+mod reply;
+#[cfg(test)]
+mod tests;
+
+/// What comes next in a login.
+pub enum Next {
+    /// Send this command (its `$db` is set), then give the reply's body to
+    /// [`ClientLogin::step`].
+    Send(RawDocumentBuf, ClientLogin),
+    /// The connection is logged in.
+    Done,
+}
+
+/// A login that waits for the reply to the connection's first hello.
+pub struct Speculation {
+    principal: Arc<Principal>,
+    attempt: Attempt,
+}
+
+enum Attempt {
+    Scram {
+        scram: Arc<Scram>,
+        first: First,
+        /// For a second conversation, should the server ignore this one.
+        spare: Nonce,
+    },
+    X509,
+}
+
+impl Speculation {
+    /// Prepares the login of one connection. The nonces must be fresh.
+    pub fn new(principal: Arc<Principal>, nonces: [Nonce; 2]) -> Self {
+        let [nonce, spare] = nonces;
+        let attempt = match principal.method() {
+            Method::Scram(scram) => {
+                let first = First::new(principal.user(), nonce);
+                Attempt::Scram {
+                    scram: Arc::clone(scram),
+                    first,
+                    spare,
+                }
+            }
+            Method::X509 => Attempt::X509,
+        };
+        Self { principal, attempt }
+    }
+
+    /// The value of `speculativeAuthenticate` in the hello.
+    pub fn document(&self) -> RawDocumentBuf {
+        let mut document = match &self.attempt {
+            Attempt::Scram { scram, first, .. } => sasl_start(scram.preferred(), first),
+            Attempt::X509 => authenticate(&self.principal),
+        };
+        document.append(cstr!("db"), self.principal.source());
+        document
+    }
+
+    /// The value of `saslSupportedMechs` in the hello, when the mechanism is the
+    /// server's to choose.
+    pub fn sasl_supported_mechs(&self) -> Option<String> {
+        match &self.attempt {
+            Attempt::Scram { scram, .. } if scram.is_negotiated() => Some(format!(
+                "{}.{}",
+                self.principal.source(),
+                self.principal.user()
+            )),
+            _ => None,
+        }
+    }
+
+    /// Takes the body of the hello's reply.
+    ///
+    /// May derive keys: see [`ClientLogin::step`].
+    ///
+    /// # Errors
+    /// When the server's answer to the speculation is no SCRAM message, or one
+    /// that a client must refuse. Close the connection then.
+    pub fn after_hello(self, hello_reply: &[u8]) -> Result<Next, LoginError> {
+        let hello = reply::parse(hello_reply)?;
+        let speculated = reply::document(hello, "speculativeAuthenticate")?;
+        let principal = self.principal;
+        match (self.attempt, speculated) {
+            (Attempt::X509, Some(_)) => Ok(Next::Done),
+            (Attempt::X509, None) => {
+                let command = addressed(authenticate(&principal), &principal);
+                Ok(Next::Send(
+                    command,
+                    ClientLogin {
+                        principal,
+                        state: State::X509,
+                    },
+                ))
+            }
+            (Attempt::Scram { scram, first, .. }, Some(speculated)) => {
+                let mechanism = scram.preferred();
+                let state = State::Challenge {
+                    scram,
+                    mechanism,
+                    first,
+                };
+                ClientLogin { principal, state }.advance(Reply::of_sasl(speculated)?)
+            }
+            (Attempt::Scram { scram, spare, .. }, None) => {
+                let mechanism = scram.choose(&reply::strings(hello, "saslSupportedMechs")?);
+                let first = First::new(principal.user(), spare);
+                let command = addressed(sasl_start(mechanism, &first), &principal);
+                let state = State::Challenge {
+                    scram,
+                    mechanism,
+                    first,
+                };
+                Ok(Next::Send(command, ClientLogin { principal, state }))
+            }
+        }
+    }
+}
+
+/// A login that waits for the reply to the command it sent.
+pub struct ClientLogin {
+    principal: Arc<Principal>,
+    state: State,
+}
+
+enum State {
+    /// Sent client-first, wants salt and iterations.
+    Challenge {
+        scram: Arc<Scram>,
+        mechanism: Mechanism,
+        first: First,
+    },
+    /// Sent the proof, wants the server's.
+    Verdict(AwaitFinal),
+    /// Both are proven; a server before 4.4 wants one more, empty message.
+    Empty,
+    /// Sent `authenticate`; the certificate does the rest.
+    X509,
+}
+
+impl ClientLogin {
+    /// Takes the body of the reply to the last command.
+    ///
+    /// The first login with a user's salt and iterations runs PBKDF2, which
+    /// takes some milliseconds; later ones find the keys in the [`Principal`].
+    ///
+    /// # Errors
+    /// When the server refuses, when it cannot prove that it knows the password
+    /// either, or when its reply makes no sense. Close the connection then.
+    pub fn step(self, reply: &[u8]) -> Result<Next, LoginError> {
+        let reply = reply::parse(reply)?;
+        reply::check_ok(reply)?;
+        match self.state {
+            State::X509 => Ok(Next::Done),
+            _ => self.advance(Reply::of_sasl(reply)?),
+        }
+    }
+
+    fn advance(self, reply: Reply<'_>) -> Result<Next, LoginError> {
+        let Self { principal, state } = self;
+        match state {
+            State::Challenge {
+                scram,
+                mechanism,
+                first,
+            } if !reply.done => {
+                let challenge = first.challenge(reply.payload)?;
+                let keys = scram.keys(mechanism, challenge.salt(), challenge.iterations());
+                let (verdict, payload) = challenge.respond(&keys);
+                let command = sasl_continue(reply.conversation_id, payload, &principal);
+                Ok(Next::Send(
+                    command,
+                    Self {
+                        principal,
+                        state: State::Verdict(verdict),
+                    },
+                ))
+            }
+            State::Verdict(verdict) => {
+                verdict.verify(reply.payload)?;
+                if reply.done {
+                    return Ok(Next::Done);
+                }
+                let command = sasl_continue(reply.conversation_id, Vec::new(), &principal);
+                Ok(Next::Send(
+                    command,
+                    Self {
+                        principal,
+                        state: State::Empty,
+                    },
+                ))
+            }
+            State::Empty if reply.done => Ok(Next::Done),
+            _ => Err(LoginError::Reply("done comes at the wrong time")),
+        }
+    }
+}
+
+fn sasl_start(mechanism: Mechanism, first: &First) -> RawDocumentBuf {
+    rawdoc! {
+        "saslStart": 1,
+        "mechanism": mechanism.name(),
+        "payload": binary(first.payload()),
+        "options": { "skipEmptyExchange": true },
+    }
+}
+
+fn sasl_continue(
+    conversation_id: RawBson,
+    payload: Vec<u8>,
+    principal: &Principal,
+) -> RawDocumentBuf {
+    let command = rawdoc! {
+        "saslContinue": 1,
+        "conversationId": conversation_id,
+        "payload": binary(payload),
+    };
+    addressed(command, principal)
+}
+
+/// X.509: the server takes the user from the certificate, and a name given all
+/// the same must be its subject.
+fn authenticate(principal: &Principal) -> RawDocumentBuf {
+    let mut command = rawdoc! { "authenticate": 1, "mechanism": "MONGODB-X509" };
+    if !principal.user().is_empty() {
+        command.append(cstr!("user"), principal.user());
+    }
+    command
+}
+
+fn addressed(mut command: RawDocumentBuf, principal: &Principal) -> RawDocumentBuf {
+    command.append(cstr!("$db"), principal.source());
+    command
+}
+
+fn binary(bytes: Vec<u8>) -> Binary {
+    Binary {
+        subtype: BinarySubtype::Generic,
+        bytes,
+    }
+}

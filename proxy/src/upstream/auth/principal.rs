@@ -1,0 +1,176 @@
+//! Who Weir is on the servers, with the keys derived so far.
+
+use std::fmt;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use crate::config::{self, Credential};
+use crate::scram::keys::{ClientKeys, Secret};
+use crate::scram::{Mechanism, ScramError};
+
+/// The user of the upstream string. One for all connections to a cluster.
+pub struct Principal {
+    user: String,
+    source: String,
+    method: Method,
+}
+
+/// How the user proves itself.
+pub(super) enum Method {
+    Scram(Arc<Scram>),
+    X509,
+}
+
+impl Principal {
+    /// The user of this credential. Derives nothing yet.
+    ///
+    /// # Errors
+    /// [`ScramError::Password`] when SCRAM-SHA-256 was asked for and the password
+    /// cannot be used with it.
+    pub fn new(credential: &Credential) -> Result<Self, ScramError> {
+        let method = match credential.mechanism {
+            Some(config::Mechanism::X509) => Method::X509,
+            _ => Method::Scram(Arc::new(Scram::new(credential)?)),
+        };
+        Ok(Self {
+            user: credential.username.clone(),
+            source: credential.source.clone(),
+            method,
+        })
+    }
+
+    /// The user name; empty for X.509 when the certificate alone names it.
+    pub fn user(&self) -> &str {
+        &self.user
+    }
+
+    /// The database the user is defined in.
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+
+    pub(super) fn method(&self) -> &Method {
+        &self.method
+    }
+}
+
+/// Prints no secret.
+impl fmt::Debug for Principal {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut output = formatter.debug_struct("Principal");
+        output
+            .field("user", &self.user)
+            .field("source", &self.source)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The password, ready for the mechanisms that may be used, and its keys.
+pub(super) struct Scram {
+    preferred: Secret,
+    /// SCRAM-SHA-1, when the string leaves the choice to the server.
+    fallback: Option<Secret>,
+    cache: KeyCache,
+}
+
+impl Scram {
+    fn new(credential: &Credential) -> Result<Self, ScramError> {
+        let password = credential.password.reveal();
+        let secret = |mechanism| Secret::new(mechanism, &credential.username, password);
+        let (preferred, fallback) = match credential.mechanism {
+            Some(config::Mechanism::ScramSha1) => (secret(Mechanism::ScramSha1)?, None),
+            Some(_) => (secret(Mechanism::ScramSha256)?, None),
+            None => {
+                let sha1 = secret(Mechanism::ScramSha1)?;
+                match secret(Mechanism::ScramSha256) {
+                    Ok(sha256) => (sha256, Some(sha1)),
+                    Err(_) => (sha1, None),
+                }
+            }
+        };
+        Ok(Self {
+            preferred,
+            fallback,
+            cache: KeyCache::default(),
+        })
+    }
+
+    /// What a speculation is made with.
+    pub(super) fn preferred(&self) -> Mechanism {
+        self.preferred.mechanism()
+    }
+
+    /// Whether the server is to be asked for its mechanisms.
+    pub(super) fn is_negotiated(&self) -> bool {
+        self.fallback.is_some()
+    }
+
+    /// The mechanism for a user with these ones. A server that names none knows
+    /// SCRAM-SHA-1 only.
+    pub(super) fn choose(&self, supported: &[&str]) -> Mechanism {
+        match &self.fallback {
+            Some(fallback) if !supported.contains(&self.preferred().name()) => fallback.mechanism(),
+            _ => self.preferred(),
+        }
+    }
+
+    /// The keys of a mechanism that was preferred or chosen, from memory or
+    /// derived now.
+    pub(super) fn keys(&self, mechanism: Mechanism, salt: &[u8], iterations: u32) -> ClientKeys {
+        let secret = match &self.fallback {
+            Some(fallback) if fallback.mechanism() == mechanism => fallback,
+            _ => &self.preferred,
+        };
+        self.cache.get(secret, salt, iterations)
+    }
+
+    #[cfg(test)]
+    pub(super) fn cached(&self) -> usize {
+        self.cache.0.lock().len()
+    }
+}
+
+/// Derived keys, the latest last.
+///
+/// All nodes of a cluster hold the same user with the same salt, so one entry
+/// is the rule; there are two for a moment when the password changes.
+#[derive(Default)]
+struct KeyCache(Mutex<Vec<Entry>>);
+
+struct Entry {
+    salt: Vec<u8>,
+    iterations: u32,
+    mechanism: Mechanism,
+    keys: ClientKeys,
+}
+
+impl KeyCache {
+    /// A server may send any salt, so there has to be a bound.
+    const CAPACITY: usize = 8;
+
+    /// The lock is held while keys are derived: connections that start together
+    /// then wait for one derivation instead of each doing the same work.
+    fn get(&self, secret: &Secret, salt: &[u8], iterations: u32) -> ClientKeys {
+        let mechanism = secret.mechanism();
+        let mut entries = self.0.lock();
+        let known = entries.iter().find(|entry| {
+            (entry.mechanism, entry.iterations) == (mechanism, iterations) && entry.salt == salt
+        });
+        if let Some(entry) = known {
+            return entry.keys.clone();
+        }
+        let keys = secret.derive(salt, iterations);
+        if entries.len() >= Self::CAPACITY {
+            entries.remove(0);
+        }
+        let salt = salt.to_vec();
+        entries.push(Entry {
+            salt,
+            iterations,
+            mechanism,
+            keys: keys.clone(),
+        });
+        keys
+    }
+}

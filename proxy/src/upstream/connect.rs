@@ -1,0 +1,194 @@
+//! Making a connection: name, TCP, TLS, hello, login, all inside one time limit.
+
+use std::{io, sync::Arc, time::Duration};
+
+use rustls_pki_types::ServerName;
+use tokio::{
+    net::{TcpStream, UnixStream},
+    time::timeout,
+};
+use tokio_rustls::TlsConnector;
+
+use crate::{
+    socket::{Keepalive, Socket},
+    topology::NodeAddress,
+    upstream::{
+        Connection, ReceiveError, SendError,
+        auth::{LoginError, Principal},
+    },
+    wire::{WireError, compressed::Compressor},
+};
+
+/// TCP settings towards servers: a vanished one is noticed within a minute.
+const KEEPALIVE: Keepalive = Keepalive {
+    idle: Duration::from_secs(30),
+    interval: Duration::from_secs(10),
+    probes: 3,
+    user_timeout: Some(Duration::from_secs(30)),
+};
+
+/// How connections to the nodes of one upstream are made.
+pub struct Connector {
+    /// TLS towards the nodes; `None`: plain.
+    pub tls: Option<Arc<rustls::ClientConfig>>,
+    /// Who Weir logs in as; `None`: nobody.
+    pub principal: Option<Arc<Principal>>,
+    /// `appName` for the server's logs.
+    pub app_name: Option<String>,
+    /// Codecs to offer, in order of preference.
+    pub compressors: Vec<Compressor>,
+    /// Limit of the whole procedure.
+    pub time_limit: Duration,
+    /// The upstream is load-balanced: hello must say so, and the reply must agree.
+    pub load_balanced: bool,
+    /// This process, to recognise itself.
+    pub process_id: [u8; 12],
+}
+
+/// Why no connection was made.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// Name resolution or TCP failed.
+    #[error("cannot reach it: {0}")]
+    Network(io::Error),
+    /// TLS failed.
+    #[error("TLS failed: {error}{}", tls_hint(error))]
+    Tls {
+        /// What went wrong.
+        error: io::Error,
+    },
+    /// The name is no valid TLS server name.
+    #[error("'{0}' is not a name that a certificate can carry")]
+    ServerName(String),
+    /// The handshake was interrupted.
+    #[error("the connection broke during the handshake: {0}")]
+    Handshake(String),
+    /// The server answered hello with an error.
+    #[error("the server refused the handshake: {0}")]
+    Refused(String),
+    /// The login was refused, or could not be carried out.
+    #[error("login failed: {0}")]
+    Login(#[from] LoginError),
+    /// The connection broke during the login.
+    #[error("the connection broke during the login: {0}")]
+    LoginInterrupted(String),
+    /// `loadBalanced=true`, but the reply carries no `serviceId`.
+    #[error("the server is not behind a load balancer (its hello carries no serviceId); \
+             remove loadBalanced=true from the upstream's connection string")]
+    NotLoadBalanced,
+    /// The upstream is this process.
+    #[error("the upstream is this Weir itself; --upstream must name the database, \
+             not an address that Weir listens on")]
+    Itself,
+    /// It took too long.
+    #[error("no answer within {0:?} (connectTimeoutMS)")]
+    TimedOut(Duration),
+}
+
+fn tls_hint(error: &io::Error) -> &'static str {
+    let text = error.to_string();
+    if text.contains("UnknownIssuer") {
+        " (name the authority's certificate with tlsCAFile in the connection string)"
+    } else if text.contains("NotValidForName") {
+        " (the certificate is for another host name than the connection string's)"
+    } else {
+        ""
+    }
+}
+
+impl ConnectError {
+    /// The server answered, and its answer was that it does not let Weir in.
+    #[must_use]
+    pub const fn is_login_refused(&self) -> bool {
+        matches!(self, Self::Login(_))
+    }
+
+    /// The failure says something about the node (rather than about Weir's settings).
+    #[must_use]
+    pub const fn is_network(&self) -> bool {
+        matches!(
+            self,
+            Self::Network(_) | Self::Handshake(_) | Self::LoginInterrupted(_) | Self::TimedOut(_)
+        )
+    }
+
+    /// It happened before hello was answered: by the client-backpressure specification
+    /// such an error means overload and clears no pool.
+    #[must_use]
+    pub const fn is_before_hello(&self) -> bool {
+        !matches!(self, Self::Login(_) | Self::LoginInterrupted(_))
+    }
+
+    pub(super) fn in_handshake(error: impl Into<Exchange>) -> Self {
+        Self::Handshake(error.into().0)
+    }
+
+    pub(super) fn in_login(error: impl Into<Exchange>) -> Self {
+        Self::LoginInterrupted(error.into().0)
+    }
+}
+
+/// Any error of one exchange, in words.
+pub(super) struct Exchange(String);
+
+impl From<SendError> for Exchange {
+    fn from(error: SendError) -> Self {
+        Self(error.to_string())
+    }
+}
+
+impl From<ReceiveError> for Exchange {
+    fn from(error: ReceiveError) -> Self {
+        Self(error.to_string())
+    }
+}
+
+impl From<WireError> for Exchange {
+    fn from(error: WireError) -> Self {
+        Self(error.to_string())
+    }
+}
+
+impl Connector {
+    /// Connects to `node` and logs in.
+    ///
+    /// # Errors
+    /// [`ConnectError`]; the socket is closed then.
+    pub async fn connect(&self, node: &NodeAddress) -> Result<Connection, ConnectError> {
+        let whole = async {
+            let socket = self.dial(node).await?;
+            let mut connection = Connection::new(socket);
+            self.shake_hands(&mut connection).await?;
+            Ok(connection)
+        };
+        timeout(self.time_limit, whole).await.map_err(|_| ConnectError::TimedOut(self.time_limit))?
+    }
+
+    async fn dial(&self, node: &NodeAddress) -> Result<Socket, ConnectError> {
+        if node.is_unix() {
+            let stream = UnixStream::connect(node.host()).await.map_err(ConnectError::Network)?;
+            return Ok(Socket::Unix(stream));
+        }
+        let port = node.port().unwrap_or(27017);
+        let stream =
+            TcpStream::connect((node.host(), port)).await.map_err(ConnectError::Network)?;
+        let socket = Socket::Tcp(stream);
+        socket.tune(&KEEPALIVE).map_err(ConnectError::Network)?;
+        match (&self.tls, socket) {
+            (Some(tls), Socket::Tcp(stream)) => {
+                let name = ServerName::try_from(node.host().to_owned())
+                    .map_err(|_| ConnectError::ServerName(node.host().to_owned()))?;
+                let connector = TlsConnector::from(Arc::clone(tls));
+                let stream = connector.connect(name, stream).await.map_err(|error| ConnectError::Tls { error })?;
+                Ok(Socket::TlsClient(Box::new(stream)))
+            }
+            (_, socket) => Ok(socket),
+        }
+    }
+}
+
+impl std::fmt::Debug for Connector {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Connector").field("load_balanced", &self.load_balanced).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,162 @@
+//! Sending one request and receiving its reply, with an exact account of what is
+//! known when something fails.
+
+use std::{future::poll_fn, io, pin::Pin};
+
+use tokio::io::{AsyncReadExt, AsyncWrite};
+
+use crate::{
+    upstream::Connection,
+    wire::{
+        Header, WireError,
+        header::{HEADER_LEN, MAX_MESSAGE_LEN, opcode},
+        op_msg,
+    },
+};
+
+/// Capacity of a fresh buffer: most requests and replies fit.
+pub const BUFFER: usize = 16 * 1024;
+
+/// A request could not be sent whole.
+#[derive(Debug, thiserror::Error)]
+#[error("sending failed after {sent} bytes: {source}")]
+pub struct SendError {
+    /// Bytes that may have reached the server. 0 proves that it executed nothing.
+    pub sent: usize,
+    /// What the operating system said.
+    #[source]
+    pub source: io::Error,
+}
+
+/// A reply could not be received; the connection must be destroyed.
+#[derive(Debug, thiserror::Error)]
+pub enum ReceiveError {
+    /// The stream broke.
+    #[error("the connection to the database broke: {0}")]
+    Io(#[from] io::Error),
+    /// The server closed the connection.
+    #[error("the database closed the connection")]
+    Closed,
+    /// The bytes are no message.
+    #[error("the database sent a malformed message: {0}")]
+    Wire(#[from] WireError),
+    /// It answers another request.
+    #[error("the database answered request {found}, not {expected}")]
+    WrongReply {
+        /// The request that was sent.
+        expected: i32,
+        /// `responseTo` of the reply.
+        found: i32,
+    },
+    /// More bytes followed the reply, or it announced more, though nothing was asked.
+    #[error("the database sent more than one reply")]
+    Unasked,
+}
+
+/// What has arrived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Received {
+    /// The buffer holds one whole reply and nothing else.
+    Whole(Header),
+    /// The buffer holds the beginning of a reply larger than the limit; the rest is to be
+    /// read with [`Connection::read_some`].
+    Head(Header),
+}
+
+impl Connection {
+    /// Writes `message`, whole.
+    ///
+    /// # Errors
+    /// The stream broke; [`SendError::sent`] says how much had been handed over.
+    pub async fn send(&mut self, message: &[u8]) -> Result<(), SendError> {
+        let mut rest = message;
+        while !rest.is_empty() {
+            let write = poll_fn(|cx| Pin::new(&mut self.socket).poll_write(cx, rest)).await;
+            let sent = message.len() - rest.len();
+            match write {
+                Ok(0) => return Err(SendError { sent, source: io::ErrorKind::WriteZero.into() }),
+                Ok(n) => rest = rest.get(n..).unwrap_or_default(),
+                Err(source) => return Err(SendError { sent, source }),
+            }
+        }
+        if self.socket.is_tls() {
+            let flush = poll_fn(|cx| Pin::new(&mut self.socket).poll_flush(cx)).await;
+            flush.map_err(|source| SendError { sent: message.len(), source })?;
+        }
+        Ok(())
+    }
+
+    /// Receives the reply to `request` into `buf`, which is cleared first. A reply longer
+    /// than `whole_up_to` bytes is left for streaming after its first part.
+    ///
+    /// # Errors
+    /// Anything but exactly one clean reply.
+    pub async fn receive(
+        &mut self,
+        buf: &mut Vec<u8>,
+        request: i32,
+        whole_up_to: usize,
+    ) -> Result<Received, ReceiveError> {
+        buf.clear();
+        let header = loop {
+            if let Some(header) = Header::decode(buf, MAX_MESSAGE_LEN)? {
+                break header;
+            }
+            self.read_some(buf, BUFFER).await?;
+        };
+        if header.response_to != request {
+            let found = header.response_to;
+            return Err(ReceiveError::WrongReply { expected: request, found });
+        }
+        let whole = header.length <= whole_up_to;
+        let target = if whole { header.length } else { HEADER_LEN + 4 + 1 + 4 };
+        while buf.len() < target {
+            self.read_some(buf, header.length.min(whole_up_to.max(BUFFER))).await?;
+        }
+        if buf.len() > header.length {
+            return Err(ReceiveError::Unasked);
+        }
+        if header.op_code == opcode::MSG
+            && op_msg::flags(buf).is_some_and(|flags| flags & op_msg::MORE_TO_COME != 0)
+        {
+            return Err(ReceiveError::Unasked);
+        }
+        Ok(if whole { Received::Whole(header) } else { Received::Head(header) })
+    }
+
+    /// Receives what is missing of a reply that began with [`Received::Head`]. The caller
+    /// has made sure that `header.length` bytes may be held.
+    ///
+    /// # Errors
+    /// The stream broke, or more than this reply arrived.
+    pub async fn receive_rest(
+        &mut self,
+        buf: &mut Vec<u8>,
+        header: &Header,
+    ) -> Result<(), ReceiveError> {
+        while buf.len() < header.length {
+            self.read_some(buf, header.length).await?;
+        }
+        if buf.len() > header.length { Err(ReceiveError::Unasked) } else { Ok(()) }
+    }
+
+    /// Appends what has arrived to `buf`, whose capacity is first raised to `capacity`.
+    ///
+    /// # Errors
+    /// The stream broke or ended.
+    pub async fn read_some(
+        &mut self,
+        buf: &mut Vec<u8>,
+        capacity: usize,
+    ) -> Result<usize, ReceiveError> {
+        if buf.capacity() < capacity {
+            buf.reserve_exact(capacity - buf.len());
+        } else if buf.len() == buf.capacity() {
+            buf.reserve(BUFFER);
+        }
+        match self.socket.read_buf(buf).await? {
+            0 => Err(ReceiveError::Closed),
+            n => Ok(n),
+        }
+    }
+}

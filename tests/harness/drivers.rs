@@ -1,0 +1,2 @@
+//! The official drivers against real servers, without Weir: what fails here
+//! says nothing about Weir.

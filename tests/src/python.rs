@@ -1,0 +1,153 @@
+//! The official Python driver, in two generations.
+//!
+//! Each has an environment of its own among the parts. The scripts in
+//! `tests/python/` take a connection string, check what they do, and print one
+//! line of JSON.
+
+use std::io::Read;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+use tokio::sync::OnceCell;
+use weir::demo::parts::{once, step};
+use weir::demo::process::{Process, Scratch};
+
+use crate::skip::skip;
+use crate::surroundings::{blocking, surroundings};
+
+/// A script that takes longer is killed.
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// A generation of the driver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Generation {
+    /// 4.20.0.
+    Newest,
+    /// 4.6.3, which knows nothing of overload labels.
+    Older,
+}
+
+impl Generation {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Newest, Self::Older];
+
+    fn version(self) -> &'static str {
+        match self {
+            Self::Newest => "4.20.0",
+            Self::Older => "4.6.3",
+        }
+    }
+}
+
+/// An environment with one PyMongo in it.
+#[derive(Clone, Debug)]
+pub struct Python {
+    program: PathBuf,
+    scripts: PathBuf,
+}
+
+impl Python {
+    /// The environment; made at the first use on a machine. `None` when it
+    /// cannot be had, which is counted as a skip.
+    pub async fn of(generation: Generation) -> Option<Self> {
+        static NEWEST: OnceCell<Option<Python>> = OnceCell::const_new();
+        static OLDER: OnceCell<Option<Python>> = OnceCell::const_new();
+        let cell = match generation {
+            Generation::Newest => &NEWEST,
+            Generation::Older => &OLDER,
+        };
+        let make = || async move {
+            let made = blocking(move || environment(generation)).await;
+            match made.and_then(|made| made) {
+                Ok(python) => Some(python),
+                Err(error) => {
+                    let what = format!("PyMongo {}", generation.version());
+                    skip(&what, &format!("{error:#}"));
+                    None
+                }
+            }
+        };
+        cell.get_or_init(make).await.clone()
+    }
+
+    /// Runs a script and returns the JSON of its last line.
+    ///
+    /// # Errors
+    /// With everything it printed when it fails.
+    pub async fn run(&self, script: &str, arguments: &[&str]) -> Result<Value> {
+        let python = self.clone();
+        let script = script.to_owned();
+        let arguments: Vec<String> = arguments.iter().map(|each| (*each).to_owned()).collect();
+        blocking(move || python.run_blocking(&script, &arguments)).await?
+    }
+
+    fn run_blocking(&self, script: &str, arguments: &[String]) -> Result<Value> {
+        let scratch = Scratch::new(&surroundings().temporary, "weir-python")?;
+        let mut command = Command::new(&self.program);
+        command
+            .arg(self.scripts.join(script))
+            .args(arguments)
+            .env("PYTHONDONTWRITEBYTECODE", "1")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(std::fs::File::create(scratch.path().join("errors"))?);
+        let process = Process::spawn(&mut command, &scratch)?;
+        let (_, out, _) = process.take_pipes();
+        let mut out = out.context("no pipe")?;
+        let reader = std::thread::spawn(move || {
+            let mut said = String::new();
+            out.read_to_string(&mut said).map(|_| said)
+        });
+        let status = process.wait(LIMIT)?;
+        if status.is_none() {
+            process.kill()?;
+        }
+        let said = reader.join().unwrap_or_else(|_| Ok(String::new()))?;
+        let errors = std::fs::read_to_string(scratch.path().join("errors"))?;
+        match status {
+            Some(status) if status.success() => {
+                let last = said.lines().last().context("the script printed nothing")?;
+                serde_json::from_str(last).with_context(|| format!("{script} printed {last}"))
+            }
+            Some(_) => bail!("{script} failed\n{said}{errors}"),
+            None => bail!("{script} took longer than {LIMIT:?}\n{said}{errors}"),
+        }
+    }
+}
+
+fn environment(generation: Generation) -> Result<Python> {
+    let version = generation.version();
+    let name = format!("pymongo-{version}");
+    let place = once(&surroundings().parts(), &name, |scratch, ready| {
+        step(
+            Command::new("python3").args(["-m", "venv"]).arg(ready),
+            scratch,
+        )?;
+        let pip = |requirements: &[&str]| {
+            step(
+                Command::new(ready.join("bin/python"))
+                    .args([
+                        "-m",
+                        "pip",
+                        "install",
+                        "--quiet",
+                        "--disable-pip-version-check",
+                    ])
+                    .args(["--only-binary=:all:"])
+                    .args(requirements),
+                scratch,
+            )
+        };
+        let with_compressors = format!("pymongo[snappy,zstd]=={version}");
+        let alone = format!("pymongo=={version}");
+        // Where the compressors cannot be had, zlib alone is tried.
+        pip(&[&with_compressors]).or_else(|_| pip(&[&alone]))
+    })?;
+    Ok(Python {
+        program: place.join("bin/python"),
+        scripts: PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("python"),
+    })
+}

@@ -1,0 +1,163 @@
+//! Sockets counted from outside, in every state but TIME-WAIT.
+//!
+//! A connection between two processes of one machine has two rows in the
+//! kernel's table, one for each end. Here only the client's end is counted:
+//! the one whose *remote* port is the server's. What the process has closed
+//! but the kernel has not (FIN-WAIT and the like) belongs to no process any
+//! more; such orphans are counted beside.
+
+use std::collections::{BTreeMap, HashSet};
+use std::fs;
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow};
+
+/// Between two looks of a [`Sampler`].
+const EVERY: Duration = Duration::from_millis(50);
+const TIME_WAIT: u8 = 0x06;
+
+/// One row of the kernel's table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Row {
+    local_port: u16,
+    remote_port: u16,
+    state: u8,
+    /// 0 for an orphan.
+    inode: u64,
+}
+
+/// Whether this machine can be asked; Linux can.
+pub fn can_count() -> bool {
+    fs::metadata("/proc/net/tcp").is_ok()
+}
+
+fn rows() -> Result<Vec<Row>> {
+    let mut rows = Vec::new();
+    for table in ["/proc/net/tcp", "/proc/net/tcp6"] {
+        // A machine without IPv6 has no second table.
+        let text = fs::read_to_string(table).unwrap_or_default();
+        rows.extend(text.lines().skip(1).filter_map(row));
+    }
+    Ok(rows)
+}
+
+fn row(line: &str) -> Option<Row> {
+    let fields: Vec<&str> = line.split_whitespace().collect();
+    let port = |at: usize| {
+        let (_, port) = fields.get(at)?.rsplit_once(':')?;
+        u16::from_str_radix(port, 16).ok()
+    };
+    Some(Row {
+        local_port: port(1)?,
+        remote_port: port(2)?,
+        state: u8::from_str_radix(fields.get(3)?, 16).ok()?,
+        inode: fields.get(9)?.parse().ok()?,
+    })
+}
+
+fn inodes_of(pid: u32) -> Result<HashSet<u64>> {
+    let folder = format!("/proc/{pid}/fd");
+    let files = fs::read_dir(&folder).with_context(|| folder.clone())?;
+    Ok(files
+        .filter_map(|file| fs::read_link(file.ok()?.path()).ok())
+        .filter_map(|target| {
+            let target = target.to_str()?.strip_prefix("socket:[")?;
+            target.strip_suffix(']')?.parse().ok()
+        })
+        .collect())
+}
+
+/// Sockets to one port.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Count {
+    /// Held by the process.
+    pub held: usize,
+    /// Closed by some process, but not yet gone.
+    pub orphans: usize,
+}
+
+/// The sockets of process `pid` to each of `ports`, from one look at the table.
+///
+/// # Errors
+/// When the process is gone, or this is not Linux.
+pub fn of_process(pid: u32, ports: &[u16]) -> Result<BTreeMap<u16, Count>> {
+    // Sockets that are opened between the two looks are not seen, closed ones
+    // turn into orphans: neither is ever counted twice.
+    let inodes = inodes_of(pid)?;
+    let mut counts: BTreeMap<u16, Count> =
+        ports.iter().map(|port| (*port, Count::default())).collect();
+    for row in rows()?.iter().filter(|row| row.state != TIME_WAIT) {
+        if let Some(count) = counts.get_mut(&row.remote_port) {
+            count.held += usize::from(inodes.contains(&row.inode));
+            count.orphans += usize::from(row.inode == 0);
+        }
+    }
+    Ok(counts)
+}
+
+/// All sockets of this machine to `port`.
+///
+/// # Errors
+/// When this is not Linux.
+pub fn to_port(port: u16) -> Result<usize> {
+    let rows = rows()?;
+    let wanted = |row: &&Row| row.remote_port == port && row.state != TIME_WAIT;
+    Ok(rows.iter().filter(wanted).count())
+}
+
+/// Looks every 50 ms and keeps the most it saw.
+pub struct Sampler {
+    stop: Sender<()>,
+    thread: JoinHandle<Maxima>,
+}
+
+/// What a [`Sampler`] saw.
+#[derive(Clone, Debug, Default)]
+pub struct Maxima {
+    /// The most sockets to each port, `held` and `orphans` each at its worst.
+    pub most: BTreeMap<u16, Count>,
+    /// How often it looked.
+    pub looks: usize,
+}
+
+impl Sampler {
+    /// Watches the sockets of `pid` to `ports`.
+    ///
+    /// # Errors
+    /// When no thread can be started.
+    pub fn start(pid: u32, ports: Vec<u16>) -> Result<Self> {
+        let (stop, stopped) = channel();
+        let thread = std::thread::Builder::new()
+            .name("sockets".into())
+            .spawn(move || {
+                let mut maxima = Maxima::default();
+                while stopped.recv_timeout(EVERY) == Err(RecvTimeoutError::Timeout) {
+                    // A process that has ended has no sockets.
+                    let Ok(counts) = of_process(pid, &ports) else {
+                        continue;
+                    };
+                    maxima.looks += 1;
+                    for (port, count) in counts {
+                        let most = maxima.most.entry(port).or_default();
+                        most.held = most.held.max(count.held);
+                        most.orphans = most.orphans.max(count.orphans);
+                    }
+                }
+                maxima
+            })?;
+        Ok(Self { stop, thread })
+    }
+
+    /// Ends it and returns what it saw.
+    ///
+    /// # Errors
+    /// When its thread panicked.
+    pub fn finish(self) -> Result<Maxima> {
+        drop(self.stop);
+        self.thread
+            .join()
+            .map_err(|_| anyhow!("the sampler panicked"))
+    }
+}
