@@ -1,1 +1,116 @@
-//! To be written.
+//! The command line: what was asked for, the runtime it needs, and the exit code.
+//!
+//! | file | its part |
+//! |---|---|
+//! | [`args`] | subcommands and flags |
+//! | [`serve`] | `weir serve`, and `weir` alone |
+//! | [`check`] | what `weir check` reports |
+//! | [`healthcheck`] | for containers: exit 0 or 1 |
+//! | [`status`] | live state of a running Weir |
+//! | [`http`] | one small GET for the two above |
+//! | [`seams`] | subcommands that live elsewhere |
+//!
+//! Exit codes: 0 done, 1 it failed, 2 the command line or the configuration is wrong.
+
+use std::ffi::OsString;
+use std::io;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::cli::args::{Cli, Command};
+use crate::config::Problems;
+
+pub mod args;
+pub mod check;
+pub mod healthcheck;
+pub mod http;
+pub mod seams;
+pub mod serve;
+pub mod status;
+
+/// The command line or the configuration is wrong.
+pub const EXIT_USAGE: u8 = 2;
+
+/// Runs what the command line asks for, to its end.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
+    match cli.command.unwrap_or(Command::Serve(cli.serve)) {
+        Command::Serve(flags) => serve::run(&flags.0),
+        Command::Healthcheck(args) => once(healthcheck::run(args)),
+        Command::Status(args) => once(status::run(args)),
+        Command::Check(args) => once(seams::check(args)),
+        Command::Plan(args) => once(seams::plan(args)),
+        Command::Bench(args) => once(seams::bench(args)),
+        Command::Demo(args) => once(seams::demo(args)),
+    }
+}
+
+/// Prints all problems of a configuration.
+pub(crate) fn refuse(problems: &Problems) -> ExitCode {
+    eprintln!("weir: {problems}");
+    ExitCode::from(EXIT_USAGE)
+}
+
+/// Runs a command that ends by itself on a small runtime.
+fn once(command: impl Future<Output = ExitCode>) -> ExitCode {
+    match current_thread() {
+        Ok(runtime) => runtime.block_on(command),
+        Err(error) => {
+            eprintln!("weir: no runtime: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// A runtime on this thread alone.
+fn current_thread() -> io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+}
+
+/// Help and version go to standard output; mistakes to standard error, passwords masked.
+fn usage(error: &clap::Error) -> ExitCode {
+    let text = error.render().to_string();
+    if error.use_stderr() {
+        eprint!("{}", mask_logins(&text));
+        ExitCode::from(EXIT_USAGE)
+    } else {
+        print!("{text}");
+        ExitCode::SUCCESS
+    }
+}
+
+/// Replaces what stands between `://` and the last `@` of a word by `***`: a connection string
+/// in the wrong place is quoted back by the parser, and may end in a log.
+fn mask_logins(text: &str) -> String {
+    let mask = |word: &str| match word.split_once("://") {
+        Some((scheme, rest)) => match rest.rsplit_once('@') {
+            Some((_, place)) => format!("{scheme}://***@{place}"),
+            None => word.to_owned(),
+        },
+        None => word.to_owned(),
+    };
+    text.split_inclusive([' ', '\n']).map(mask).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_misplaced_connection_string_is_masked() {
+        let line = ["weir", "mongodb://user:sword@fish@host/db"].map(OsString::from);
+        let error = Cli::try_parse_from(line).unwrap_err();
+        let shown = mask_logins(&error.render().to_string());
+        assert!(shown.contains("mongodb://***@host/db"), "{shown}");
+        assert!(
+            !shown.contains("sword") && !shown.contains("fish"),
+            "{shown}"
+        );
+    }
+}

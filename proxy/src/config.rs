@@ -22,6 +22,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use self::client_string::{ClientString, Road, client_strings};
 pub use self::effective::Effective;
 pub use self::env::Strings;
 pub use self::listen::ListenAddr;
@@ -31,6 +32,7 @@ pub use self::secret::Secret;
 pub use self::uri::{Credential, DriverSeed, Host, Mechanism, Monitoring, Upstream};
 
 mod build;
+pub mod client_string;
 pub mod effective;
 pub mod env;
 pub mod file;
@@ -40,6 +42,7 @@ pub mod raw;
 pub mod secret;
 pub mod settings;
 mod spelling;
+pub mod tls;
 pub mod units;
 pub mod uri;
 

@@ -1,3 +1,184 @@
-//! To be written.
+//! One client: handshake, login, read a message, relay it, write the reply.
+//!
+//! A client's task lives as long as its socket. While the client is idle the task
+//! owns no buffer. Requests of one client are served one after the other, in order,
+//! as a server does.
+
+pub mod answer;
 
 pub mod auth;
+
+pub mod failpoint;
+
+pub mod front;
+
+pub mod hello;
+
+pub mod inbox;
+
+pub mod local;
+
+pub mod newcomers;
+
+pub mod outbox;
+
+use std::{future::pending, io, net::IpAddr, sync::Arc};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+pub use front::Front;
+
+use crate::{
+    downstream::{
+        auth::Login,
+        inbox::{Incoming, Shape},
+        newcomers::Newcomer,
+    },
+    relay::{ClientSide, ClientTraits},
+    socket::Socket,
+};
+
+/// Where a client comes from, for logs and `whatsmyuri`.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    /// `address:port`, or `unix`.
+    pub name: String,
+    /// The address, for TCP.
+    pub ip: Option<IpAddr>,
+    /// It must log in before anything but the handshake.
+    pub must_log_in: bool,
+    /// Weir has as many clients as it may: handshakes are answered, work is not.
+    pub over_limit: bool,
+}
+
+/// One client's connection and what is known of it.
+pub struct Client {
+    pub(crate) front: Arc<Front>,
+    pub(crate) socket: Socket,
+    /// Bytes that arrived behind the message being served.
+    pub(crate) inbox: Vec<u8>,
+    pub(crate) peer: Peer,
+    pub(crate) connection_id: i32,
+    pub(crate) traits: ClientTraits,
+    pub(crate) login: Login,
+    pub(crate) greeted: bool,
+    pub(crate) app_name: Option<Box<str>>,
+    pub(crate) newcomer: Option<Newcomer>,
+}
+
+/// Whether the conversation goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// Read the next message.
+    Continue,
+    /// Close the socket.
+    Close,
+}
+
+impl Client {
+    /// Serves the client until it leaves.
+    pub async fn serve(front: Arc<Front>, socket: Socket, peer: Peer) {
+        let connection_id = front.next_connection_id();
+        let mut client = Self {
+            front,
+            socket,
+            inbox: Vec::new(),
+            peer,
+            connection_id,
+            traits: ClientTraits::default(),
+            login: Login::default(),
+            greeted: false,
+            app_name: None,
+            newcomer: None,
+        };
+        client.front.metrics.client_came();
+        while client.turn().await == Next::Continue {}
+        client.front.metrics.client_left();
+    }
+
+    /// One message: read it, answer it.
+    async fn turn(&mut self) -> Next {
+        let incoming = match self.next_message().await {
+            Ok(Some(incoming)) => incoming,
+            Ok(None) => return Next::Close,
+            Err(error) => {
+                self.front.log_malformed(&self.peer, &error);
+                self.explain(&error).await;
+                return Next::Close;
+            }
+        };
+        match incoming {
+            Incoming::Message(shape, message) => self.answer(shape, message).await,
+            Incoming::Query(shape, message) => self.answer_query(shape, message).await,
+            Incoming::Large(shape, prefix, missing) => self.pass_on(shape, prefix, missing).await,
+            Incoming::TooMuch(shape, missing) => self.turn_away(shape, missing).await,
+        }
+    }
+
+    /// Reads and forgets bytes of a request that will not be served.
+    pub(crate) async fn skip(&mut self, mut missing: usize) -> io::Result<()> {
+        let mut scratch = vec![0; 64 * 1024];
+        while missing > 0 {
+            let want = missing.min(scratch.len());
+            let part = scratch.get_mut(..want).unwrap_or_default();
+            match self.socket.read(part).await? {
+                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                n => missing -= n,
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes `bytes`, whole.
+    pub(crate) async fn write(&mut self, bytes: &[u8]) -> Next {
+        let written = async {
+            self.socket.write_all(bytes).await?;
+            if self.socket.is_tls() { self.socket.flush().await } else { Ok(()) }
+        };
+        if written.await.is_ok() { Next::Continue } else { Next::Close }
+    }
+
+    /// Its message's original form, for replies.
+    pub(crate) const fn is_anonymous(&self) -> bool {
+        !matches!(self.login, Login::Done(_))
+    }
+
+    /// What a reply to `shape` needs.
+    pub(crate) async fn send(&mut self, shape: &Shape, message: Vec<u8>) -> Next {
+        match outbox::dress(shape, message) {
+            Some(message) => {
+                let next = self.write(&message).await;
+                crate::buffer::give(message);
+                next
+            }
+            None => Next::Close,
+        }
+    }
+}
+
+impl ClientSide for Client {
+    fn traits(&self) -> ClientTraits {
+        self.traits
+    }
+
+    async fn departed(&self) {
+        // Bytes that arrive meanwhile are its next request; they cannot be told apart from
+        // a departure without reading them, which is done in its turn.
+        if !self.socket.departed().await {
+            pending::<()>().await;
+        }
+    }
+
+    async fn write_some(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self.socket.write(bytes).await? {
+            0 => Err(io::ErrorKind::WriteZero.into()),
+            n if self.socket.is_tls() => self.socket.flush().await.map(|()| n),
+            n => Ok(n),
+        }
+    }
+
+    async fn read_some(&mut self, buf: &mut Vec<u8>, want: usize) -> io::Result<usize> {
+        let limit = u64::try_from(want).unwrap_or(u64::MAX);
+        (&mut self.socket).take(limit).read_buf(buf).await
+    }
+}

@@ -1,1 +1,13 @@
-fn main() {}
+//! The `weir` command: the allocator, and the way into [`weir::cli`].
+
+use std::process::ExitCode;
+
+use tikv_jemallocator::Jemalloc;
+
+/// Gives memory back after a burst; libc's allocator keeps it, and musl's is slow under threads.
+#[global_allocator]
+static ALLOCATOR: Jemalloc = Jemalloc;
+
+fn main() -> ExitCode {
+    weir::cli::run(weir::config::env::arguments())
+}

@@ -168,14 +168,14 @@ impl Relay {
     }
 
     /// Serves one request to its end.
-    pub async fn run<C: ClientSide>(&self, client: &mut C, mut request: Request) -> Reply {
-        let deadline = Deadline::of(&request, &self.settings);
+    pub async fn run<C: ClientSide>(&self, client: &mut C, request: &mut Request) -> Reply {
+        let deadline = Deadline::of(request, &self.settings);
         let outcome = match request.facts.treatment {
-            Treatment::KillCursors => self.kill_cursors(client, &mut request, deadline).await,
-            Treatment::GetMore => self.get_more(client, &mut request, deadline).await,
-            _ => self.operate(client, &mut request, deadline).await,
+            Treatment::KillCursors => self.kill_cursors(client, request, deadline).await,
+            Treatment::GetMore => self.get_more(client, request, deadline).await,
+            _ => self.operate(client, request, deadline).await,
         };
-        self.conclude(&request, outcome)
+        self.conclude(request, outcome)
     }
 
     /// An operation that any suitable node may serve.

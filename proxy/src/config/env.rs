@@ -55,6 +55,11 @@ impl Strings for BTreeMap<String, String> {
     }
 }
 
+/// The command line of this process, the program's name first.
+pub fn arguments() -> impl Iterator<Item = OsString> {
+    std::env::args_os()
+}
+
 /// Whether this is a function environment (AWS Lambda), where drivers poll instead of streaming
 /// their monitoring: a stream would break at every freeze.
 pub fn is_function_environment(strings: &impl Strings) -> bool {

@@ -182,7 +182,7 @@ pub(crate) fn example(setting: &Setting) -> String {
         settings::Form::Count => format!("{key} = 20"),
         settings::Form::Rate => format!("{key} = 15"),
         settings::Form::Switch => format!("{key} = true"),
-        settings::Form::Choice(words) => {
+        settings::Form::Choice(words, _) => {
             format!("{key} = \"{}\"", words.first().copied().unwrap_or_default())
         }
     }

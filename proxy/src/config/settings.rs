@@ -54,8 +54,8 @@ pub enum Form {
     Rate,
     /// `true` or `false`; as a flag, its presence is enough.
     Switch,
-    /// One of these words.
-    Choice(&'static [&'static str]),
+    /// One of these words; the placeholder shown in `--help`.
+    Choice(&'static [&'static str], &'static str),
 }
 
 /// A default in its type.
@@ -98,15 +98,15 @@ impl Setting {
     }
 
     /// The placeholder of its value.
-    pub fn placeholder(&self) -> String {
+    pub const fn placeholder(&self) -> &'static str {
         match self.form {
-            Form::Text(name) | Form::Secret(name) | Form::List(name) => name.to_owned(),
-            Form::Duration => "DURATION".to_owned(),
-            Form::Size => "SIZE".to_owned(),
-            Form::Count => "N".to_owned(),
-            Form::Rate => "PER_SECOND".to_owned(),
-            Form::Switch => "true|false".to_owned(),
-            Form::Choice(words) => words.join("|"),
+            Form::Text(shown) | Form::Secret(shown) | Form::List(shown) => shown,
+            Form::Choice(_, shown) => shown,
+            Form::Duration => "DURATION",
+            Form::Size => "SIZE",
+            Form::Count => "N",
+            Form::Rate => "PER_SECOND",
+            Form::Switch => "true|false",
         }
     }
 }
@@ -210,7 +210,7 @@ pub const SETTINGS: &[Setting] = &[
         "PEM file with the private key of that certificate."),
     setting!(name::TLS_CLIENT_CA, "WEIR_TLS_CLIENT_CA", Some("tls_client_ca"), ONE, Form::Text("FILE"), Default::Depends("none asked"),
         "PEM file with the authorities whose client certificates are demanded."),
-    setting!(name::HELLO_STREAMING, "WEIR_HELLO_STREAMING", Some("hello_streaming"), EACH, Form::Choice(&["on", "off"]), Default::Text("on"),
+    setting!(name::HELLO_STREAMING, "WEIR_HELLO_STREAMING", Some("hello_streaming"), EACH, Form::Choice(&["on", "off"], "on|off"), Default::Text("on"),
         "Whether drivers may stream their monitoring of Weir. Off: they poll every 10 s and open two connections instead of three."),
     setting!(name::NO_PROBE, "WEIR_NO_PROBE", Some("no_probe"), EACH, Form::Switch, Default::Off,
         "Do not ask the nodes in turn about a cursor that another Weir has opened."),
@@ -226,13 +226,13 @@ pub const SETTINGS: &[Setting] = &[
         "Idle time before the first TCP keepalive probe to a client."),
     setting!(name::CLIENT_DEAD_AFTER, "WEIR_CLIENT_DEAD_AFTER", Some("client_dead_after"), ALL, Form::Duration, Default::Duration(defaults::CLIENT_DEAD_AFTER),
         "A client that answers no probe this long is gone. A live idle client is never closed."),
-    setting!(name::BEHIND, "WEIR_BEHIND", Some("behind"), ALL, Form::Choice(&["none", "list", "balancer"]), Default::Text("none"),
+    setting!(name::BEHIND, "WEIR_BEHIND", Some("behind"), ALL, Form::Choice(&["none", "list", "balancer"], "none|list|balancer"), Default::Text("none"),
         "What stands before Weir, which decides how it drains: nothing (a sidecar), clients that list several Weirs, or a network load balancer."),
     setting!(name::DRAIN_TIMEOUT, "WEIR_DRAIN_TIMEOUT", Some("drain_timeout"), ALL, Form::Duration, Default::Depends("none 55s, list 25s, balancer 110s"),
         "Longest time from SIGTERM to exit; the default goes by --behind. Set the container's stop timeout at least 2 s above it."),
     setting!(name::ADMIN, "WEIR_ADMIN", Some("admin"), ALL, Form::Text("ADDRESS"), Default::Text(defaults::ADMIN),
         "Where health, status, metrics and the page are served over HTTP."),
-    setting!(name::LOG_FORMAT, "WEIR_LOG_FORMAT", Some("log_format"), ALL, Form::Choice(&["json", "text"]), Default::Depends("text on a terminal, else json"),
+    setting!(name::LOG_FORMAT, "WEIR_LOG_FORMAT", Some("log_format"), ALL, Form::Choice(&["json", "text"], "json|text"), Default::Depends("text on a terminal, else json"),
         "How log lines are written."),
     setting!(name::LOG_FILTER, "WEIR_LOG_FILTER", Some("log_filter"), ALL, Form::Text("FILTER"), Default::Text(defaults::LOG_FILTER),
         "Which log lines are written: error, warn, info, debug or trace, also by module, as in info,weir::pool=debug."),

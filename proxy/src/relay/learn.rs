@@ -277,7 +277,7 @@ fn scrub(document: &[u8], labels: Option<Labels>, class: Class) -> Vec<u8> {
     if !all.is_empty() || !unknown.is_empty() {
         let others = unknown.into_iter().filter_map(|name| std::str::from_utf8(name).ok());
         let mut names: Vec<&str> = others.collect();
-        names.extend(all.names());
+        all.names().for_each(|name| names.push(name));
         out.strings("errorLabels", names);
     }
     out.finish()

@@ -55,7 +55,7 @@ pub fn end_later(relay: &Arc<Relay>, mut request: Request) {
     tokio::spawn(async move {
         if let Ok(_permit) = TIDYING.acquire().await {
             request.started = tokio::time::Instant::now();
-            drop(relay.run(&mut Nobody, request).await);
+            drop(relay.run(&mut Nobody, &mut request).await);
         }
         WAITING.fetch_sub(1, Relaxed);
     });

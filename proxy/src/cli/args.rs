@@ -1,0 +1,255 @@
+//! Subcommands and flags. Settings come from the settings table, so that a flag cannot exist
+//! without its variable, its file key and its line in the reference.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Arg, ArgAction, ArgMatches, Args, FromArgMatches, Parser, Subcommand};
+
+use crate::cli::seams::DemoArgs;
+use crate::config::settings::{Form, SETTINGS, Setting, name};
+use crate::config::{Flags, units};
+
+/// A multiplexing MongoDB wire-protocol proxy with a hard connection cap.
+#[derive(Debug, Parser)]
+#[command(name = "weir", version, args_conflicts_with_subcommands = true)]
+pub struct Cli {
+    /// What to do; `serve` when absent.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// The flags of `serve`, for `weir` alone.
+    #[command(flatten)]
+    pub serve: AllSettings,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the proxy (the default).
+    Serve(AllSettings),
+    /// Validate the settings, log in to the upstream, print what is found; writes nothing.
+    Check(CheckArgs),
+    /// Exit 0 if a running Weir is healthy, 1 if not; for containers.
+    Healthcheck(HealthcheckArgs),
+    /// Print the live state of a running Weir.
+    Status(StatusArgs),
+    /// Work out pool size, tasks, tier and cost.
+    Plan(PlanArgs),
+    /// Measure on your own deployment.
+    Bench(BenchArgs),
+    /// A real MongoDB, 1,500 clients, directly and through Weir.
+    Demo(DemoArgs),
+}
+
+/// Flags of `weir check`.
+#[derive(Args, Debug)]
+pub struct CheckArgs {
+    /// The settings to check.
+    #[command(flatten)]
+    pub settings: AllSettings,
+    /// Print JSON instead of text.
+    #[arg(long)]
+    pub json: bool,
+    /// Print connection strings with their passwords.
+    #[arg(long)]
+    pub show_secrets: bool,
+    /// Longest time to wait for the upstream, with its unit.
+    #[arg(long, value_name = "DURATION", default_value = "15s", value_parser = duration)]
+    pub timeout: Duration,
+}
+
+/// Flags of `weir healthcheck`.
+#[derive(Args, Debug)]
+pub struct HealthcheckArgs {
+    /// Where the admin server is.
+    #[command(flatten)]
+    pub settings: AdminSettings,
+    /// Ask whether the process lives, not whether it is ready to serve.
+    #[arg(long)]
+    pub live: bool,
+    /// Longest time to wait for the answer, with its unit.
+    #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = duration)]
+    pub timeout: Duration,
+}
+
+/// Flags of `weir status`.
+#[derive(Args, Debug)]
+pub struct StatusArgs {
+    /// Where the admin server is.
+    #[command(flatten)]
+    pub settings: AdminSettings,
+    /// Print the JSON as it came.
+    #[arg(long)]
+    pub json: bool,
+    /// Longest time to wait for the answer, with its unit.
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration)]
+    pub timeout: Duration,
+}
+
+/// Flags of `weir plan`.
+#[derive(Args, Clone, Debug)]
+pub struct PlanArgs {
+    /// Students, or users, that start together.
+    #[arg(long, value_name = "N")]
+    pub students: u64,
+    /// Time over which they start, with its unit.
+    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = duration)]
+    pub over: Duration,
+    /// Mean time of one request inside the application, with its unit.
+    #[arg(long, value_name = "DURATION", default_value = "150ms", value_parser = duration)]
+    pub request_time: Duration,
+    /// Time between two requests of one student afterwards, with its unit.
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
+    pub think_time: Duration,
+    /// Atlas tier to plan for; without it, the smallest that suffices.
+    #[arg(long, value_name = "TIER")]
+    pub tier: Option<String>,
+    /// Connections per node the tier allows, when the built-in figure is not yours.
+    #[arg(long, value_name = "N")]
+    pub tier_limit: Option<u64>,
+    /// Nodes of the replica set.
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    pub nodes: u64,
+    /// Print JSON instead of text.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Flags of `weir bench`.
+#[derive(Args, Clone, Debug)]
+pub struct BenchArgs {
+    /// What to measure.
+    #[command(subcommand)]
+    pub bench: Bench,
+}
+
+/// What to measure.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Bench {
+    /// Clients × pool sizes: waits, sheds, throughput, the knee, the pool size to set.
+    Pressure(PressureArgs),
+}
+
+/// Flags of `weir bench pressure`.
+#[derive(Args, Clone)]
+pub struct PressureArgs {
+    /// The deployment to measure, as a connection string.
+    #[arg(long, value_name = "URI")]
+    pub target: String,
+    /// A second one, measured in the same run.
+    #[arg(long, value_name = "URI")]
+    pub compare: Option<String>,
+    /// The load; read-only unless the scenario says otherwise.
+    #[arg(long, value_name = "NAME", default_value = "reads")]
+    pub scenario: String,
+    /// Where to write the figures as JSON.
+    #[arg(long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
+impl fmt::Debug for PressureArgs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PressureArgs")
+            .field("scenario", &self.scenario)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Every setting of the table, as flags.
+#[derive(Clone, Debug, Default)]
+pub struct AllSettings(pub Flags);
+
+/// The settings that say where a running Weir can be asked.
+#[derive(Clone, Debug, Default)]
+pub struct AdminSettings(pub Flags);
+
+impl AdminSettings {
+    const NAMES: [&str; 2] = [name::ADMIN, name::CONFIG];
+}
+
+impl Args for AllSettings {
+    fn augment_args(command: clap::Command) -> clap::Command {
+        command.args(SETTINGS.iter().map(arg))
+    }
+
+    fn augment_args_for_update(command: clap::Command) -> clap::Command {
+        Self::augment_args(command)
+    }
+}
+
+impl FromArgMatches for AllSettings {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        Ok(Self(flags(matches, SETTINGS.iter())))
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        self.0 = flags(matches, SETTINGS.iter());
+        Ok(())
+    }
+}
+
+impl Args for AdminSettings {
+    fn augment_args(command: clap::Command) -> clap::Command {
+        command.args(admin_settings().map(arg))
+    }
+
+    fn augment_args_for_update(command: clap::Command) -> clap::Command {
+        Self::augment_args(command)
+    }
+}
+
+impl FromArgMatches for AdminSettings {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        Ok(Self(flags(matches, admin_settings())))
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        self.0 = flags(matches, admin_settings());
+        Ok(())
+    }
+}
+
+fn admin_settings() -> impl Iterator<Item = &'static Setting> {
+    SETTINGS
+        .iter()
+        .filter(|setting| AdminSettings::NAMES.contains(&setting.flag))
+}
+
+/// The flag of one setting. Values stay text: all layers are parsed by the same code.
+fn arg(setting: &'static Setting) -> Arg {
+    let (variable, default) = (setting.variable, setting.default.show());
+    let arg = Arg::new(setting.flag)
+        .long(setting.flag)
+        .value_name(setting.placeholder())
+        .help(format!(
+            "{} [env: {variable}] [default: {default}]",
+            setting.help
+        ));
+    match setting.form {
+        Form::List(_) => arg.action(ArgAction::Append),
+        Form::Switch => arg
+            .num_args(0..=1)
+            .require_equals(true)
+            .default_missing_value("true"),
+        _ => arg.action(ArgAction::Set),
+    }
+}
+
+/// Collects what was given. Defaults are not among it.
+fn flags<'a>(matches: &ArgMatches, settings: impl Iterator<Item = &'a Setting>) -> Flags {
+    let mut flags = Flags::default();
+    for setting in settings {
+        if let Ok(Some(values)) = matches.try_get_many::<String>(setting.flag) {
+            flags.set(setting.flag, values.cloned().collect());
+        }
+    }
+    flags
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    units::positive_duration(text).map_err(|error| format!("{error}; {}", error.mend()))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,62 @@
+//! `weir serve`: settings, log, runtime, and then the proxy until it ends.
+
+use std::io::{self, IsTerminal};
+use std::num::NonZeroUsize;
+use std::process::ExitCode;
+
+use tokio::runtime::{Builder, Runtime};
+use tracing_subscriber::EnvFilter;
+
+use crate::cli::{current_thread, refuse, seams};
+use crate::config::env::ProcessEnvironment;
+use crate::config::{Config, Flags, LogFormat};
+
+/// Runs the proxy to its end.
+pub fn run(flags: &Flags) -> ExitCode {
+    match try_run(flags) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("weir: no runtime: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn try_run(flags: &Flags) -> io::Result<ExitCode> {
+    let terminal = io::stderr().is_terminal();
+    let loading = Config::load(flags, &ProcessEnvironment, terminal);
+    let config = match current_thread()?.block_on(loading) {
+        Ok(config) => config,
+        Err(problems) => return Ok(refuse(&problems)),
+    };
+    start_log(&config);
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
+    let runtime = runtime(config.workers)?;
+    Ok(runtime.block_on(seams::serve(config)))
+}
+
+/// Log lines go to standard error; standard output stays free.
+fn start_log(config: &Config) {
+    let filter = EnvFilter::try_new(&config.log_filter).unwrap_or_else(|_| EnvFilter::new("info"));
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr);
+    match config.log_format {
+        LogFormat::Json => log.json().flatten_event(true).init(),
+        LogFormat::Text => log.with_ansi(io::stderr().is_terminal()).init(),
+    }
+}
+
+/// One worker needs no scheduler between threads: on one core that costs more than it gives.
+fn runtime(workers: Option<usize>) -> io::Result<Runtime> {
+    let cores = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    match workers.unwrap_or_else(cores) {
+        0 | 1 => current_thread(),
+        workers => Builder::new_multi_thread()
+            .worker_threads(workers)
+            .enable_all()
+            .build(),
+    }
+}

@@ -1,0 +1,254 @@
+//! The connection string an application must use, for each road to Weir.
+//!
+//! Made from the upstream's own string: user information byte for byte, database, and everything
+//! that says how *this* application wants its commands. What describes the cluster is left out,
+//! and each omission is explained.
+
+use std::fmt;
+
+use crate::config::uri::table::{self, InClient};
+use crate::config::uri::text::{OptionText, UriText};
+use crate::config::{Credential, ListenAddr, Mechanism, Secret, Upstream};
+
+/// How an application reaches Weir.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Road {
+    /// One Weir at one address: a sidecar, or a single service.
+    Address(String),
+    /// Several Weirs, all listed in the string.
+    List(Vec<String>),
+    /// Several Weirs behind one network load balancer.
+    Balancer(String),
+    /// A unix socket on the same machine.
+    Unix(String),
+}
+
+impl Road {
+    /// What the road is called in reports.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Address(_) => "one Weir (sidecar or service)",
+            Self::List(_) => "several Weirs, listed",
+            Self::Balancer(_) => "several Weirs behind a balancer",
+            Self::Unix(_) => "unix socket",
+        }
+    }
+
+    /// The roads to a listener. Addresses that stand for "any" become a name to fill in.
+    pub fn of(listen: &[ListenAddr]) -> Vec<Self> {
+        let mut roads = Vec::new();
+        for address in listen {
+            match address {
+                ListenAddr::Unix(path) => roads.push(Self::Unix(path.display().to_string())),
+                ListenAddr::Name { host, port } => {
+                    roads.push(Self::Address(format!("{host}:{port}")));
+                }
+                ListenAddr::Tcp(tcp) if tcp.ip().is_unspecified() => {
+                    roads.push(Self::Address(format!("WEIR_HOST:{}", tcp.port())));
+                }
+                ListenAddr::Tcp(tcp) => roads.push(Self::Address(tcp.to_string())),
+            }
+        }
+        let shared = listen
+            .iter()
+            .find(|address| !address.is_local())
+            .and_then(|address| match address {
+                ListenAddr::Tcp(tcp) => Some(tcp.port()),
+                ListenAddr::Name { port, .. } => Some(*port),
+                ListenAddr::Unix(_) => None,
+            });
+        if let Some(port) = shared {
+            roads.push(Self::List(vec![
+                format!("WEIR_HOST_1:{port}"),
+                format!("WEIR_HOST_2:{port}"),
+            ]));
+            roads.push(Self::Balancer(format!("BALANCER_HOST:{port}")));
+        }
+        roads
+    }
+
+    /// The host part of the string.
+    fn hosts(&self) -> String {
+        match self {
+            Self::Address(address) | Self::Balancer(address) => address.clone(),
+            Self::List(addresses) => addresses.join(","),
+            Self::Unix(path) => percent_encode(path),
+        }
+    }
+}
+
+/// A connection string for one road. `Debug` and `Display` mask the password.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ClientString {
+    /// The road it is for.
+    pub road: Road,
+    /// Options of the upstream's string that are not in it, each with the reason.
+    pub dropped: Vec<(String, String)>,
+    /// What else the reader must know.
+    pub notes: Vec<&'static str>,
+    open: Secret,
+    masked: String,
+}
+
+impl ClientString {
+    /// The string with its password.
+    pub fn reveal(&self) -> &str {
+        self.open.reveal()
+    }
+
+    /// The string with `***` for its password.
+    pub fn masked(&self) -> &str {
+        &self.masked
+    }
+}
+
+impl fmt::Display for ClientString {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.masked)
+    }
+}
+
+impl fmt::Debug for ClientString {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientString")
+            .field("road", &self.road)
+            .field("string", &self.masked)
+            .field("dropped", &self.dropped)
+            .field("notes", &self.notes)
+            .finish()
+    }
+}
+
+/// The strings for each of `roads`. `tls` tells whether the listener speaks TLS over TCP.
+pub fn client_strings(upstream: &Upstream, roads: &[Road], tls: bool) -> Vec<ClientString> {
+    let text = upstream.text().reveal();
+    roads
+        .iter()
+        .filter_map(|road| client_string(text, upstream.credential.as_ref(), road, tls))
+        .collect()
+}
+
+/// The string for one road. `None` when `text` is no connection string.
+///
+/// `credential` is the upstream's, after SRV: its source is written out where the host list no
+/// longer implies it.
+pub(crate) fn client_string(
+    text: &str,
+    credential: Option<&Credential>,
+    road: &Road,
+    tls: bool,
+) -> Option<ClientString> {
+    let uri = UriText::parse(text).ok()?;
+    let x509 = credential.is_some_and(|known| known.mechanism == Some(Mechanism::X509));
+    let mut maker = Maker::default();
+    for option in &uri.options {
+        maker.option(option, x509);
+    }
+    if x509 {
+        maker.drop_option(
+            "user name",
+            "the certificate proves Weir, not the application; clients of this listener do not \
+             log in",
+        );
+    }
+    if uri.srv {
+        maker.drop_option("mongodb+srv://", "Weir resolves the SRV record");
+    }
+    let source = credential.filter(|_| uri.srv && !x509 && !maker.has_source);
+    if let Some(credential) = source {
+        maker
+            .kept
+            .push(format!("authSource={}", percent_encode(&credential.source)));
+    }
+    if tls && !matches!(road, Road::Unix(_)) {
+        maker.kept.push("tls=true".to_owned());
+        maker.notes.push(
+            "the application must trust the authority of Weir's certificate: add tlsCAFile \
+             unless the machine trusts it already",
+        );
+    }
+    if matches!(road, Road::Balancer(_)) {
+        maker.kept.push("loadBalanced=true".to_owned());
+    }
+    if matches!(road, Road::Unix(path) if !path.ends_with(".sock")) {
+        maker
+            .notes
+            .push("drivers take a path for a unix socket only if it ends in .sock: rename it");
+    }
+    let user_info = uri.user_info.as_ref().filter(|_| !x509);
+    Some(maker.finish(&uri, user_info, road))
+}
+
+/// Collects what stays and what goes.
+#[derive(Default)]
+struct Maker {
+    kept: Vec<String>,
+    dropped: Vec<(String, String)>,
+    notes: Vec<&'static str>,
+    has_source: bool,
+}
+
+impl Maker {
+    fn option(&mut self, option: &OptionText<'_>, x509: bool) {
+        let known = table::find(option.name);
+        let name = known.map_or(option.name, |known| known.name);
+        if x509 && name.starts_with("auth") {
+            self.drop_option(name, "clients do not log in by certificate");
+            return;
+        }
+        match known.map(|known| known.in_client) {
+            Some(InClient::Dropped(why)) => self.drop_option(name, why),
+            Some(InClient::Kept) | None => {
+                self.has_source |= name == "authSource";
+                self.kept.push(format!("{}={}", option.name, option.raw));
+            }
+        }
+    }
+
+    fn drop_option(&mut self, name: &str, why: &str) {
+        if self.dropped.iter().all(|(dropped, _)| dropped != name) {
+            self.dropped.push((name.to_owned(), why.to_owned()));
+        }
+    }
+
+    fn finish(self, uri: &UriText<'_>, user_info: Option<&Secret>, road: &Road) -> ClientString {
+        let login = |shown: &str| format!("{shown}@");
+        let open = user_info.map_or_else(String::new, |info| login(info.reveal()));
+        let masked =
+            user_info.map_or_else(String::new, |info| match info.reveal().split_once(':') {
+                Some((user, _)) => login(&format!("{user}:***")),
+                None => login(info.reveal()),
+            });
+        let rest = format!(
+            "{}/{}{}{}",
+            road.hosts(),
+            uri.raw_database.unwrap_or_default(),
+            if self.kept.is_empty() { "" } else { "?" },
+            self.kept.join("&"),
+        );
+        ClientString {
+            road: road.clone(),
+            dropped: self.dropped,
+            notes: self.notes,
+            open: Secret::new(format!("mongodb://{open}{rest}")),
+            masked: format!("mongodb://{masked}{rest}"),
+        }
+    }
+}
+
+/// Escapes everything but letters, digits, `-`, `.`, `_` and `~` (RFC 3986, section 2.3), and
+/// leaves `$`, which drivers take as it is.
+fn percent_encode(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'-' | b'.' | b'_' | b'~' | b'$' => encoded.push(char::from(byte)),
+            _ if byte.is_ascii_alphanumeric() => encoded.push(char::from(byte)),
+            _ => encoded.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    encoded
+}
+
+#[cfg(test)]
+mod tests;

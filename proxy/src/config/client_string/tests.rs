@@ -1,0 +1,172 @@
+//! Strings for every road, compared whole.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::config::uri::Surroundings;
+
+fn sidecar() -> Road {
+    Road::Address("127.0.0.1:27017".to_owned())
+}
+
+/// The string for `road`, as if DNS had answered `source`.
+fn make(text: &str, source: &str, road: &Road) -> ClientString {
+    let credential = Credential {
+        username: "u".to_owned(),
+        password: Secret::new("p"),
+        source: source.to_owned(),
+        mechanism: None,
+    };
+    client_string(text, Some(&credential), road, false).unwrap()
+}
+
+#[test]
+fn an_atlas_string_on_every_road() {
+    let text = "mongodb+srv://app:p%40ss@c0.ab1.mongodb.net/orders?retryWrites=true&w=majority\
+                &appName=C0&compressors=zstd&maxPoolSize=20&readPreference=nearest\
+                &readPreferenceTags=a:b&readPreferenceTags=&waitQueueTimeoutMS=500";
+    let tail = "orders?retryWrites=true&w=majority&appName=C0&maxPoolSize=20\
+                &readPreference=nearest&readPreferenceTags=a:b&readPreferenceTags=\
+                &waitQueueTimeoutMS=500&authSource=admin";
+    let list = Road::List(vec!["w1:27017".to_owned(), "w2:27017".to_owned()]);
+    for (road, head, end) in [
+        (sidecar(), "mongodb://app:p%40ss@127.0.0.1:27017/", ""),
+        (list, "mongodb://app:p%40ss@w1:27017,w2:27017/", ""),
+        (
+            Road::Balancer("nlb:27017".to_owned()),
+            "mongodb://app:p%40ss@nlb:27017/",
+            "&loadBalanced=true",
+        ),
+        (
+            Road::Unix("/run/weir.sock".to_owned()),
+            "mongodb://app:p%40ss@%2Frun%2Fweir.sock/",
+            "",
+        ),
+    ] {
+        let made = make(text, "admin", &road);
+        assert_eq!(made.reveal(), format!("{head}{tail}{end}"));
+        assert_eq!(made.masked(), made.reveal().replace("p%40ss", "***"));
+        let dropped: Vec<&str> = made.dropped.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(dropped, ["compressors", "mongodb+srv://"]);
+    }
+}
+
+#[test]
+fn what_describes_the_cluster_goes_with_a_reason() {
+    let text = "mongodb://u:p@a:1,b:2/?replicaSet=rs0&ssl=true&tlsCAFile=/ca.pem&tlsInsecure=true\
+                &localThresholdMS=5&heartbeatFrequencyMS=500&serverMonitoringMode=poll\
+                &directConnection=false&loadBalanced=false&zlibCompressionLevel=1\
+                &connectTimeoutMS=1&serverSelectionTimeoutMS=2&socketTimeoutMS=3&timeoutMS=4\
+                &maxIdleTimeMS=5&minPoolSize=6&maxConnecting=7&AuthSource=x&authMechanism=SCRAM-SHA-1\
+                &journal=true&wtimeoutMS=8&readConcernLevel=local&retryReads=false\
+                &maxStalenessSeconds=90&uuidRepresentation=standard&brandNew=1";
+    let made = make(text, "x", &sidecar());
+    assert_eq!(
+        made.reveal(),
+        "mongodb://u:p@127.0.0.1:27017/?connectTimeoutMS=1&serverSelectionTimeoutMS=2\
+         &socketTimeoutMS=3&timeoutMS=4&maxIdleTimeMS=5&minPoolSize=6&maxConnecting=7&AuthSource=x\
+         &authMechanism=SCRAM-SHA-1&journal=true&wtimeoutMS=8&readConcernLevel=local\
+         &retryReads=false&maxStalenessSeconds=90&uuidRepresentation=standard&brandNew=1"
+    );
+    for name in [
+        "replicaSet",
+        "ssl",
+        "tlsCAFile",
+        "tlsInsecure",
+        "localThresholdMS",
+        "heartbeatFrequencyMS",
+        "serverMonitoringMode",
+        "directConnection",
+        "loadBalanced",
+        "zlibCompressionLevel",
+    ] {
+        let why = made.dropped.iter().find(|(dropped, _)| dropped == name);
+        assert!(why.is_some_and(|(_, why)| why.len() > 20), "{name}");
+    }
+    assert_eq!(made.dropped.len(), 10);
+}
+
+#[tokio::test]
+async fn certificates_stay_with_weir() {
+    let text = "mongodb://CN%3Dapp@a/db?authMechanism=MONGODB-X509&authSource=%24external\
+                &tls=true&tlsCertificateKeyFile=/c.pem&w=1";
+    let upstream = Upstream::parse(text, Surroundings::default())
+        .await
+        .unwrap();
+    let made = &client_strings(&upstream, &[sidecar()], false)[0];
+    assert_eq!(made.reveal(), "mongodb://127.0.0.1:27017/db?w=1");
+    let dropped: Vec<&str> = made.dropped.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(
+        dropped,
+        [
+            "authMechanism",
+            "authSource",
+            "tls",
+            "tlsCertificateKeyFile",
+            "user name"
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_listener_with_tls_asks_for_it() {
+    let upstream = Upstream::parse("mongodb://u:p@a/?tls=true", Surroundings::default())
+        .await
+        .unwrap();
+    let roads = [sidecar(), Road::Unix("/run/weir".to_owned())];
+    let made = client_strings(&upstream, &roads, true);
+    assert_eq!(made[0].reveal(), "mongodb://u:p@127.0.0.1:27017/?tls=true");
+    assert_eq!(made[1].reveal(), "mongodb://u:p@%2Frun%2Fweir/");
+    assert!(made[0].notes[0].contains("tlsCAFile"));
+    assert!(made[1].notes[0].contains(".sock"));
+}
+
+#[test]
+fn roads_follow_the_addresses() {
+    let listen = |texts: &[&str]| -> Vec<ListenAddr> {
+        texts.iter().map(|text| text.parse().unwrap()).collect()
+    };
+    assert_eq!(
+        Road::of(&listen(&["127.0.0.1:27017", "unix:/run/weir.sock"])),
+        [sidecar(), Road::Unix("/run/weir.sock".to_owned())]
+    );
+    let shared = Road::of(&listen(&["0.0.0.0:27018"]));
+    assert_eq!(shared[0], Road::Address("WEIR_HOST:27018".to_owned()));
+    assert_eq!(shared[2], Road::Balancer("BALANCER_HOST:27018".to_owned()));
+    assert_eq!(shared.len(), 3);
+}
+
+proptest! {
+    /// A string made for an application is a connection string again, and making it once more
+    /// changes nothing.
+    #[test]
+    fn making_is_idempotent(
+        user in "[a-z]{1,8}",
+        password in "([a-zA-Z0-9]|%[2-7][0-9A-F]){1,12}",
+        database in "[a-z]{0,8}",
+        names in prop::sample::subsequence(
+            table::OPTIONS.iter().map(|known| known.name).collect::<Vec<_>>(), 0..12),
+        value in "[a-z0-9]{1,6}",
+        srv in any::<bool>(),
+    ) {
+        let scheme = if srv { "mongodb+srv" } else { "mongodb" };
+        let options: Vec<String> = names
+            .iter()
+            .filter(|name| **name != "authMechanism")
+            .map(|name| format!("{name}={value}"))
+            .collect();
+        let text = format!(
+            "{scheme}://{user}:{password}@h.example.com/{database}?{}",
+            options.join("&")
+        );
+        let once = make(&text, "admin", &sidecar());
+        let login = format!("mongodb://{user}:{password}@127.0.0.1:27017/{database}");
+        prop_assert!(once.reveal().starts_with(&login), "{}", once.reveal());
+        let twice = make(once.reveal(), "admin", &sidecar());
+        prop_assert_eq!(twice.reveal(), once.reveal());
+        prop_assert!(twice.dropped.is_empty(), "{:?}", twice.dropped);
+        let masked = format!("{once} {once:?}");
+        let shown = format!("{user}:{password}@");
+        prop_assert!(!masked.contains(&shown));
+    }
+}

@@ -1,0 +1,257 @@
+//! What becomes of one request: answered here, refused, or relayed.
+
+use crate::{
+    command::{
+        Facts, FactsError, Treatment,
+        kind::allowed_before_login,
+    },
+    downstream::{Client, Next, failpoint::Planned, inbox::Shape},
+    error::{Class, ErrorReply},
+    relay::{ClientTraits, Reply, Request, error_message, sessions},
+    wire::{
+        build::DocumentBuilder,
+        legacy::Query,
+        op_msg::{MORE_TO_COME, OpMsg},
+        raw::elements,
+        reply,
+    },
+};
+
+impl Client {
+    /// A whole OP_MSG.
+    pub(crate) async fn answer(&mut self, shape: Shape, message: Vec<u8>) -> Next {
+        match read(&message) {
+            Ok(facts) => {
+                let request = Request {
+                    facts,
+                    message,
+                    missing: 0,
+                    id: shape.id,
+                    started: shape.started,
+                };
+                self.dispatch(&shape, request).await
+            }
+            Err(error) => self.refuse_facts(&shape, &error).await,
+        }
+    }
+
+    /// The beginning of a large OP_MSG.
+    pub(crate) async fn pass_on(&mut self, shape: Shape, message: Vec<u8>, missing: usize) -> Next {
+        let total = message.len() + missing;
+        let facts = OpMsg::parse_prefix(&message, total).map_err(FactsError::from);
+        let facts = facts.and_then(|msg| match msg {
+            Some(msg) => Facts::read(&message, &msg),
+            None => Err(FactsError::NoCommand),
+        });
+        let facts = match facts {
+            Ok(facts) => facts,
+            Err(error) => {
+                if self.skip(missing).await.is_err() {
+                    return Next::Close;
+                }
+                return self.refuse_facts(&shape, &error).await;
+            }
+        };
+        let request = Request { facts, message, missing, id: shape.id, started: shape.started };
+        self.dispatch(&shape, request).await
+    }
+
+    /// A message for which there is no memory now.
+    pub(crate) async fn turn_away(&mut self, shape: Shape, missing: usize) -> Next {
+        if self.skip(missing).await.is_err() {
+            return Next::Close;
+        }
+        let error = self.front.relay.overloaded(ClientTraits::default(), Class::Write);
+        self.send(&shape, error_message(shape.id, &error)).await
+    }
+
+    /// An OP_QUERY: handshake and login commands of older drivers, nothing else.
+    pub(crate) async fn answer_query(&mut self, shape: Shape, message: Vec<u8>) -> Next {
+        let Ok(query) = Query::parse(&message) else {
+            return Next::Close;
+        };
+        let namespace = message.get(query.namespace.clone()).unwrap_or_default();
+        let database = namespace.strip_suffix(b".$cmd").unwrap_or(b"admin");
+        let body = message.get(query.body.clone()).unwrap_or_default();
+        let Some(translated) = as_op_msg(shape.id, database, body) else { return Next::Close };
+        let facts = match read(&translated) {
+            Ok(facts) => facts,
+            Err(error) => return self.refuse_facts(&shape, &error).await,
+        };
+        let accepted =
+            matches!(facts.treatment, Treatment::Hello | Treatment::Login | Treatment::BuildInfo);
+        if !accepted || !namespace.ends_with(b".$cmd") {
+            let text = "Unsupported OP_QUERY command; the client driver may require an upgrade";
+            let error = ErrorReply::new(352, "UnsupportedOpQueryCommand", text);
+            return self.send(&shape, error_message(shape.id, &error)).await;
+        }
+        let (id, started) = (shape.id, shape.started);
+        let request = Request { facts, message: translated, missing: 0, id, started };
+        self.dispatch(&shape, request).await
+    }
+
+    async fn dispatch(&mut self, shape: &Shape, request: Request) -> Next {
+        let planned = self.front.fail_points.plan(&request, self.app_name.as_deref());
+        let mut planned = match planned {
+            Some(planned) => planned,
+            None => return self.serve_request(shape, request).await,
+        };
+        tokio::time::sleep(planned.pause).await;
+        if planned.close {
+            return Next::Close;
+        }
+        if let Some(error) = planned.error.take() {
+            return self.send_unless_silent(shape, &request, &error).await;
+        }
+        self.serve_with_concern(shape, request, planned).await
+    }
+
+    async fn serve_request(&mut self, shape: &Shape, request: Request) -> Next {
+        let treatment = request.facts.treatment;
+        if self.peer.must_log_in && self.is_anonymous() && !allowed_before_login(treatment) {
+            let name = request.facts.name.of(&request.message);
+            let name = String::from_utf8_lossy(name).into_owned();
+            let error = ErrorReply::unauthorized(format!("Command {name} requires authentication"));
+            return self.refuse_request(shape, request, &error).await;
+        }
+        if treatment == Treatment::Hello {
+            return self.greet(shape, &request.facts, &request.message).await;
+        }
+        if treatment != Treatment::Login
+            && let Some(newcomer) = self.newcomer.take()
+        {
+            newcomer.works();
+        }
+        match self.local(&request).await {
+            Some(Ok(document)) => {
+                let answered = self.send_document(shape, &request, &document).await;
+                if treatment == Treatment::EndSessions {
+                    sessions::end_later(&self.front.relay, request);
+                }
+                answered
+            }
+            Some(Err(error)) => self.refuse_request(shape, request, &error).await,
+            None => self.relay_request(shape, request).await,
+        }
+    }
+
+    /// Relays a request and writes what comes back.
+    async fn relay_request(&mut self, shape: &Shape, mut request: Request) -> Next {
+        if self.peer.over_limit {
+            let error = self.front.relay.overloaded(self.traits, request.facts.class);
+            return self.refuse_request(shape, request, &error).await;
+        }
+        let front = std::sync::Arc::clone(&self.front);
+        let reply = front.relay.run(self, &mut request).await;
+        let next = match reply {
+            Reply::Message(message) => self.send(shape, message).await,
+            Reply::Nothing | Reply::Sent => Next::Continue,
+            Reply::Hangup => Next::Close,
+        };
+        self.forget(request, next).await
+    }
+
+    /// Gives the request's buffer back, after the rest of a large one has been read.
+    async fn forget(&mut self, request: Request, next: Next) -> Next {
+        if next == Next::Continue && request.missing > 0 && self.skip(request.missing).await.is_err()
+        {
+            return Next::Close;
+        }
+        crate::buffer::give(request.message);
+        next
+    }
+
+    async fn serve_with_concern(
+        &mut self,
+        shape: &Shape,
+        mut request: Request,
+        planned: Planned,
+    ) -> Next {
+        let front = std::sync::Arc::clone(&self.front);
+        let reply = front.relay.run(self, &mut request).await;
+        match reply {
+            Reply::Message(message) => {
+                let message = planned.add_concern(&message).unwrap_or(message);
+                self.send(shape, message).await
+            }
+            Reply::Nothing | Reply::Sent => Next::Continue,
+            Reply::Hangup => Next::Close,
+        }
+    }
+
+    async fn send_document(&mut self, shape: &Shape, request: &Request, document: &[u8]) -> Next {
+        if request.facts.is_unacknowledged() {
+            return Next::Continue;
+        }
+        let id = crate::relay::fresh_id();
+        self.send(shape, reply::op_msg(id, shape.id, 0, document)).await
+    }
+
+    async fn send_unless_silent(
+        &mut self,
+        shape: &Shape,
+        request: &Request,
+        error: &ErrorReply,
+    ) -> Next {
+        if request.facts.is_unacknowledged() {
+            return Next::Continue;
+        }
+        self.send(shape, error_message(shape.id, error)).await
+    }
+
+    async fn refuse_request(&mut self, shape: &Shape, request: Request, error: &ErrorReply) -> Next {
+        let next = self.send_unless_silent(shape, &request, error).await;
+        self.forget(request, next).await
+    }
+
+    /// A message whose frame is sound but whose content is no command.
+    async fn refuse_facts(&mut self, shape: &Shape, error: &FactsError) -> Next {
+        let reply = match error {
+            FactsError::InternalSession => ErrorReply::unauthorized(error.to_string()),
+            FactsError::NoDatabase => ErrorReply::new(40571, "Location40571", error.to_string()),
+            FactsError::NoCommand => ErrorReply::new(9, "FailedToParse", error.to_string()),
+            FactsError::Wire(_) => {
+                self.front.metrics.malformed();
+                tracing::warn!(peer = %self.peer.name, %error, "closed a client connection");
+                let reply = ErrorReply::new(22, "InvalidBSON", error.to_string());
+                self.send(shape, error_message(shape.id, &reply)).await;
+                return Next::Close;
+            }
+        };
+        self.send(shape, error_message(shape.id, &reply)).await
+    }
+
+    /// Tells a client what was wrong with its bytes, where the protocol still allows it.
+    pub(crate) async fn explain(&mut self, error: &super::inbox::InboxError) {
+        use super::inbox::InboxError;
+        let reply = match error {
+            InboxError::Torn | InboxError::Io(_) => return,
+            InboxError::Wire(crate::wire::WireError::ChecksumMismatch { .. }) => {
+                ErrorReply::new(288, "ChecksumMismatch", error.to_string())
+            }
+            _ => ErrorReply::new(17, "ProtocolError", error.to_string()),
+        };
+        self.write(&error_message(0, &reply)).await;
+    }
+}
+
+fn read(message: &[u8]) -> Result<Facts, FactsError> {
+    let msg = OpMsg::parse(message)?;
+    if msg.flags & !(MORE_TO_COME | crate::wire::op_msg::EXHAUST_ALLOWED) & 0xffff != 0 {
+        return Err(FactsError::NoCommand);
+    }
+    Facts::read(message, &msg)
+}
+
+/// The OP_MSG form of an OP_QUERY command: the same fields, and its database as `$db`.
+fn as_op_msg(id: i32, database: &[u8], body: &[u8]) -> Option<Vec<u8>> {
+    let mut out = DocumentBuilder::with_capacity(body.len() + 32);
+    for field in elements(body) {
+        let field = field.ok()?;
+        if field.key != b"$db" {
+            out.element(&field);
+        }
+    }
+    out.str("$db", &String::from_utf8_lossy(database));
+    Some(reply::op_msg(id, 0, 0, &out.finish()))
+}

@@ -1,0 +1,287 @@
+//! hello and its older spellings, answered from memory in both faces.
+//!
+//! The answer never waits for the upstream (but for its very first contact), because a
+//! late hello makes a driver drop its whole pool. A client that asks with
+//! `topologyVersion` and `maxAwaitTimeMS` is answered when something changed or its time
+//! is over; with the exhaust flag the answers go on by themselves.
+//! Sources: `mongodb-handshake/handshake.md`, `load-balancers.md`,
+//! `server-discovery-and-monitoring/server-monitoring.md`.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bson::{DateTime, RawArrayBuf, RawDocumentBuf, oid::ObjectId, raw::cstr};
+use tokio::time::{Instant, sleep_until};
+
+use crate::{
+    command::Facts,
+    downstream::{Client, Next, inbox::Shape},
+    error::ErrorReply,
+    random,
+    relay::{ClientSide, error_message, fresh_id},
+    scram::Nonce,
+    wire::{
+        compressed::Compressor,
+        op_msg::MORE_TO_COME,
+        raw::{Element, elements, find},
+        reply,
+    },
+};
+
+/// A server accepts no more client metadata.
+const LONGEST_METADATA: usize = 512;
+
+/// What a hello asks, beyond hello.
+#[derive(Debug, Default)]
+struct Question {
+    /// `topologyVersion` of the client: process id and counter.
+    known: Option<([u8; 12], i64)>,
+    /// `maxAwaitTimeMS`.
+    wait: Option<Duration>,
+    hello_ok: bool,
+    load_balanced: bool,
+}
+
+impl Client {
+    /// Answers a hello.
+    pub(crate) async fn greet(&mut self, shape: &Shape, facts: &Facts, message: &[u8]) -> Next {
+        let body = facts.body.of(message);
+        let question = match self.read_question(facts, body) {
+            Ok(question) => question,
+            Err((error, next)) => {
+                self.send(shape, error_message(shape.id, &error)).await;
+                return next;
+            }
+        };
+        if question.wait.is_some() {
+            return self.keep_informed(shape, facts, &question).await;
+        }
+        let legacy_name = facts.name.of(message) != b"hello";
+        let document = self.hello_document(body, &question, legacy_name).await;
+        self.send(shape, reply::op_msg(fresh_id(), shape.id, 0, document.as_bytes())).await
+    }
+
+    fn read_question(
+        &mut self,
+        facts: &Facts,
+        body: &[u8],
+    ) -> Result<Question, (ErrorReply, Next)> {
+        let mut question = Question::default();
+        let mut backpressure = self.traits.backpressure;
+        for field in elements(body).map_while(Result::ok) {
+            match field.key {
+                b"client" => self.introduce(&field).map_err(|e| (e, Next::Continue))?,
+                b"topologyVersion" => question.known = version_of(&field),
+                b"maxAwaitTimeMS" => {
+                    let ms = field.as_number_i64().and_then(|ms| u64::try_from(ms).ok());
+                    question.wait = ms.map(Duration::from_millis);
+                }
+                b"helloOk" => question.hello_ok = field.as_truthy(),
+                b"loadBalanced" => question.load_balanced = field.as_truthy(),
+                b"backpressure" => backpressure = true,
+                _ => {}
+            }
+        }
+        check_wait(&question, facts).map_err(|e| (e, Next::Continue))?;
+        if !self.greeted {
+            self.traits.load_balanced = question.load_balanced;
+            if self.front.presentation.load_balanced_only && !question.load_balanced {
+                let text = "this address serves only clients with loadBalanced=true in their \
+                            connection string";
+                return Err((ErrorReply::new(354, "LoadBalancerSupportMismatch", text), Next::Close));
+            }
+        }
+        self.traits.backpressure = backpressure;
+        self.greeted = true;
+        Ok(question)
+    }
+
+    /// Takes the client's metadata from its first hello.
+    fn introduce(&mut self, field: &Element<'_>) -> Result<(), ErrorReply> {
+        if self.greeted {
+            let text = "The client metadata document may only be sent in the first hello";
+            return Err(ErrorReply::new(186, "ClientMetadataCannotBeMutated", text));
+        }
+        let Some(document) = field.as_document() else {
+            return Err(ErrorReply::new(14, "TypeMismatch", "client metadata must be a document"));
+        };
+        if document.len() > LONGEST_METADATA {
+            let text = "The client metadata document must be less then or equal to 512 bytes";
+            return Err(ErrorReply::new(2, "BadValue", text));
+        }
+        let text = |path: [&[u8]; 2]| {
+            let [outer, inner] = path;
+            let outer = find(document, outer)?;
+            let inner = find(outer.as_document()?, inner)?;
+            Some(String::from_utf8_lossy(inner.as_str()?).into_owned())
+        };
+        let app = text([b"application", b"name"]);
+        if app.as_ref().is_some_and(|name| name.len() > 128) {
+            let text = "'application.name' must be at most 128 bytes long";
+            return Err(ErrorReply::new(2, "BadValue", text));
+        }
+        let driver = text([b"driver", b"name"]).unwrap_or_default();
+        self.newcomer = self.front.newcomers.arrived(&self.peer, &driver, app.as_deref());
+        self.app_name = app.map(String::into_boxed_str);
+        Ok(())
+    }
+
+    async fn hello_document(
+        &mut self,
+        body: &[u8],
+        question: &Question,
+        legacy_name: bool,
+    ) -> RawDocumentBuf {
+        let wire = self.front.wire_version().await;
+        let mut out = RawDocumentBuf::new();
+        let writable =
+            if legacy_name { cstr!("ismaster") } else { cstr!("isWritablePrimary") };
+        out.append(writable, true);
+        out.append(cstr!("msg"), "isdbgrid");
+        if question.hello_ok {
+            out.append(cstr!("helloOk"), true);
+        }
+        if self.front.presentation.streaming && !self.traits.load_balanced {
+            out.append(cstr!("topologyVersion"), self.topology_version());
+        }
+        self.append_limits(&mut out);
+        out.append(cstr!("localTime"), now());
+        out.append(cstr!("connectionId"), self.connection_id);
+        out.append(cstr!("minWireVersion"), 0);
+        out.append(cstr!("maxWireVersion"), wire);
+        if self.traits.load_balanced {
+            out.append(cstr!("serviceId"), ObjectId::from_bytes(self.front.process_id));
+        }
+        self.append_negotiated(&mut out, body);
+        out.append(cstr!("weir"), env!("CARGO_PKG_VERSION"));
+        out.append(cstr!("weirProcess"), ObjectId::from_bytes(self.front.process_id));
+        out.append(cstr!("ok"), 1.0);
+        out
+    }
+
+    /// The smallest of the upstream nodes' limits, or a server's defaults.
+    fn append_limits(&self, out: &mut RawDocumentBuf) {
+        let snapshot = self.front.relay.cluster.snapshot();
+        let limits = || snapshot.nodes.iter().filter_map(|node| node.limits);
+        let smallest = |default: i32, of: fn(&crate::topology::Limits) -> i32| {
+            limits().map(|l| of(&l)).min().unwrap_or(default)
+        };
+        out.append(cstr!("maxBsonObjectSize"), smallest(16 * 1024 * 1024, |l| l.max_bson));
+        out.append(cstr!("maxMessageSizeBytes"), smallest(48_000_000, |l| l.max_message));
+        out.append(cstr!("maxWriteBatchSize"), smallest(100_000, |l| l.max_batch));
+        let minutes = snapshot.session_timeout_minutes().unwrap_or(30);
+        let minutes = i32::try_from(minutes).unwrap_or(30);
+        out.append(cstr!("logicalSessionTimeoutMinutes"), minutes);
+    }
+
+    /// Compression, mechanisms and the speculative login, as far as they were asked for.
+    fn append_negotiated(&mut self, out: &mut RawDocumentBuf, body: &[u8]) {
+        if let Some(codecs) = find(body, b"compression").and_then(|f| f.as_array().map(shared_codecs))
+            && !codecs.is_empty()
+        {
+            out.append(cstr!("compression"), codecs);
+        }
+        if find(body, b"saslSupportedMechs").is_some() {
+            out.append(
+                cstr!("saslSupportedMechs"),
+                self.front.authenticator.supported_mechanisms(),
+            );
+        }
+        let speculative = find(body, b"speculativeAuthenticate");
+        if let Some(document) = speculative.as_ref().and_then(Element::as_document) {
+            let authenticator = std::sync::Arc::clone(&self.front.authenticator);
+            let nonce = || Nonce::from_random(random::secret());
+            if let Ok(answer) = self.login.speculate(document, &authenticator, nonce) {
+                out.append(cstr!("speculativeAuthenticate"), answer);
+            }
+        }
+    }
+
+    fn topology_version(&self) -> RawDocumentBuf {
+        let mut version = RawDocumentBuf::new();
+        version.append(cstr!("processId"), ObjectId::from_bytes(self.front.process_id));
+        version.append(cstr!("counter"), *self.front.version.borrow());
+        version
+    }
+
+    /// An awaitable hello: answers when there is news or the wait is over, once or, if the
+    /// client allows it, again and again.
+    async fn keep_informed(&mut self, shape: &Shape, facts: &Facts, question: &Question) -> Next {
+        let wait = question.wait.unwrap_or_default();
+        let mut responds_to = shape.id;
+        let mut known = question.known;
+        loop {
+            if self.wait_for_news(known, wait).await.is_err() {
+                return Next::Close;
+            }
+            let document = self.hello_document(&[], question, false).await;
+            known = Some((self.front.process_id, *self.front.version.borrow()));
+            let goes_on = facts.allows_exhaust() && !shape.legacy && shape.codec.is_none();
+            let flags = if goes_on { MORE_TO_COME } else { 0 };
+            let id = fresh_id();
+            let message = reply::op_msg(id, responds_to, flags, document.as_bytes());
+            if self.send(shape, message).await == Next::Close {
+                return Next::Close;
+            }
+            if !goes_on {
+                return Next::Continue;
+            }
+            responds_to = id;
+        }
+    }
+
+    /// `Err`: the client has left.
+    async fn wait_for_news(
+        &self,
+        known: Option<([u8; 12], i64)>,
+        wait: Duration,
+    ) -> Result<(), ()> {
+        let mut version = self.front.version.subscribe();
+        let current = (self.front.process_id, *version.borrow_and_update());
+        if known != Some(current) {
+            return Ok(());
+        }
+        tokio::select! {
+            () = sleep_until(Instant::now() + wait) => Ok(()),
+            _ = version.changed() => Ok(()),
+            () = self.departed() => Err(()),
+        }
+    }
+}
+
+/// The rules of a server for the two fields that make a hello wait.
+fn check_wait(question: &Question, facts: &Facts) -> Result<(), ErrorReply> {
+    let both = question.known.is_some() && question.wait.is_some();
+    let neither = question.known.is_none() && question.wait.is_none();
+    if !both && !neither {
+        let text = "A request with a 'topologyVersion' must include 'maxAwaitTimeMS', and the \
+                    other way round";
+        return Err(ErrorReply::new(51760, "Location51760", text));
+    }
+    if facts.allows_exhaust() && neither {
+        let text = "An exhaust hello must include 'topologyVersion' and 'maxAwaitTimeMS'";
+        return Err(ErrorReply::new(51763, "Location51763", text));
+    }
+    Ok(())
+}
+
+fn version_of(field: &Element<'_>) -> Option<([u8; 12], i64)> {
+    let document = field.as_document()?;
+    let process = find(document, b"processId")?.as_object_id()?;
+    Some((process, find(document, b"counter")?.as_number_i64()?))
+}
+
+/// The codecs both sides know, in the client's order.
+fn shared_codecs(asked: &[u8]) -> RawArrayBuf {
+    let mut shared = RawArrayBuf::new();
+    let names = elements(asked).map_while(Result::ok);
+    let names = names.filter_map(|f| f.as_str().and_then(|n| std::str::from_utf8(n).ok()));
+    for name in names.filter_map(Compressor::from_name).map(|codec| codec.name()) {
+        shared.push(name);
+    }
+    shared
+}
+
+fn now() -> DateTime {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    DateTime::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}

@@ -1,0 +1,226 @@
+//! Reading one message from a client, in any of the forms clients use.
+
+use std::{io, task::Poll};
+
+use tokio::io::AsyncReadExt;
+
+use crate::{
+    buffer,
+    downstream::Client,
+    relay::budget::Reserved,
+    wire::{
+        Header, WireError,
+        compressed::{Compressor, decompress},
+        header::{HEADER_LEN, MAX_MESSAGE_LEN, opcode},
+        op_msg::{self, CHECKSUM_PRESENT, OpMsg},
+    },
+};
+
+/// A request longer than this is passed on before it has arrived whole.
+pub const STREAMED_FROM: usize = 1024 * 1024;
+
+/// Nothing a client says before it has logged in is longer.
+const LONGEST_BEFORE_LOGIN: usize = 64 * 1024;
+
+/// How a request came, so that its reply can go the same way.
+#[derive(Debug)]
+pub(crate) struct Shape {
+    /// The client's id of the request.
+    pub(crate) id: i32,
+    /// It came as OP_QUERY: the reply is OP_REPLY.
+    pub(crate) legacy: bool,
+    /// It was compressed with this.
+    pub(crate) codec: Option<Compressor>,
+    /// It carried a checksum.
+    pub(crate) checksum: bool,
+    /// Its first byte was seen then.
+    pub(crate) started: tokio::time::Instant,
+    /// Its share of the memory for messages in flight.
+    pub(crate) _bytes: Option<Reserved>,
+}
+
+/// A message, or the beginning of a large one.
+#[derive(Debug)]
+pub(crate) enum Incoming {
+    /// A whole OP_MSG, plain, without checksum.
+    Message(Shape, Vec<u8>),
+    /// A whole OP_QUERY.
+    Query(Shape, Vec<u8>),
+    /// The first part of a large OP_MSG, and how many bytes are to come.
+    Large(Shape, Vec<u8>, usize),
+    /// A message for which there is no memory; so many bytes of it are to come.
+    TooMuch(Shape, usize),
+}
+
+/// Why a client's bytes cannot be understood.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum InboxError {
+    /// They are no message.
+    #[error(transparent)]
+    Wire(#[from] WireError),
+    /// An opcode that no current driver sends.
+    #[error("opcode {0} is not spoken here; current drivers use OP_MSG")]
+    Opcode(i32),
+    /// Too long for somebody who has not logged in.
+    #[error("a message of {0} bytes before login; 65,536 are allowed")]
+    TooLongBeforeLogin(usize),
+    /// The client left in the middle of a message.
+    #[error("the client closed the connection in the middle of a message")]
+    Torn,
+    /// The socket broke.
+    #[error("the client's connection broke: {0}")]
+    Io(#[from] io::Error),
+}
+
+impl InboxError {
+    /// The client simply went away; not worth a line.
+    pub(crate) const fn is_departure(&self) -> bool {
+        matches!(self, Self::Io(_))
+    }
+}
+
+impl Client {
+    /// The next message; `None` when the client has left between two.
+    pub(crate) async fn next_message(&mut self) -> Result<Option<Incoming>, InboxError> {
+        let mut buf = std::mem::take(&mut self.inbox);
+        if buf.is_empty() {
+            match self.first_bytes().await {
+                Some(bytes) => buf = bytes,
+                None => return Ok(None),
+            }
+        }
+        let header = loop {
+            if let Some(header) = Header::decode(&buf, MAX_MESSAGE_LEN)? {
+                break header;
+            }
+            if self.socket.read_buf(&mut buf).await? == 0 {
+                return Err(InboxError::Torn);
+            }
+        };
+        self.read_rest(buf, header).await.map(Some)
+    }
+
+    /// Waits, without a buffer, for the first bytes of a message. `None`: the client left.
+    async fn first_bytes(&mut self) -> Option<Vec<u8>> {
+        // Bytes that TLS has decrypted already would not wake the socket: ask it first.
+        let mut ask = self.socket.is_tls();
+        loop {
+            if !ask {
+                self.socket.readable().await.ok()?;
+            }
+            ask = false;
+            let mut buf = buffer::take();
+            match poll_once(self.socket.read_buf(&mut buf)).await {
+                Some(Ok(n)) if n > 0 => return Some(buf),
+                Some(_) => return None,
+                None => buffer::give(buf),
+            }
+        }
+    }
+
+    async fn read_rest(&mut self, mut buf: Vec<u8>, header: Header) -> Result<Incoming, InboxError> {
+        let anonymous = self.peer.must_log_in && self.is_anonymous();
+        if anonymous && header.length > LONGEST_BEFORE_LOGIN {
+            return Err(InboxError::TooLongBeforeLogin(header.length));
+        }
+        let mut shape = Shape {
+            id: header.request_id,
+            legacy: header.op_code == opcode::QUERY,
+            codec: None,
+            checksum: false,
+            started: tokio::time::Instant::now(),
+            _bytes: None,
+        };
+        if header.length > buffer::SIZE {
+            if header.op_code == opcode::MSG && header.length > STREAMED_FROM {
+                if let Some(missing) = self.read_prefix(&mut buf, &header).await? {
+                    shape._bytes = self.front.relay.budget.try_reserve(buf.len());
+                    return Ok(Incoming::Large(shape, buf, missing));
+                }
+            }
+            let Some(bytes) = self.front.relay.budget.try_reserve(header.length) else {
+                return Ok(Incoming::TooMuch(shape, header.length.saturating_sub(buf.len())));
+            };
+            shape._bytes = Some(bytes);
+        }
+        self.fill(&mut buf, header.length).await?;
+        if buf.len() > header.length {
+            let mut rest = buffer::take();
+            rest.extend_from_slice(buf.get(header.length..).unwrap_or_default());
+            buf.truncate(header.length);
+            self.inbox = rest;
+        }
+        sort(shape, buf, &header)
+    }
+
+    async fn fill(&mut self, buf: &mut Vec<u8>, length: usize) -> Result<(), InboxError> {
+        if buf.capacity() < length {
+            buf.reserve_exact(length - buf.len());
+        }
+        while buf.len() < length {
+            let missing = u64::try_from(length - buf.len()).unwrap_or(u64::MAX);
+            let read = if length > buffer::SIZE {
+                (&mut self.socket).take(missing).read_buf(buf).await?
+            } else {
+                self.socket.read_buf(buf).await?
+            };
+            if read == 0 {
+                return Err(InboxError::Torn);
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the first part of a large message. `Some(n)`: its facts are all there, and n
+    /// bytes are to come. `None`: it must be read whole to be understood.
+    async fn read_prefix(
+        &mut self,
+        buf: &mut Vec<u8>,
+        header: &Header,
+    ) -> Result<Option<usize>, InboxError> {
+        self.fill(buf, STREAMED_FROM).await?;
+        let summed = op_msg::flags(buf).is_none_or(|flags| flags & CHECKSUM_PRESENT != 0);
+        if summed {
+            return Ok(None);
+        }
+        let msg = OpMsg::parse_prefix(buf, header.length)?;
+        Ok(msg.map(|_| header.length - buf.len()))
+    }
+}
+
+/// Unpacks a whole message and says what it is.
+fn sort(mut shape: Shape, buf: Vec<u8>, header: &Header) -> Result<Incoming, InboxError> {
+    let mut message = buf;
+    let mut op_code = header.op_code;
+    if op_code == opcode::COMPRESSED {
+        shape.codec = message.get(HEADER_LEN + 8).and_then(|id| Compressor::from_id(*id));
+        message = decompress(&message, MAX_MESSAGE_LEN)?;
+        op_code = Header::decode(&message, MAX_MESSAGE_LEN)?.map_or(0, |inner| inner.op_code);
+    }
+    match op_code {
+        opcode::MSG => {
+            let flags = op_msg::flags(&message).unwrap_or_default();
+            if flags & CHECKSUM_PRESENT != 0 {
+                OpMsg::parse(&message)?;
+                shape.checksum = true;
+                op_msg::strip_checksum(&mut message);
+            }
+            Ok(Incoming::Message(shape, message))
+        }
+        opcode::QUERY => {
+            shape.legacy = true;
+            Ok(Incoming::Query(shape, message))
+        }
+        other => Err(InboxError::Opcode(other)),
+    }
+}
+
+/// The outcome of a future that is ready at once.
+async fn poll_once<F: Future>(future: F) -> Option<F::Output> {
+    let mut future = std::pin::pin!(future);
+    std::future::poll_fn(|cx| match future.as_mut().poll(cx) {
+        Poll::Ready(output) => Poll::Ready(Some(output)),
+        Poll::Pending => Poll::Ready(None),
+    })
+    .await
+}

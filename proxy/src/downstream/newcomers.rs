@@ -1,0 +1,80 @@
+//! Clients that greet and then do nothing.
+//!
+//! A driver whose connection string still names `replicaSet=` monitors Weir for ever
+//! and never sends a command, because it finds no such set. It is told apart from a
+//! healthy client by source and application: when none of them has worked for ten
+//! seconds, it is logged once, with the likeliest cause.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use dashmap::DashMap;
+
+use crate::downstream::Peer;
+
+/// A peer that has only greeted for so long is worth a line.
+pub const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Sources remembered; beyond that nobody new is watched.
+const MOST: usize = 10_000;
+
+/// Whether a source has ever worked.
+#[derive(Debug, Default)]
+struct Source {
+    works: AtomicBool,
+}
+
+/// All sources seen, by address, driver and application.
+#[derive(Debug, Default)]
+pub struct Newcomers(Arc<DashMap<String, Arc<Source>>>);
+
+/// One connection's mark on its source.
+#[derive(Debug)]
+pub struct Newcomer(Arc<Source>);
+
+impl Newcomer {
+    /// It sent a command that is no handshake.
+    pub fn works(self) {
+        self.0.works.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Newcomers {
+    /// A client has introduced itself. `None`: its source is known to work.
+    pub(crate) fn arrived(&self, peer: &Peer, driver: &str, app: Option<&str>) -> Option<Newcomer> {
+        let from = peer.ip.map_or_else(|| "unix".to_owned(), |ip| ip.to_string());
+        let app = app.unwrap_or("no application name");
+        let key = format!("{from} {driver} {app}");
+        if let Some(source) = self.0.get(&key) {
+            let known = source.works.load(Ordering::Relaxed);
+            return (!known).then(|| Newcomer(Arc::clone(&source)));
+        }
+        if self.0.len() >= MOST {
+            return None;
+        }
+        let source = Arc::new(Source::default());
+        self.0.insert(key, Arc::clone(&source));
+        self.watch(&source, from, driver.to_owned(), app.to_owned());
+        Some(Newcomer(source))
+    }
+
+    fn watch(&self, source: &Arc<Source>, from: String, driver: String, app: String) {
+        let source = Arc::clone(source);
+        tokio::spawn(async move {
+            tokio::time::sleep(PATIENCE).await;
+            if !source.works.load(Ordering::Relaxed) {
+                tracing::warn!(
+                    peer = %from, %driver, application = %app,
+                    "a client has sent nothing but hello for 10 s; the likeliest cause is \
+                     replicaSet= in its connection string, which must be removed: Weir appears as \
+                     a mongos (weir check prints the exact string)"
+                );
+            }
+        });
+    }
+}

@@ -1,0 +1,28 @@
+//! Giving a reply the form its request had.
+
+use crate::{
+    downstream::inbox::Shape,
+    wire::{
+        compressed::compress,
+        legacy, op_msg::{self, OpMsg},
+    },
+};
+
+/// Replies smaller than this are not worth compressing.
+const WORTH_COMPRESSING: usize = 1024;
+
+/// Turns a plain OP_MSG reply into what the client of `shape` expects. `None`: it cannot
+/// be done, because the reply is malformed.
+pub(crate) fn dress(shape: &Shape, mut message: Vec<u8>) -> Option<Vec<u8>> {
+    if shape.legacy {
+        let body = OpMsg::parse(&message).ok()?.body;
+        return Some(legacy::op_reply(crate::relay::fresh_id(), shape.id, message.get(body)?));
+    }
+    if shape.checksum {
+        op_msg::append_checksum(&mut message);
+    }
+    match shape.codec {
+        Some(codec) if message.len() >= WORTH_COMPRESSING => compress(&message, codec).ok(),
+        _ => Some(message),
+    }
+}
