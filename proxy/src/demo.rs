@@ -226,12 +226,12 @@ struct Show<'a> {
 impl Show<'_> {
     async fn find_mongod(&self) -> Result<Binary, DemoError> {
         self.screen
-            .show("  Looking for mongod; without one, a build is fetched once (42 MB)...");
+            .step("Looking for mongod; without one, a build is fetched once (42 MB)");
         let surroundings = self.setting.surroundings.clone();
         let found = spawn_blocking(move || Binary::find(&surroundings)).await;
         let binary = found.map_err(std::io::Error::other)??;
         self.screen
-            .remark(&format!("\n  mongod: {}", binary.path.display()));
+            .remark(&format!("mongod: {}", binary.path.display()));
         Ok(binary)
     }
 
@@ -291,7 +291,7 @@ impl Show<'_> {
         stage: &mut Stage<E>,
         binary: &Binary,
     ) -> Result<(SocketAddr, String), DemoError> {
-        self.screen.show("  Starting a replica set of one node...");
+        self.screen.step("Starting a replica set of one node");
         let temporary = &self.setting.surroundings.temporary;
         let (address, uri) = stage.fresh_server(binary, temporary, SERVER_LIMIT).await?;
         let mut connection = self.connect(address).await?;
@@ -328,7 +328,7 @@ impl Show<'_> {
     }
 
     async fn seed(&self, connection: &mut Connection, database: &str) -> Result<(), DemoError> {
-        self.screen.show("  Putting the quiz into the database...");
+        self.screen.step("Putting the quiz into the database");
         let filled = seed::fill(connection, database, self.exam.students).await;
         filled.doing("putting the quiz into the database")
     }

@@ -92,6 +92,7 @@ impl Phase<'_> {
             served,
             gave_up,
             arrived: tally.arrived.get(),
+            refused: tally.refused.get(),
             connections: self
                 .observer
                 .map(|observer| self.server(observer.watched()).connections),

@@ -55,6 +55,15 @@ impl Screen {
         }
     }
 
+    /// Says what is being done; the next line replaces it.
+    pub(super) fn step(&self, text: &str) {
+        if self.terminal {
+            self.show(&format!("  {text}..."));
+        } else {
+            self.say(&format!("  {text}..."));
+        }
+    }
+
     /// A heading between parts.
     pub(super) fn heading(&self, text: &str) {
         self.say(&format!("\n  {}", self.paint.apply(Style::Bold, text)));
@@ -77,24 +86,49 @@ pub(super) struct Progress {
     pub(super) served: u64,
     /// Of these, who have given up.
     pub(super) gave_up: u64,
-    /// Connections of the server at this moment's peak.
+    /// Sockets refused so far.
+    pub(super) refused: u64,
+    /// Connections of the server so far, at their peak.
     pub(super) connections: Option<u64>,
 }
 
 impl Progress {
-    /// One line of less than 80 columns.
+    /// One line that fits into 80 columns.
     pub(super) fn line(&self) -> String {
-        let inside = self.arrived - self.served - self.gave_up;
-        let connections = self
+        let inside = self.arrived.saturating_sub(self.served + self.gave_up);
+        let server = self
             .connections
-            .map_or(String::new(), |n| format!("  connections {}", count(n)));
+            .map_or(String::new(), |n| format!("  server {}", count(n)));
         format!(
-            "  {:>4.1} s  arrived {:>5}  in exam {:>5}  done {:>5}  gave up {:>5}{connections}",
+            "  {:>4.1} s  in exam {:>5}  done {:>5}  gave up {:>5}{server}  refused {}",
             self.elapsed.as_secs_f64(),
-            count(self.arrived),
             count(inside),
             count(self.served),
             count(self.gave_up),
+            count(self.refused),
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_moving_line_fits_and_adds_up() {
+        let progress = Progress {
+            elapsed: Duration::from_millis(19_240),
+            arrived: 1_500,
+            served: 167,
+            gave_up: 1_277,
+            refused: 26_692,
+            connections: Some(499),
+        };
+        let line = progress.line();
+        assert_eq!(
+            line,
+            "  19.2 s  in exam    56  done   167  gave up 1,277  server 499  refused 26,692"
+        );
+        assert!(line.chars().count() < 80);
     }
 }
