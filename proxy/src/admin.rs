@@ -1,1 +1,157 @@
-//! To be written.
+//! Health, status and metrics over HTTP, answered from cached state.
+//!
+//! | path | answer |
+//! |---|---|
+//! | `/live` | 200 while the process can answer |
+//! | `/ready` | 200 when a node can serve and Weir is not leaving, else 503 and why |
+//! | `/status` | everything `weir status` shows, as JSON |
+//! | `/metrics` | Prometheus text |
+
+use std::{
+    convert::Infallible,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::{Request, Response, StatusCode, body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use metrics_exporter_prometheus::PrometheusHandle;
+use parking_lot::Mutex;
+use tokio::{net::TcpListener, time::Instant};
+use tokio_util::sync::CancellationToken;
+
+use crate::{downstream::Front, drain::Drain, proxy::Service};
+
+pub mod status;
+
+pub use status::{NodeStatus, ServiceStatus, Status};
+
+/// A browser that sends nothing is not waited for longer.
+const HEADER_TIME: Duration = Duration::from_secs(10);
+
+/// What the admin server sees of one listener.
+pub struct View {
+    pub(crate) name: String,
+    pub(crate) upstream: String,
+    pub(crate) max_connections: usize,
+    pub(crate) monitor_sockets: usize,
+    pub(crate) front: Arc<Front>,
+}
+
+impl View {
+    pub(crate) fn of(service: &Service) -> Self {
+        Self {
+            name: service.name.clone(),
+            upstream: service.upstream.clone(),
+            max_connections: service.max_connections,
+            monitor_sockets: service.monitor_sockets,
+            front: Arc::clone(&service.front),
+        }
+    }
+}
+
+/// The state behind the admin address.
+pub struct Admin {
+    pub(crate) views: Vec<View>,
+    pub(crate) clients: Arc<AtomicUsize>,
+    pub(crate) drain: Drain,
+    pub(crate) started: Instant,
+}
+
+impl Admin {
+    /// An admin over these listeners.
+    #[must_use]
+    pub fn new(views: Vec<View>, clients: Arc<AtomicUsize>, drain: Drain) -> Self {
+        Self { views, clients, drain, started: Instant::now() }
+    }
+
+    fn answer(&self, path: &str) -> (StatusCode, &'static str, String) {
+        const TEXT: &str = "text/plain; charset=utf-8";
+        match path {
+            "/live" => (StatusCode::OK, TEXT, "live\n".to_owned()),
+            "/ready" => match self.unready() {
+                None => (StatusCode::OK, TEXT, "ready\n".to_owned()),
+                Some(why) => (StatusCode::SERVICE_UNAVAILABLE, TEXT, format!("{why}\n")),
+            },
+            "/status" | "/" => {
+                let status = serde_json::to_string_pretty(&self.status()).unwrap_or_default();
+                (StatusCode::OK, "application/json", status)
+            }
+            "/metrics" => {
+                let text = recorder().map(|handle| handle.render()).unwrap_or_default();
+                (StatusCode::OK, "text/plain; version=0.0.4", text)
+            }
+            _ => {
+                let text = "try /live, /ready, /status or /metrics\n";
+                (StatusCode::NOT_FOUND, TEXT, text.to_owned())
+            }
+        }
+    }
+
+    /// Why Weir should get no new clients; `None`: it should.
+    fn unready(&self) -> Option<String> {
+        if self.drain.has_begun() {
+            return Some("this Weir is leaving".to_owned());
+        }
+        let dead = self.views.iter().find(|view| {
+            !view.front.relay.cluster.snapshot().nodes.iter().any(|node| node.kind.holds_data())
+        });
+        dead.map(|view| format!("listener '{}': no database node can serve", view.name))
+    }
+
+    pub(crate) fn clients_now(&self) -> usize {
+        self.clients.load(Ordering::Relaxed)
+    }
+}
+
+/// Serves HTTP until `stop`.
+pub async fn serve(listener: TcpListener, admin: Arc<Admin>, stop: CancellationToken) {
+    loop {
+        let accepted = tokio::select! {
+            () = stop.cancelled() => return,
+            accepted = listener.accept() => accepted,
+        };
+        let Ok((stream, _)) = accepted else {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            continue;
+        };
+        let admin = Arc::clone(&admin);
+        tokio::spawn(async move {
+            let service = service_fn(|request: Request<Incoming>| {
+                let (code, kind, text) = admin.answer(request.uri().path());
+                async move { Ok::<_, Infallible>(response(code, kind, text)) }
+            });
+            let served = http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(HEADER_TIME)
+                .serve_connection(TokioIo::new(stream), service);
+            drop(served.await);
+        });
+    }
+}
+
+fn response(code: StatusCode, kind: &'static str, text: String) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from(text)));
+    *response.status_mut() = code;
+    let kind = hyper::header::HeaderValue::from_static(kind);
+    response.headers_mut().insert(hyper::header::CONTENT_TYPE, kind);
+    response
+}
+
+static RECORDER: Mutex<Option<PrometheusHandle>> = Mutex::new(None);
+
+/// The process's metrics recorder; installed by the first call.
+#[must_use]
+pub fn recorder() -> Option<PrometheusHandle> {
+    let mut recorder = RECORDER.lock();
+    if recorder.is_none() {
+        let builder = metrics_exporter_prometheus::PrometheusBuilder::new();
+        *recorder = builder.install_recorder().ok();
+    }
+    recorder.clone()
+}

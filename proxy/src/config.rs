@@ -6,15 +6,15 @@
 //! | file | its part |
 //! |---|---|
 //! | [`settings`] | the table: every flag, its variable, its file key, its default, its help |
-//! | [`env`] | the [`env::Strings`] trait; the only file that reads the environment |
-//! | [`file`] | TOML with any number of `[[listener]]`s, as raw strings |
+//! | [`mod@env`] | the [`Strings`] trait; the only file that reads the environment |
+//! | [`mod@file`] | TOML with any number of `[[listener]]`s, as raw strings |
 //! | [`raw`] | the layers in their order of precedence: flag, environment, file, default |
 //! | [`units`] | durations, sizes and switches as people write them |
 //! | [`listen`] | TCP and unix socket addresses to listen on |
 //! | [`uri`] | a connection string becomes an [`Upstream`] |
-//! | [`build`] | raw strings become a [`Config`], with all mistakes collected |
+//! | `build` | raw strings become a [`Config`], with all mistakes collected |
 //! | [`client_string`] | the connection string an application must use for each road to Weir |
-//! | [`reference`] | `docs/configuration.md`, generated from the table |
+//! | [`mod@reference`] | `docs/configuration.md`, generated from the table |
 //!
 //! Nothing here opens a socket except the DNS look-ups of a `mongodb+srv://` string.
 
@@ -39,6 +39,7 @@ pub mod file;
 pub mod listen;
 pub mod problem;
 pub mod raw;
+pub mod reference;
 pub mod secret;
 pub mod settings;
 mod spelling;

@@ -5,6 +5,7 @@
 //! | module | its part in the life of a request |
 //! |---|---|
 //! | [`config`] | flags, environment and file become one complete, typed [`config::Config`] |
+//! | [`proxy`] | puts the parts below together |
 //! | [`listener`] | accepts a client socket and gives it a task of its own |
 //! | [`downstream`] | one client: handshake, login, read a message, write the reply |
 //! | [`relay`] | the story of one operation, step by step |
@@ -24,6 +25,10 @@
 //! | [`demo`] | the quick start: a real server, 1,500 clients, one table |
 
 pub mod config;
+
+pub mod proxy;
+
+pub use proxy::{Proxy, StartError};
 
 pub mod listener;
 

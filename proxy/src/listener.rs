@@ -1,1 +1,214 @@
-//! To be written.
+//! Accepts clients and gives each a task of its own.
+
+use std::{
+    io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::{
+    net::{TcpListener, TcpStream, UnixListener},
+    time::{sleep, timeout},
+};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    config::ListenAddr,
+    downstream::{Client, Front, Peer},
+    socket::{Keepalive, Socket},
+};
+
+/// A client that has not finished its TLS handshake by then is gone.
+const TLS_TIME: Duration = Duration::from_secs(10);
+
+/// When the process has no file descriptor left, accepting pauses for so long.
+const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
+
+/// Connections that may wait to be accepted: a burst of clients arrives in one instant.
+const BACKLOG: u32 = 4096;
+
+/// An open listening socket.
+#[derive(Debug)]
+pub enum Listener {
+    /// TCP.
+    Tcp(TcpListener),
+    /// Unix, with the path to remove at the end.
+    Unix(UnixListener, PathBuf),
+}
+
+/// What a listener does with a new socket.
+#[derive(Clone)]
+pub struct Admission {
+    /// Who serves the clients.
+    pub front: Arc<Front>,
+    /// TLS towards clients.
+    pub tls: Option<TlsAcceptor>,
+    /// Clients of this address must log in.
+    pub must_log_in: bool,
+    /// When a silent client is taken for gone.
+    pub keepalive: Keepalive,
+    /// Clients now, over all listeners.
+    pub clients: Arc<AtomicUsize>,
+    /// Most clients.
+    pub max_clients: usize,
+    /// All client tasks.
+    pub tasks: TaskTracker,
+}
+
+impl Listener {
+    /// Opens the socket.
+    ///
+    /// # Errors
+    /// The address is taken, or not this machine's.
+    pub async fn bind(address: &ListenAddr) -> io::Result<Self> {
+        match address {
+            ListenAddr::Tcp(address) => bind_tcp(*address).map(Self::Tcp),
+            ListenAddr::Name { host, port } => {
+                let mut found = tokio::net::lookup_host((host.as_str(), *port)).await?;
+                let address = found.next().ok_or(io::ErrorKind::AddrNotAvailable)?;
+                bind_tcp(address).map(Self::Tcp)
+            }
+            ListenAddr::Unix(path) => {
+                remove_stale(path).await?;
+                Ok(Self::Unix(UnixListener::bind(path)?, path.clone()))
+            }
+        }
+    }
+
+    /// The address, as a client would write it.
+    #[must_use]
+    pub fn name(&self) -> String {
+        match self {
+            Self::Tcp(listener) => {
+                listener.local_addr().map_or_else(|_| String::new(), |a| a.to_string())
+            }
+            Self::Unix(_, path) => path.display().to_string(),
+        }
+    }
+
+    /// The port, for TCP.
+    #[must_use]
+    pub fn local_addr(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Tcp(listener) => listener.local_addr().ok(),
+            Self::Unix(..) => None,
+        }
+    }
+
+    /// Accepts clients until `stop`.
+    pub async fn run(self, admission: Admission, stop: CancellationToken) {
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                accepted = self.accept() => accepted,
+            };
+            match accepted {
+                Ok((socket, address)) => admission.admit(socket, address),
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept a client; pausing for 100 ms");
+                    sleep(EXHAUSTED_PAUSE).await;
+                }
+            }
+        }
+        if let Self::Unix(listener, path) = self {
+            drop(listener);
+            drop(std::fs::remove_file(path));
+        }
+    }
+
+    async fn accept(&self) -> io::Result<(Socket, Option<SocketAddr>)> {
+        match self {
+            Self::Tcp(listener) => {
+                let (stream, address) = listener.accept().await?;
+                Ok((Socket::Tcp(stream), Some(address)))
+            }
+            Self::Unix(listener, _) => {
+                let (stream, _) = listener.accept().await?;
+                Ok((Socket::Unix(stream), None))
+            }
+        }
+    }
+}
+
+impl Admission {
+    fn admit(&self, socket: Socket, address: Option<SocketAddr>) {
+        let clients = self.clients.fetch_add(1, Ordering::Relaxed) + 1;
+        let peer = Peer {
+            name: address.map_or_else(|| "unix".to_owned(), |a| a.to_string()),
+            ip: address.map(|a| a.ip()),
+            must_log_in: self.must_log_in,
+            over_limit: clients > self.max_clients,
+        };
+        let admission = self.clone();
+        self.tasks.spawn(async move {
+            let leaving = Leaving(Arc::clone(&admission.clients));
+            if let Some(socket) = admission.prepare(socket, &peer).await {
+                Client::serve(admission.front, socket, peer).await;
+            }
+            drop(leaving);
+        });
+    }
+
+    /// Sets TCP options and carries out the TLS handshake.
+    async fn prepare(&self, socket: Socket, peer: &Peer) -> Option<Socket> {
+        if socket.tune(&self.keepalive).is_err() {
+            return None;
+        }
+        match (&self.tls, socket) {
+            (Some(tls), Socket::Tcp(stream)) => self.secure(tls, stream, peer).await,
+            (_, socket) => Some(socket),
+        }
+    }
+
+    async fn secure(&self, tls: &TlsAcceptor, stream: TcpStream, peer: &Peer) -> Option<Socket> {
+        match timeout(TLS_TIME, tls.accept(stream)).await {
+            Ok(Ok(stream)) => Some(Socket::TlsServer(Box::new(stream))),
+            Ok(Err(error)) => {
+                tracing::info!(peer = %peer.name, %error, "a client's TLS handshake failed");
+                None
+            }
+            Err(_) => None,
+        }
+    }
+}
+
+/// Counts a client down when its task ends, however it ends.
+struct Leaving(Arc<AtomicUsize>);
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = socket2::Socket::new(
+        socket2::Domain::for_address(address),
+        socket2::Type::STREAM,
+        Some(socket2::Protocol::TCP),
+    )?;
+    // A successor may bind while old connections linger; two listeners may not.
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(i32::try_from(BACKLOG).unwrap_or(i32::MAX))?;
+    TcpListener::from_std(socket.into())
+}
+
+/// Removes the socket file of a process that is gone; a living one keeps its own.
+async fn remove_stale(path: &Path) -> io::Result<()> {
+    if !path.exists() {
+        return Ok(());
+    }
+    match tokio::net::UnixStream::connect(path).await {
+        Ok(_) => Err(io::ErrorKind::AddrInUse.into()),
+        Err(_) => std::fs::remove_file(path),
+    }
+}

@@ -307,6 +307,12 @@ impl Relay {
         }
     }
 
+    /// Forgets pins that have outlived their servers' memory of them.
+    pub fn expire_pins(&self) {
+        let snapshot = self.cluster.snapshot();
+        self.pins.expire(self.now(), |node| snapshot.node(node).is_none());
+    }
+
     pub(crate) fn now(&self) -> Duration {
         self.epoch.elapsed()
     }

@@ -82,7 +82,8 @@ impl Topology {
         self.shared.current.load_full()
     }
 
-    /// Tells when there is a newer snapshot, by its revision.
+    /// Tells when there is a newer snapshot, by its revision. New round trips alone
+    /// wake nobody: they make no node suitable that was not.
     #[must_use]
     pub fn watch(&self) -> watch::Receiver<u64> {
         self.shared.revision.subscribe()
@@ -188,12 +189,16 @@ impl Topology {
         let outcome = change(&mut reports.deployment, &mut events);
         let before = self.shared.current.load_full();
         let mut after = reports.deployment.snapshot(before.revision);
-        if after != *before {
+        if after.differs_by_more_than_rtt(&before) {
             after.revision += 1;
             events.extend(differences(&before, &after));
+        }
+        if after != *before {
             let revision = after.revision;
             self.shared.current.store(Arc::new(after));
-            self.shared.revision.send_replace(revision);
+            self.shared
+                .revision
+                .send_if_modified(|known| std::mem::replace(known, revision) != revision);
         }
         for event in events {
             reports

@@ -1,4 +1,3 @@
-<<<<<<< HEAD
 //! One connection to a server: connect, log in, exchange one request, let go.
 //!
 //! A [`Connection`] is only ever used by one task at a time and carries one request
@@ -84,8 +83,3 @@ impl Connection {
         }
     }
 }
-=======
-//! To be written.
-
-pub mod auth;
->>>>>>> auth

@@ -48,6 +48,9 @@ pub mod codec;
 
 mod error;
 
+#[cfg(test)]
+mod fixtures;
+
 pub use build::DocumentBuilder;
 pub use compressed::Compressor;
 pub use error::WireError;

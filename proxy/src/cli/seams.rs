@@ -4,18 +4,48 @@
 use std::process::ExitCode;
 
 use clap::Args;
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli::args::{BenchArgs, CheckArgs, PlanArgs};
 use crate::config::Config;
+use crate::proxy::{Proxy, StartError};
 
 /// SEAM: `crate::demo::DemoArgs`.
 #[derive(Args, Clone, Debug)]
 pub struct DemoArgs {}
 
-/// SEAM: `crate::Proxy::run(config)`.
+/// Runs the proxy until it is drained.
 pub(crate) async fn serve(config: Config) -> ExitCode {
-    drop(config);
-    missing("serve")
+    drop(crate::admin::recorder());
+    let proxy = match Proxy::bind(config).await {
+        Ok(proxy) => proxy,
+        Err(error) => return failed(&error),
+    };
+    let drain = proxy.drain();
+    tokio::spawn(async move {
+        while signalled().await.is_ok() {
+            drain.begin();
+        }
+    });
+    match proxy.run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failed(&error),
+    }
+}
+
+fn failed(error: &StartError) -> ExitCode {
+    eprintln!("weir: {error}");
+    ExitCode::FAILURE
+}
+
+/// Waits for SIGTERM or SIGINT.
+async fn signalled() -> std::io::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => Ok(()),
+        _ = interrupt.recv() => Ok(()),
+    }
 }
 
 /// SEAM: fills a `crate::cli::check::CheckReport` from the live upstream.

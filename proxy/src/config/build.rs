@@ -18,6 +18,7 @@ use crate::config::{
     Behind, Config, ListenAddr, LogFormat, Origin, Problem, Problems, defaults, effective,
 };
 
+mod joined;
 mod listener;
 
 /// Less than one document of 16 MiB could never pass.
@@ -36,7 +37,8 @@ pub(super) async fn build(
         .iter()
         .enumerate()
         .filter_map(|(index, listener)| {
-            ListenerDraft::read(listener, index, raw.listeners.len(), &mut problems)
+            let place = (index, raw.listeners.len());
+            ListenerDraft::read(listener, place, surroundings, &mut problems)
         })
         .collect();
     check_names(raw, &mut problems);

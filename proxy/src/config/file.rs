@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use toml::{Table, Value};
 
-use crate::config::settings::{self, Setting};
+use crate::config::settings::{self, DefaultValue, Form, Setting};
 use crate::config::{Origin, Problem};
 
 /// What one table of the file says: setting (by its flag) → its values.
@@ -160,30 +160,30 @@ fn strings(value: Value) -> Option<Vec<String>> {
     }
 }
 
-/// A line of the file that sets `setting`.
+/// A line of the file that sets `setting`, to its default where that is a plain value.
 pub(crate) fn example(setting: &Setting) -> String {
     let key = setting.key.unwrap_or_default();
+    let default = match setting.default {
+        DefaultValue::Required | DefaultValue::Depends(_) | DefaultValue::Off => None,
+        _ => Some(setting.default.show()),
+    };
+    let or = |text: &str| default.clone().unwrap_or_else(|| text.to_owned());
     match setting.form {
-        settings::Form::Secret(_) => {
+        Form::Secret(_) => {
             format!("{key} = \"mongodb://user:password@host:27017/?replicaSet=rs0\"")
         }
-        settings::Form::Text(_) if setting.flag == settings::name::ADMIN => {
-            format!("{key} = \"127.0.0.1:9604\"")
-        }
-        settings::Form::Text(_) if setting.flag == settings::name::LOG_FILTER => {
-            format!("{key} = \"info\"")
-        }
-        settings::Form::Text(_) => format!("{key} = \"/etc/weir/file.pem\""),
-        settings::Form::List(_) => {
-            format!("{key} = [\"127.0.0.1:27017\", \"unix:/run/weir.sock\"]")
-        }
-        settings::Form::Duration => format!("{key} = \"5s\""),
-        settings::Form::Size => format!("{key} = \"64MiB\""),
-        settings::Form::Count => format!("{key} = 20"),
-        settings::Form::Rate => format!("{key} = 15"),
-        settings::Form::Switch => format!("{key} = true"),
-        settings::Form::Choice(words, _) => {
-            format!("{key} = \"{}\"", words.first().copied().unwrap_or_default())
+        Form::List(_) => format!("{key} = [\"127.0.0.1:27017\", \"unix:/run/weir.sock\"]"),
+        Form::Text(_) => format!("{key} = \"{}\"", or("/etc/weir/file.pem")),
+        Form::Duration => format!("{key} = \"{}\"", or("1m")),
+        Form::Size => format!("{key} = \"{}\"", or("64MiB")),
+        Form::Count => format!("{key} = {}", or("2")),
+        Form::Rate => format!("{key} = {}", or("10")),
+        Form::Switch => format!("{key} = true"),
+        Form::Choice(words, _) => {
+            format!(
+                "{key} = \"{}\"",
+                or(words.first().copied().unwrap_or_default())
+            )
         }
     }
 }

@@ -18,7 +18,7 @@ pub struct Setting {
     /// What a value looks like.
     pub form: Form,
     /// What holds when nobody says anything.
-    pub default: Default,
+    pub default: DefaultValue,
     /// One or more sentences for `--help` and the reference.
     pub help: &'static str,
 }
@@ -60,7 +60,7 @@ pub enum Form {
 
 /// A default in its type.
 #[derive(Clone, Copy, Debug)]
-pub enum Default {
+pub enum DefaultValue {
     /// There is none: the setting must be given.
     Required,
     /// A sentence, because it depends on something else.
@@ -77,7 +77,7 @@ pub enum Default {
     Off,
 }
 
-impl Default {
+impl DefaultValue {
     /// As shown in `--help` and the reference.
     pub fn show(&self) -> String {
         match self {
@@ -180,69 +180,69 @@ macro_rules! setting {
 /// The table, in the order of the reference. Flat on purpose.
 #[rustfmt::skip]
 pub const SETTINGS: &[Setting] = &[
-    setting!(name::UPSTREAM, "WEIR_UPSTREAM", Some("upstream"), ONE, Form::Secret("URI"), Default::Required,
+    setting!(name::UPSTREAM, "WEIR_UPSTREAM", Some("upstream"), ONE, Form::Secret("URI"), DefaultValue::Required,
         "The connection string a driver would get for the cluster, mongodb+srv:// too. Prefer the variable: flags are visible to every user of the machine."),
-    setting!(name::LISTEN, "WEIR_LISTEN", Some("listen"), ONE, Form::List("ADDRESS"), Default::Text(defaults::LISTEN),
+    setting!(name::LISTEN, "WEIR_LISTEN", Some("listen"), ONE, Form::List("ADDRESS"), DefaultValue::Text(defaults::LISTEN),
         "Address to listen on, host:port or unix:/path. May be repeated; the variable takes a comma-separated list."),
-    setting!(name::MAX_CONNECTIONS, "WEIR_MAX_CONNECTIONS", Some("max_connections"), EACH, Form::Count, Default::Count(defaults::MAX_CONNECTIONS),
+    setting!(name::MAX_CONNECTIONS, "WEIR_MAX_CONNECTIONS", Some("max_connections"), EACH, Form::Count, DefaultValue::Count(defaults::MAX_CONNECTIONS),
         "Hard ceiling of sockets to each upstream node, monitoring included, at every instant, for this process. maxPoolSize in the upstream string may lower it."),
-    setting!(name::MIN_CONNECTIONS, "WEIR_MIN_CONNECTIONS", Some("min_connections"), EACH, Form::Count, Default::Count(defaults::MIN_CONNECTIONS),
+    setting!(name::MIN_CONNECTIONS, "WEIR_MIN_CONNECTIONS", Some("min_connections"), EACH, Form::Count, DefaultValue::Count(defaults::MIN_CONNECTIONS),
         "Connections kept warm to each node in use. minPoolSize in the upstream string sets it when nothing else does."),
-    setting!(name::QUEUE_TIMEOUT, "WEIR_QUEUE_TIMEOUT", Some("queue_timeout"), EACH, Form::Duration, Default::Duration(defaults::QUEUE_TIMEOUT),
+    setting!(name::QUEUE_TIMEOUT, "WEIR_QUEUE_TIMEOUT", Some("queue_timeout"), EACH, Form::Duration, DefaultValue::Duration(defaults::QUEUE_TIMEOUT),
         "Longest wait for a connection when the client gave no nearer deadline. waitQueueTimeoutMS in the upstream string sets it when nothing else does."),
-    setting!(name::QUEUE_DEPTH, "WEIR_QUEUE_DEPTH", Some("queue_depth"), EACH, Form::Count, Default::Count(defaults::QUEUE_DEPTH),
+    setting!(name::QUEUE_DEPTH, "WEIR_QUEUE_DEPTH", Some("queue_depth"), EACH, Form::Count, DefaultValue::Count(defaults::QUEUE_DEPTH),
         "Operations that may wait for a connection; above it, operations are shed at once."),
-    setting!(name::HOLD_TIMEOUT, "WEIR_HOLD_TIMEOUT", Some("hold_timeout"), EACH, Form::Duration, Default::Duration(defaults::HOLD_TIMEOUT),
+    setting!(name::HOLD_TIMEOUT, "WEIR_HOLD_TIMEOUT", Some("hold_timeout"), EACH, Form::Duration, DefaultValue::Duration(defaults::HOLD_TIMEOUT),
         "Longest an operation is held while no suitable node exists, as in an election. serverSelectionTimeoutMS in the upstream string sets it when nothing else does."),
-    setting!(name::MAX_CONNECTING, "WEIR_MAX_CONNECTING", Some("max_connecting"), EACH, Form::Count, Default::Count(defaults::MAX_CONNECTING),
+    setting!(name::MAX_CONNECTING, "WEIR_MAX_CONNECTING", Some("max_connecting"), EACH, Form::Count, DefaultValue::Count(defaults::MAX_CONNECTING),
         "Handshakes in progress to one node at once. maxConnecting in the upstream string sets it when nothing else does."),
-    setting!(name::CONNECT_RATE, "WEIR_CONNECT_RATE", Some("connect_rate"), EACH, Form::Rate, Default::Depends("no limit"),
+    setting!(name::CONNECT_RATE, "WEIR_CONNECT_RATE", Some("connect_rate"), EACH, Form::Rate, DefaultValue::Depends("no limit"),
         "New connections per second to one node. Small Atlas tiers accept about 15 per second."),
-    setting!(name::MAX_IDLE_TIME, "WEIR_MAX_IDLE_TIME", Some("max_idle_time"), EACH, Form::Duration, Default::Depends("no limit"),
+    setting!(name::MAX_IDLE_TIME, "WEIR_MAX_IDLE_TIME", Some("max_idle_time"), EACH, Form::Duration, DefaultValue::Depends("no limit"),
         "An upstream connection above the minimum that was idle this long is closed. maxIdleTimeMS in the upstream string sets it when nothing else does."),
-    setting!(name::CONNECTION_LIFETIME, "WEIR_CONNECTION_LIFETIME", Some("connection_lifetime"), EACH, Form::Duration, Default::Duration(defaults::CONNECTION_LIFETIME),
+    setting!(name::CONNECTION_LIFETIME, "WEIR_CONNECTION_LIFETIME", Some("connection_lifetime"), EACH, Form::Duration, DefaultValue::Duration(defaults::CONNECTION_LIFETIME),
         "Age at which an upstream connection is replaced, jittered so that connections of one start do not end together."),
-    setting!(name::ALLOW_ANONYMOUS, "WEIR_ALLOW_ANONYMOUS", Some("allow_anonymous"), EACH, Form::Switch, Default::Off,
+    setting!(name::ALLOW_ANONYMOUS, "WEIR_ALLOW_ANONYMOUS", Some("allow_anonymous"), EACH, Form::Switch, DefaultValue::Off,
         "Serve clients without credentials on addresses other than loopback and unix sockets. Whoever reaches the port then acts as the upstream user."),
-    setting!(name::TLS_CERTIFICATE, "WEIR_TLS_CERTIFICATE", Some("tls_certificate"), ONE, Form::Text("FILE"), Default::Depends("plain TCP"),
+    setting!(name::TLS_CERTIFICATE, "WEIR_TLS_CERTIFICATE", Some("tls_certificate"), ONE, Form::Text("FILE"), DefaultValue::Depends("plain TCP"),
         "PEM file with the certificate chain shown to clients; switches TLS on. Unix sockets stay without."),
-    setting!(name::TLS_KEY, "WEIR_TLS_KEY", Some("tls_key"), ONE, Form::Text("FILE"), Default::Depends("the certificate's file"),
+    setting!(name::TLS_KEY, "WEIR_TLS_KEY", Some("tls_key"), ONE, Form::Text("FILE"), DefaultValue::Depends("the certificate's file"),
         "PEM file with the private key of that certificate."),
-    setting!(name::TLS_CLIENT_CA, "WEIR_TLS_CLIENT_CA", Some("tls_client_ca"), ONE, Form::Text("FILE"), Default::Depends("none asked"),
+    setting!(name::TLS_CLIENT_CA, "WEIR_TLS_CLIENT_CA", Some("tls_client_ca"), ONE, Form::Text("FILE"), DefaultValue::Depends("none asked"),
         "PEM file with the authorities whose client certificates are demanded."),
-    setting!(name::HELLO_STREAMING, "WEIR_HELLO_STREAMING", Some("hello_streaming"), EACH, Form::Choice(&["on", "off"], "on|off"), Default::Text("on"),
+    setting!(name::HELLO_STREAMING, "WEIR_HELLO_STREAMING", Some("hello_streaming"), EACH, Form::Choice(&["on", "off"], "on|off"), DefaultValue::Text("on"),
         "Whether drivers may stream their monitoring of Weir. Off: they poll every 10 s and open two connections instead of three."),
-    setting!(name::NO_PROBE, "WEIR_NO_PROBE", Some("no_probe"), EACH, Form::Switch, Default::Off,
+    setting!(name::NO_PROBE, "WEIR_NO_PROBE", Some("no_probe"), EACH, Form::Switch, DefaultValue::Off,
         "Do not ask the nodes in turn about a cursor that another Weir has opened."),
-    setting!(name::LOAD_BALANCED_ONLY, "WEIR_LOAD_BALANCED_ONLY", Some("load_balanced_only"), EACH, Form::Switch, Default::Off,
+    setting!(name::LOAD_BALANCED_ONLY, "WEIR_LOAD_BALANCED_ONLY", Some("load_balanced_only"), EACH, Form::Switch, DefaultValue::Off,
         "Refuse clients whose string lacks loadBalanced=true."),
-    setting!(name::MAX_WIRE_VERSION, "WEIR_MAX_WIRE_VERSION", Some("max_wire_version"), EACH, Form::Count, Default::Depends("the upstream's"),
+    setting!(name::MAX_WIRE_VERSION, "WEIR_MAX_WIRE_VERSION", Some("max_wire_version"), EACH, Form::Count, DefaultValue::Depends("the upstream's"),
         "Ceiling for the maxWireVersion told to clients."),
-    setting!(name::WIRE_VERSION, "WEIR_WIRE_VERSION", Some("wire_version"), EACH, Form::Count, Default::Text("13"),
+    setting!(name::WIRE_VERSION, "WEIR_WIRE_VERSION", Some("wire_version"), EACH, Form::Count, DefaultValue::Text("13"),
         "The maxWireVersion told to clients while the upstream has not been reached yet."),
-    setting!(name::MAX_CLIENTS, "WEIR_MAX_CLIENTS", Some("max_clients"), ALL, Form::Count, Default::Count(defaults::MAX_CLIENTS),
+    setting!(name::MAX_CLIENTS, "WEIR_MAX_CLIENTS", Some("max_clients"), ALL, Form::Count, DefaultValue::Count(defaults::MAX_CLIENTS),
         "Client connections at once. The limit of open files is raised as far as the system allows, and the number that results is logged."),
-    setting!(name::CLIENT_KEEPALIVE, "WEIR_CLIENT_KEEPALIVE", Some("client_keepalive"), ALL, Form::Duration, Default::Duration(defaults::CLIENT_KEEPALIVE),
+    setting!(name::CLIENT_KEEPALIVE, "WEIR_CLIENT_KEEPALIVE", Some("client_keepalive"), ALL, Form::Duration, DefaultValue::Duration(defaults::CLIENT_KEEPALIVE),
         "Idle time before the first TCP keepalive probe to a client."),
-    setting!(name::CLIENT_DEAD_AFTER, "WEIR_CLIENT_DEAD_AFTER", Some("client_dead_after"), ALL, Form::Duration, Default::Duration(defaults::CLIENT_DEAD_AFTER),
+    setting!(name::CLIENT_DEAD_AFTER, "WEIR_CLIENT_DEAD_AFTER", Some("client_dead_after"), ALL, Form::Duration, DefaultValue::Duration(defaults::CLIENT_DEAD_AFTER),
         "A client that answers no probe this long is gone. A live idle client is never closed."),
-    setting!(name::BEHIND, "WEIR_BEHIND", Some("behind"), ALL, Form::Choice(&["none", "list", "balancer"], "none|list|balancer"), Default::Text("none"),
+    setting!(name::BEHIND, "WEIR_BEHIND", Some("behind"), ALL, Form::Choice(&["none", "list", "balancer"], "none|list|balancer"), DefaultValue::Text("none"),
         "What stands before Weir, which decides how it drains: nothing (a sidecar), clients that list several Weirs, or a network load balancer."),
-    setting!(name::DRAIN_TIMEOUT, "WEIR_DRAIN_TIMEOUT", Some("drain_timeout"), ALL, Form::Duration, Default::Depends("none 55s, list 25s, balancer 110s"),
+    setting!(name::DRAIN_TIMEOUT, "WEIR_DRAIN_TIMEOUT", Some("drain_timeout"), ALL, Form::Duration, DefaultValue::Depends("none 55s, list 25s, balancer 110s"),
         "Longest time from SIGTERM to exit; the default goes by --behind. Set the container's stop timeout at least 2 s above it."),
-    setting!(name::ADMIN, "WEIR_ADMIN", Some("admin"), ALL, Form::Text("ADDRESS"), Default::Text(defaults::ADMIN),
+    setting!(name::ADMIN, "WEIR_ADMIN", Some("admin"), ALL, Form::Text("ADDRESS"), DefaultValue::Text(defaults::ADMIN),
         "Where health, status, metrics and the page are served over HTTP."),
-    setting!(name::LOG_FORMAT, "WEIR_LOG_FORMAT", Some("log_format"), ALL, Form::Choice(&["json", "text"], "json|text"), Default::Depends("text on a terminal, else json"),
+    setting!(name::LOG_FORMAT, "WEIR_LOG_FORMAT", Some("log_format"), ALL, Form::Choice(&["json", "text"], "json|text"), DefaultValue::Depends("text on a terminal, else json"),
         "How log lines are written."),
-    setting!(name::LOG_FILTER, "WEIR_LOG_FILTER", Some("log_filter"), ALL, Form::Text("FILTER"), Default::Text(defaults::LOG_FILTER),
+    setting!(name::LOG_FILTER, "WEIR_LOG_FILTER", Some("log_filter"), ALL, Form::Text("FILTER"), DefaultValue::Text(defaults::LOG_FILTER),
         "Which log lines are written: error, warn, info, debug or trace, also by module, as in info,weir::pool=debug."),
-    setting!(name::MAX_IN_FLIGHT, "WEIR_MAX_IN_FLIGHT", Some("max_in_flight"), ALL, Form::Size, Default::Size(defaults::MAX_IN_FLIGHT_BYTES),
+    setting!(name::MAX_IN_FLIGHT, "WEIR_MAX_IN_FLIGHT", Some("max_in_flight"), ALL, Form::Size, DefaultValue::Size(defaults::MAX_IN_FLIGHT_BYTES),
         "Bytes of messages held in memory at once, over all listeners."),
-    setting!(name::WORKERS, "WEIR_WORKERS", Some("workers"), ALL, Form::Count, Default::Depends("one per core"),
+    setting!(name::WORKERS, "WEIR_WORKERS", Some("workers"), ALL, Form::Count, DefaultValue::Depends("one per core"),
         "Worker threads."),
-    setting!(name::ENABLE_TEST_COMMANDS, "WEIR_ENABLE_TEST_COMMANDS", Some("enable_test_commands"), ALL, Form::Switch, Default::Off,
+    setting!(name::ENABLE_TEST_COMMANDS, "WEIR_ENABLE_TEST_COMMANDS", Some("enable_test_commands"), ALL, Form::Switch, DefaultValue::Off,
         "Let configureFailPoint and killAllSessions through, like mongod's parameter of that name. For drivers' test suites; never in production."),
-    setting!(name::CONFIG, "WEIR_CONFIG", None, ALL, Form::Text("FILE"), Default::Depends("no file"),
+    setting!(name::CONFIG, "WEIR_CONFIG", None, ALL, Form::Text("FILE"), DefaultValue::Depends("no file"),
         "TOML file with any of these settings and any number of [[listener]]s, each one cluster."),
 ];
 

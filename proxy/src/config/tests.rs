@@ -343,6 +343,22 @@ async fn too_few_connections_for_operations_is_a_mistake_that_names_both_numbers
         "{problems}"
     );
     assert!(problems.contains("set it to 4 or more"), "{problems}");
+    // Rules that join settings and string are reported with everything else, before any DNS.
+    let problems = Layers::upstream("mongodb+srv://h.invalid/?maxPoolSize=3")
+        .variable("WEIR_LISTEN", "0.0.0.0:1")
+        .variable("WEIR_QUEUE_TIMEOUT", "4")
+        .refused()
+        .await;
+    for expected in [
+        "maxPoolSize in the upstream string: allows 3",
+        "must log in",
+        "add a unit",
+    ] {
+        assert!(
+            problems.contains(expected),
+            "{expected} is not in {problems}"
+        );
+    }
     let problems = Layers::upstream(URI)
         .variable("WEIR_MIN_CONNECTIONS", "19")
         .refused()
@@ -360,7 +376,7 @@ async fn client_options_are_named_and_left_to_the_client() {
         .await;
     let warnings = config.warnings.join("\n");
     assert!(
-        warnings.contains("w, retryWrites in the upstream string"),
+        warnings.contains("commands (w, retryWrites); keep"),
         "{warnings}"
     );
     assert!(

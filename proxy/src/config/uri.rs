@@ -17,6 +17,7 @@ use crate::config::{Problem, Secret, TlsPolicy};
 
 pub(crate) mod draft;
 pub(crate) mod options;
+mod rules;
 pub(crate) mod table;
 pub(crate) mod text;
 
@@ -124,11 +125,7 @@ impl Upstream {
 
     /// Sockets per node that the monitoring driver holds: 2 streaming, 1 polling, 0 load-balanced.
     pub fn monitor_sockets(&self) -> usize {
-        match self.monitoring {
-            _ if self.load_balanced => 0,
-            Monitoring::Stream => 2,
-            Monitoring::Poll => 1,
-        }
+        self.monitoring.sockets(self.load_balanced)
     }
 }
 
@@ -139,6 +136,17 @@ pub enum Monitoring {
     Stream,
     /// The node is asked at each heartbeat.
     Poll,
+}
+
+impl Monitoring {
+    /// Sockets per node: none where nothing is watched, because a balancer stands before it.
+    const fn sockets(self, load_balanced: bool) -> usize {
+        match self {
+            _ if load_balanced => 0,
+            Self::Stream => 2,
+            Self::Poll => 1,
+        }
+    }
 }
 
 /// A host and port of the seed list.

@@ -226,7 +226,7 @@ impl Client {
         use super::inbox::InboxError;
         let reply = match error {
             InboxError::Torn | InboxError::Io(_) => return,
-            InboxError::Wire(crate::wire::WireError::ChecksumMismatch { .. }) => {
+            InboxError::Wire(crate::wire::WireError::Checksum { .. }) => {
                 ErrorReply::new(288, "ChecksumMismatch", error.to_string())
             }
             _ => ErrorReply::new(17, "ProtocolError", error.to_string()),

@@ -21,11 +21,7 @@ pub use self::authenticator::Authenticator;
 pub use self::error::LoginError;
 use self::fields::SaslStart;
 
-<<<<<<< HEAD
 pub mod authenticator;
-=======
-mod authenticator;
->>>>>>> auth
 mod error;
 mod fields;
 #[cfg(test)]

@@ -32,6 +32,11 @@ use crate::{
 /// First pause suggested to clients that are turned away, milliseconds.
 const BACKOFF_MS: u32 = 100;
 
+/// Drivers send transaction numbers to Weir, which a standalone server rejects.
+const STANDALONE: &str = "the upstream is a standalone server, which knows no retryable writes and \
+    no transactions; make it a replica set of one: start it with --replSet rs0, run \
+    rs.initiate() once, and add replicaSet=rs0 to --upstream";
+
 /// A snapshot and the pools of its nodes, index by index.
 #[derive(Debug)]
 pub struct Table {
@@ -60,6 +65,8 @@ pub struct Cluster {
     pools: Mutex<HashMap<NodeAddress, Arc<NodePool>>>,
     settings: PoolSettings,
     connector: Arc<Connector>,
+    /// Why this upstream can never be served.
+    fatal: watch::Sender<Option<String>>,
     this: Weak<Self>,
     /// GetMores that wait for data now.
     pub(crate) awaiting: AtomicUsize,
@@ -68,7 +75,12 @@ pub struct Cluster {
 impl Cluster {
     /// Joins `topology` with pools. The caller watches the deployment; this reacts.
     #[must_use]
-    pub fn start(topology: Topology, settings: PoolSettings, connector: Arc<Connector>) -> Arc<Self> {
+    pub fn start(
+        topology: Topology,
+        settings: PoolSettings,
+        connector: Arc<Connector>,
+        fatal: watch::Sender<Option<String>>,
+    ) -> Arc<Self> {
         let events = topology.events();
         let cluster = Arc::new_cyclic(|this| Self {
             table: ArcSwap::from_pointee(Table {
@@ -81,6 +93,7 @@ impl Cluster {
             pools: Mutex::new(HashMap::new()),
             settings,
             connector,
+            fatal,
             this: Weak::clone(this),
             awaiting: AtomicUsize::new(0),
         });
@@ -152,6 +165,9 @@ impl Cluster {
             Arc::clone(pool)
         });
         let pools = list.collect();
+        if snapshot.is_standalone() && snapshot.kind != TopologyKind::Sharded {
+            self.fatal.send_replace(Some(STANDALONE.to_owned()));
+        }
         let keeps_transactions_apart = snapshot.kind == TopologyKind::LoadBalanced;
         let revision = snapshot.revision;
         self.table.store(Arc::new(Table { snapshot, pools, keeps_transactions_apart }));
@@ -328,6 +344,9 @@ impl Observer for Reporter {
 
     fn connect_failed(&self, node: &NodeAddress, generation: u64, error: &ConnectError) {
         let Some(cluster) = self.0.upgrade() else { return };
+        if matches!(error, ConnectError::Itself | ConnectError::NotLoadBalanced) {
+            cluster.fatal.send_replace(Some(error.to_string()));
+        }
         if !error.is_network() {
             return;
         }

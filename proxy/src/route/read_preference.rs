@@ -278,7 +278,6 @@ mod tests {
 
     #[test]
     fn refusals_carry_the_codes_of_a_server() {
-        let null = Bson::Null;
         for (document, code) in [
             (doc! {}, 4),
             (doc! { "mode": 1 }, 14),
@@ -290,7 +289,10 @@ mod tests {
             (doc! { "mode": "primary", "maxStalenessSeconds": 120 }, 2),
             (doc! { "mode": "nearest", "maxStalenessSeconds": -1 }, 2),
             (doc! { "mode": "nearest", "maxStalenessSeconds": 89 }, 160),
-            (doc! { "mode": "nearest", "maxStalenessSeconds": null }, 14),
+            (
+                doc! { "mode": "nearest", "maxStalenessSeconds": Bson::Null },
+                14,
+            ),
         ] {
             assert_eq!(parse(&document).unwrap_err().code().0, code, "{document}");
         }

@@ -15,10 +15,12 @@ use std::time::{Duration, Instant};
 
 use super::address::NodeAddress;
 use super::hello::Hello;
-use super::snapshot::{Node, NodeKind, Snapshot, Tags, TopologyKind, TopologyVersion};
-use super::verdict::Verdict;
+use super::snapshot::{NodeKind, Snapshot, TopologyKind};
 
+mod member;
 mod replica_set;
+
+pub(super) use member::{Member, State};
 
 /// The oldest wire version Weir can use: 4.4, as the driver that does the watching.
 pub const MIN_WIRE_VERSION: i32 = 9;
@@ -69,41 +71,6 @@ pub struct Deployment {
     max_set_version: Option<i64>,
     members: BTreeMap<NodeAddress, Member>,
     notice: Option<Arc<str>>,
-}
-
-/// What is known about one node.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Member {
-    pub(super) state: State,
-    /// The last hello that was believed; outlives the state, so that limits and
-    /// wire versions stay known while the node is down.
-    pub(super) hello: Option<Hello>,
-    /// What the current state rests on; `None` where nothing can order it.
-    pub(super) topology_version: Option<TopologyVersion>,
-    pub(super) generation: u64,
-    /// When the last believed hello was asked for.
-    heard: Option<Heard>,
-    rtt: Option<Duration>,
-}
-
-/// Whether a node can be used.
-#[derive(Clone, Debug, Default)]
-pub(super) enum State {
-    /// Nobody asked it yet.
-    #[default]
-    Unheard,
-    /// It is what its last hello says.
-    Up,
-    /// Its hello is not believed: an old primary, or the wrong replica set.
-    Disowned(Arc<str>),
-    /// Its monitor failed.
-    Down {
-        since: Instant,
-        timed_out: bool,
-        error: Arc<str>,
-    },
-    /// An operation met an error that speaks against it.
-    Suspended(Verdict),
 }
 
 /// What a failed heartbeat changes for the pool of its node.
@@ -329,68 +296,6 @@ impl Deployment {
                 None
             }
         })
-    }
-}
-
-impl Member {
-    fn usable_hello(&self) -> Option<&Hello> {
-        self.hello
-            .as_ref()
-            .filter(|_| matches!(self.state, State::Up))
-    }
-
-    fn kind(&self) -> NodeKind {
-        self.usable_hello()
-            .map_or(NodeKind::Unknown, |hello| hello.kind)
-    }
-
-    fn disown(&mut self, error: Arc<str>) {
-        self.state = State::Disowned(error);
-        self.topology_version = None;
-    }
-
-    /// Whether a hello is newer than what is known.
-    fn believes(&self, hello: &Hello, heard: Heard) -> bool {
-        if let (Some(known), Some(new)) = (self.topology_version, hello.topology_version)
-            && known.process_id == new.process_id
-        {
-            return new.counter >= known.counter;
-        }
-        match &self.state {
-            State::Suspended(verdict) => verdict.is_ended_by(hello.topology_version, heard.started),
-            State::Down { since, .. } => heard.source == Source::Monitor || heard.started > *since,
-            State::Unheard | State::Up | State::Disowned(_) => {
-                self.heard.is_none_or(|last| heard.started >= last.started)
-            }
-        }
-    }
-
-    fn node(&self, address: &NodeAddress, is_load_balanced: bool) -> Node {
-        let hello = self.hello.as_ref();
-        let error = match &self.state {
-            State::Unheard | State::Up => None,
-            State::Disowned(error) | State::Down { error, .. } => Some(error.clone()),
-            State::Suspended(verdict) => Some(verdict.error.clone()),
-        };
-        Node {
-            address: address.clone(),
-            kind: if is_load_balanced {
-                NodeKind::LoadBalancer
-            } else {
-                self.kind()
-            },
-            rtt: self.rtt,
-            tags: hello.map_or_else(Tags::default, |hello| hello.tags.clone()),
-            last_write: hello.and_then(|hello| hello.last_write),
-            last_update: self.heard.map(|heard| heard.at_ms),
-            wire: hello.map(|hello| hello.wire),
-            limits: hello.map(|hello| hello.limits),
-            session_timeout_minutes: hello.and_then(|hello| hello.session_timeout_minutes),
-            topology_version: self.topology_version,
-            error,
-            suspended: matches!(self.state, State::Suspended(_)),
-            generation: self.generation,
-        }
     }
 }
 

@@ -25,8 +25,8 @@ pub struct Snapshot {
     /// members of a set, another set name, …): the likeliest reason why `nodes`
     /// is empty.
     pub notice: Option<Arc<str>>,
-    /// Grows with every published change, so that a waiter can tell news from
-    /// what it has already seen.
+    /// Grows with every published change but those of round trips alone, so that a
+    /// waiter can tell news from what it has already seen.
     pub revision: u64,
 }
 
@@ -61,6 +61,15 @@ impl Snapshot {
         self.nodes
             .iter()
             .any(|node| node.kind == NodeKind::Standalone)
+    }
+
+    /// Whether anything but round trips is different.
+    pub(super) fn differs_by_more_than_rtt(&self, other: &Self) -> bool {
+        let mut measured = other.clone();
+        for (node, own) in measured.nodes.iter_mut().zip(&self.nodes) {
+            node.rtt = own.rtt;
+        }
+        measured != *self
     }
 
     /// The session timeout that holds on every node in use, in minutes: the
@@ -248,7 +257,9 @@ impl TopologyVersion {
 /// in the order in which the snapshots that show them were published.
 #[derive(Clone, Debug, PartialEq)]
 pub enum TopologyEvent {
-    /// The node can be used (again).
+    /// The node answers (again). Whether operations can be sent to it is a matter
+    /// of its kind ([`NodeKind::holds_data`]). A node that is known from the start,
+    /// as behind a load balancer, never comes up.
     NodeUp {
         /// The node.
         address: NodeAddress,

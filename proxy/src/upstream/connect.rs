@@ -129,7 +129,7 @@ impl ConnectError {
 }
 
 /// Any error of one exchange, in words.
-pub(super) struct Exchange(String);
+pub(crate) struct Exchange(String);
 
 impl From<SendError> for Exchange {
     fn from(error: SendError) -> Self {

@@ -246,3 +246,6 @@ fn deflate(with: Compressor, plain: &[u8], mut out: Vec<u8>) -> Option<Vec<u8>> 
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

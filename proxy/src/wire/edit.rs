@@ -160,3 +160,6 @@ fn check_length(length: usize) -> Result<(), WireError> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

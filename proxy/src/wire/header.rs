@@ -133,3 +133,6 @@ pub(super) fn set_length(message: &mut [u8], length: usize) {
         le::put_i32(header, 0, le::length(length));
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -150,3 +150,6 @@ pub fn op_query(request_id: i32, namespace: &str, document: &[u8]) -> Vec<u8> {
     message.extend_from_slice(document);
     message
 }
+
+#[cfg(test)]
+mod tests;

@@ -223,3 +223,6 @@ fn verify_checksum(message: &[u8]) -> Result<&[u8], WireError> {
     }
     Ok(sections)
 }
+
+#[cfg(test)]
+mod tests;

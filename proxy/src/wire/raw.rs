@@ -193,3 +193,6 @@ fn diagnose(document: &[u8], at: usize) -> WireError {
         _ => WireError::ElementType { kind, at },
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use crate::config::defaults;
 use crate::config::uri::options::Options;
+use crate::config::uri::rules;
 use crate::config::uri::table;
 use crate::config::uri::text::{OptionText, UriText};
 use crate::config::uri::{
@@ -42,11 +43,10 @@ impl<'a> Draft<'a> {
         let uri = UriText::parse(text)?;
         let mut problems = Vec::new();
         let options = Options::read(&uri.options, &mut problems);
-        let draft = Self { text, uri, options };
-        draft.check_deployment(&mut problems);
-        draft.check_login(&mut problems);
+        rules::check_deployment(&uri, &options, &mut problems);
+        rules::check_login(&uri, &options, &mut problems);
         match problems.is_empty() {
-            true => Ok(draft),
+            true => Ok(Self { text, uri, options }),
             false => Err(problems),
         }
     }
@@ -62,16 +62,15 @@ impl<'a> Draft<'a> {
         let looked = look_up(&self.for_driver(), surroundings.srv_timeout)
             .await
             .map_err(|error| vec![self.look_up_problem(&error)])?;
-        let tls = self.tls_on().then(|| self.options.tls_policy.clone());
+        let tls = self
+            .options
+            .tls_on(self.uri.srv)
+            .then(|| self.options.tls_policy.clone());
         let load_balanced = looked
             .options
             .load_balanced
             .unwrap_or(self.options.load_balanced);
-        let monitoring = match self.options.monitoring {
-            Some(monitoring) => monitoring,
-            None if surroundings.function_environment => Monitoring::Poll,
-            None => Monitoring::Stream,
-        };
+        let monitoring = self.monitoring(surroundings);
         let connect_timeout = self
             .options
             .connect_timeout
@@ -119,6 +118,30 @@ impl<'a> Draft<'a> {
         })
     }
 
+    /// The options as the text has them.
+    pub(crate) fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// Whether the string names a user.
+    pub(crate) fn has_user(&self) -> bool {
+        self.uri.username.is_some()
+    }
+
+    /// Sockets per node that watching costs, as far as the text says.
+    pub(crate) fn monitor_sockets(&self, surroundings: Surroundings) -> usize {
+        self.monitoring(surroundings)
+            .sockets(self.options.load_balanced)
+    }
+
+    fn monitoring(&self, surroundings: Surroundings) -> Monitoring {
+        match self.options.monitoring {
+            Some(monitoring) => monitoring,
+            None if surroundings.function_environment => Monitoring::Poll,
+            None => Monitoring::Stream,
+        }
+    }
+
     /// The files the string names, with the options that name them.
     pub(crate) fn files(&self) -> impl Iterator<Item = (&'static str, &Path)> {
         let policy = &self.options.tls_policy;
@@ -129,129 +152,6 @@ impl<'a> Draft<'a> {
         files
             .into_iter()
             .filter_map(|(option, path)| Some((option, path.as_deref()?)))
-    }
-
-    fn tls_on(&self) -> bool {
-        let implied = self.uri.srv || self.options.tls_detail.is_some();
-        self.options.tls.unwrap_or(implied)
-    }
-
-    fn check_deployment(&self, problems: &mut Vec<Problem>) {
-        let (uri, options) = (&self.uri, &self.options);
-        let (one, sharded) = (
-            uri.hosts.len() == 1,
-            options.srv_max_hosts.is_some_and(|n| n > 0),
-        );
-        let (set, balanced) = (options.replica_set.is_some(), options.load_balanced);
-        let pool = options.min_pool_size.zip(options.max_pool_size);
-        let mut check = |wrong: bool, place, what, mend| {
-            if wrong {
-                problems.push(Problem::new(place, what, mend));
-            }
-        };
-        let (direct, srv_only) = ("directConnection", "is for mongodb+srv:// only");
-        check(
-            options.direct_connection && (!one || uri.srv),
-            direct,
-            "needs exactly one host",
-            "remove it, or name one host with mongodb://",
-        );
-        check(
-            balanced && !one,
-            "loadBalanced",
-            "needs exactly one host",
-            "name the balancer's address only",
-        );
-        let remove_one = "remove one of them";
-        check(
-            balanced && set,
-            "loadBalanced",
-            "contradicts replicaSet",
-            remove_one,
-        );
-        check(
-            balanced && options.direct_connection,
-            "loadBalanced",
-            "contradicts directConnection",
-            remove_one,
-        );
-        let (max, service) = (&options.srv_max_hosts, &options.srv_service_name);
-        check(
-            max.is_some() && !uri.srv,
-            "srvMaxHosts",
-            srv_only,
-            "remove it",
-        );
-        check(
-            service.is_some() && !uri.srv,
-            "srvServiceName",
-            srv_only,
-            "remove it",
-        );
-        check(
-            sharded && (set || balanced),
-            "srvMaxHosts",
-            "contradicts replicaSet and loadBalanced",
-            "remove it",
-        );
-        check(
-            pool.is_some_and(|(min, max)| min > max),
-            "minPoolSize",
-            "is above maxPoolSize",
-            "lower it",
-        );
-    }
-
-    fn check_login(&self, problems: &mut Vec<Problem>) {
-        let (uri, options) = (&self.uri, &self.options);
-        let password = uri.password.as_ref().map(Secret::reveal);
-        let mut add = |place, wrong, mend| problems.push(Problem::new(place, wrong, mend));
-        if options.auth_mechanism == Some(Mechanism::X509) {
-            if password.is_some() {
-                add(
-                    "authMechanism",
-                    "is MONGODB-X509, which takes no password",
-                    "remove the password",
-                );
-            }
-            if !self.tls_on() || options.tls_policy.certificate_key_file.is_none() {
-                add(
-                    "authMechanism",
-                    "is MONGODB-X509, which logs in with a certificate",
-                    "add tls=true and tlsCertificateKeyFile",
-                );
-            }
-            if options
-                .auth_source
-                .as_deref()
-                .is_some_and(|source| source != "$external")
-            {
-                add(
-                    "authSource",
-                    "must be $external with MONGODB-X509",
-                    "remove it",
-                );
-            }
-            return;
-        }
-        match (&uri.username, password) {
-            (Some(_), None | Some("")) => add(
-                "",
-                "names a user without a password",
-                "write user:password@ before the host",
-            ),
-            (None, _) if uri.user_info.is_some() => add(
-                "",
-                "has an '@' without a user name before it",
-                "write user:password@ before the host, or remove the '@'",
-            ),
-            (None, _) if options.auth_mechanism.is_some() => add(
-                "authMechanism",
-                "is given without a user name",
-                "write user:password@ before the host, or remove it",
-            ),
-            _ => {}
-        }
     }
 
     fn credential(&self, looked_source: String) -> Option<Credential> {

@@ -84,6 +84,11 @@ impl Options {
         options
     }
 
+    /// Whether connections use TLS: as told, or else implied by SRV or by any other TLS option.
+    pub(crate) fn tls_on(&self, srv: bool) -> bool {
+        self.tls.unwrap_or(srv || self.tls_detail.is_some())
+    }
+
     /// Sends one option where its [`Treatment`] says.
     fn sort(&mut self, text: &OptionText<'_>, problems: &mut Vec<Problem>) {
         let Some(known) = table::find(text.name) else {

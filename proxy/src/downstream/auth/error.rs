@@ -40,12 +40,9 @@ pub enum LoginError {
     /// A field has another type than the command wants.
     #[error("BSON field '{0}' is the wrong type")]
     WrongType(&'static str),
-<<<<<<< HEAD
-=======
     /// A `payload` that is not binary; the base64 text of old shells is not read.
     #[error("Invalid SASLPayload type. Expected BinData")]
     Payload,
->>>>>>> auth
     /// The document is not BSON.
     #[error("the command document is not valid BSON")]
     InvalidBson,
@@ -80,10 +77,7 @@ impl LoginError {
             Self::Mechanism(_) => (334, "MechanismUnavailable"),
             Self::NoConversation | Self::OtherConversation => (17, "ProtocolError"),
             Self::Missing(_) => (40414, "Location40414"),
-<<<<<<< HEAD
-=======
             Self::Payload => (2, "BadValue"),
->>>>>>> auth
             Self::WrongType(_) => (14, "TypeMismatch"),
             Self::InvalidBson => (22, "InvalidBSON"),
         }

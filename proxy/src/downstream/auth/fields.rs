@@ -55,11 +55,7 @@ pub(super) fn first_key(document: &RawDocument) -> Result<&str, LoginError> {
 pub(super) fn payload(body: &RawDocument) -> Result<&[u8], LoginError> {
     match get(body, "payload")? {
         Some(RawBsonRef::Binary(binary)) => Ok(binary.bytes),
-<<<<<<< HEAD
-        Some(_) => Err(LoginError::WrongType("payload")),
-=======
         Some(_) => Err(LoginError::Payload),
->>>>>>> auth
         None => Err(LoginError::Missing("payload")),
     }
 }

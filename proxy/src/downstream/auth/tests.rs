@@ -272,12 +272,8 @@ fn broken_commands_get_the_codes_of_a_server() {
     );
     let wrong_type =
         rawdoc! { "saslStart": 1, "mechanism": "SCRAM-SHA-1", "payload": "n,,n=a,r=c" };
-<<<<<<< HEAD
-    assert_eq!(code(&wrong_type), 14);
-=======
     assert_eq!(code(&wrong_type), 2);
     assert_eq!(code(&rawdoc! { "saslStart": 1, "mechanism": 1 }), 14);
->>>>>>> auth
     assert_eq!(code(&rawdoc! { "saslContinue": 1 }), 17);
     assert_eq!(
         code(&sasl_start("SCRAM-SHA-1", b"n,,n=a".to_vec(), true)),

@@ -161,7 +161,7 @@ impl<'a> Identifiers<'a> {
 
 /// Iterator of [`OpMsg::sequences`](super::OpMsg::sequences): the identifier and
 /// the documents of each sequence, the latter one after the other as
-/// [`raw::documents`](crate::wire::raw::documents) cuts them.
+/// [`raw::documents`] cuts them.
 #[derive(Clone, Debug)]
 pub struct Sequences<'a> {
     sections: &'a [u8],

@@ -1,0 +1,124 @@
+//! Rules that hold between the parts of a connection string.
+
+use crate::config::uri::Mechanism;
+use crate::config::uri::options::Options;
+use crate::config::uri::text::UriText;
+use crate::config::{Problem, Secret};
+
+/// Options that describe the deployment must not contradict each other or the hosts.
+pub(crate) fn check_deployment(uri: &UriText<'_>, options: &Options, problems: &mut Vec<Problem>) {
+    let (one, sharded) = (
+        uri.hosts.len() == 1,
+        options.srv_max_hosts.is_some_and(|n| n > 0),
+    );
+    let (set, balanced) = (options.replica_set.is_some(), options.load_balanced);
+    let pool = options.min_pool_size.zip(options.max_pool_size);
+    let mut check = |wrong: bool, place, what, mend| {
+        if wrong {
+            problems.push(Problem::new(place, what, mend));
+        }
+    };
+    let (direct, srv_only) = ("directConnection", "is for mongodb+srv:// only");
+    check(
+        options.direct_connection && (!one || uri.srv),
+        direct,
+        "needs exactly one host",
+        "remove it, or name one host with mongodb://",
+    );
+    check(
+        balanced && !one,
+        "loadBalanced",
+        "needs exactly one host",
+        "name the balancer's address only",
+    );
+    let remove_one = "remove one of them";
+    check(
+        balanced && set,
+        "loadBalanced",
+        "contradicts replicaSet",
+        remove_one,
+    );
+    check(
+        balanced && options.direct_connection,
+        "loadBalanced",
+        "contradicts directConnection",
+        remove_one,
+    );
+    let (max, service) = (&options.srv_max_hosts, &options.srv_service_name);
+    check(
+        max.is_some() && !uri.srv,
+        "srvMaxHosts",
+        srv_only,
+        "remove it",
+    );
+    check(
+        service.is_some() && !uri.srv,
+        "srvServiceName",
+        srv_only,
+        "remove it",
+    );
+    check(
+        sharded && (set || balanced),
+        "srvMaxHosts",
+        "contradicts replicaSet and loadBalanced",
+        "remove it",
+    );
+    check(
+        pool.is_some_and(|(min, max)| min > max),
+        "minPoolSize",
+        "is above maxPoolSize",
+        "lower it",
+    );
+}
+
+/// User, password and mechanism must make a login, or be absent together.
+pub(crate) fn check_login(uri: &UriText<'_>, options: &Options, problems: &mut Vec<Problem>) {
+    let password = uri.password.as_ref().map(Secret::reveal);
+    let mut add = |place, wrong, mend| problems.push(Problem::new(place, wrong, mend));
+    if options.auth_mechanism == Some(Mechanism::X509) {
+        if password.is_some() {
+            add(
+                "authMechanism",
+                "is MONGODB-X509, which takes no password",
+                "remove the password",
+            );
+        }
+        if !options.tls_on(uri.srv) || options.tls_policy.certificate_key_file.is_none() {
+            add(
+                "authMechanism",
+                "is MONGODB-X509, which logs in with a certificate",
+                "add tls=true and tlsCertificateKeyFile",
+            );
+        }
+        if options
+            .auth_source
+            .as_deref()
+            .is_some_and(|source| source != "$external")
+        {
+            add(
+                "authSource",
+                "must be $external with MONGODB-X509",
+                "remove it",
+            );
+        }
+        return;
+    }
+    match (&uri.username, password) {
+        (Some(_), None | Some("")) => add(
+            "",
+            "names a user without a password",
+            "write user:password@ before the host",
+        ),
+        (None, _) if uri.user_info.is_some() => add(
+            "",
+            "has an '@' without a user name before it",
+            "write user:password@ before the host, or remove the '@'",
+        ),
+        (None, _) if options.auth_mechanism.is_some() => add(
+            "authMechanism",
+            "is given without a user name",
+            "write user:password@ before the host, or remove it",
+        ),
+        _ => {}
+    }
+}

@@ -1,0 +1,343 @@
+//! Puts the parts together: from a [`Config`] to a running proxy.
+
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::AtomicUsize,
+    },
+    time::Duration,
+};
+
+use tokio::{net::TcpListener, sync::watch};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    admin::{self, Admin},
+    config::{ClientAuth, Config, ListenerConfig, tls},
+    downstream::{Front, auth::Authenticator, front::{Presentation, new_process_id}},
+    drain::Drain,
+    listener::{Admission, Listener},
+    metrics::Metrics,
+    pool::Limits,
+    random,
+    relay::{
+        Relay, RelaySettings,
+        budget::Budget,
+        cluster::{Cluster, PoolSettings},
+    },
+    route::Rules,
+    scram::keys::SaltSource,
+    socket::Keepalive,
+    topology::monitor::Monitor,
+    upstream::{Connector, auth::Principal},
+    wire::compressed::Compressor,
+};
+
+/// Why Weir did not start, or ended.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address} ({setting}): {source}{}", hint(source))]
+    Bind {
+        /// The address.
+        address: String,
+        /// The flag that names it.
+        setting: &'static str,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// TLS files cannot be used.
+    #[error(transparent)]
+    Tls(#[from] tls::TlsError),
+    /// The password cannot be used for SCRAM-SHA-256.
+    #[error("the password in --upstream cannot be used: {0}")]
+    Password(#[from] crate::scram::ScramError),
+    /// The driver refuses to watch the deployment.
+    #[error("cannot watch the upstream: {0}")]
+    Monitor(#[from] crate::topology::monitor::MonitorError),
+    /// The upstream can never be served.
+    #[error("{0}")]
+    Upstream(String),
+}
+
+fn hint(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            "; another process (an older Weir, a mongod?) holds it: stop it or choose another address"
+        }
+        io::ErrorKind::PermissionDenied => "; choose a port above 1023 or another path",
+        _ => "",
+    }
+}
+
+/// One listener's parts.
+pub(crate) struct Service {
+    pub(crate) name: String,
+    pub(crate) upstream: String,
+    pub(crate) max_connections: usize,
+    pub(crate) monitor_sockets: usize,
+    pub(crate) front: Arc<Front>,
+    monitor: Monitor,
+    bound: Vec<(Listener, Admission)>,
+}
+
+/// A proxy that listens and is ready to run.
+pub struct Proxy {
+    services: Vec<Service>,
+    admin: Option<TcpListener>,
+    config: Config,
+    clients: Arc<AtomicUsize>,
+    tasks: TaskTracker,
+    fatal: watch::Receiver<Option<String>>,
+    drain: Drain,
+}
+
+impl Proxy {
+    /// Opens every socket and begins to watch the upstream.
+    ///
+    /// # Errors
+    /// [`StartError`]; nothing is left open then.
+    pub async fn bind(config: Config) -> Result<Self, StartError> {
+        let clients = Arc::new(AtomicUsize::new(0));
+        let tasks = TaskTracker::new();
+        let budget = Arc::new(Budget::new(config.max_in_flight_bytes));
+        let (fatal_sender, fatal) = watch::channel(None);
+        let process_id = new_process_id();
+        let drain = Drain::default();
+        let mut services = Vec::new();
+        for listener in &config.listeners {
+            let build = Build { config: &config, listener, process_id };
+            let mut service = build.service(&budget, &fatal_sender)?;
+            for address in &listener.listen {
+                let bound = Listener::bind(address).await.map_err(|source| StartError::Bind {
+                    address: address.to_string(),
+                    setting: "--listen",
+                    source,
+                })?;
+                let must_log_in = listener.client_auth(address) == ClientAuth::Required;
+                let admission = build.admission(&service.front, must_log_in, &clients, &tasks)?;
+                service.bound.push((bound, admission));
+            }
+            services.push(service);
+        }
+        let admin = bind_admin(config.admin).await?;
+        Ok(Self { services, admin: Some(admin), config, clients, tasks, fatal, drain })
+    }
+
+    /// The addresses clients can use, in the order of the configuration.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<String> {
+        let bound = self.services.iter().flat_map(|service| &service.bound);
+        bound.map(|(listener, _)| listener.name()).collect()
+    }
+
+    /// Where health, status and metrics are served.
+    #[must_use]
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.admin.as_ref().and_then(|admin| admin.local_addr().ok())
+    }
+
+    /// What ends the proxy in good order.
+    #[must_use]
+    pub fn drain(&self) -> Drain {
+        self.drain.clone()
+    }
+
+    /// Serves until drained.
+    ///
+    /// # Errors
+    /// The upstream turned out to be one that can never be served.
+    pub async fn run(mut self) -> Result<(), StartError> {
+        let stop = CancellationToken::new();
+        let views = self.services.iter().map(admin::View::of).collect();
+        let admin = Arc::new(Admin::new(views, Arc::clone(&self.clients), self.drain.clone()));
+        if let Some(listener) = self.admin.take() {
+            tokio::spawn(admin::serve(listener, admin, stop.clone()));
+        }
+        let mut monitors = Vec::new();
+        for service in self.services {
+            for (listener, admission) in service.bound {
+                tracing::info!(
+                    listener = %service.name,
+                    address = %listener.name(),
+                    upstream = %service.upstream,
+                    max_connections = service.max_connections,
+                    max_clients = self.config.max_clients,
+                    "serving"
+                );
+                tokio::spawn(listener.run(admission, self.drain.stop_accepting()));
+            }
+            tokio::spawn(upkeep(Arc::downgrade(&service.front)));
+            monitors.push(service.monitor);
+        }
+        let ended = tokio::select! {
+            () = self.drain.done(&self.tasks, &self.config) => Ok(()),
+            reason = fatal(&mut self.fatal) => Err(StartError::Upstream(reason)),
+        };
+        stop.cancel();
+        for monitor in monitors {
+            drop(tokio::time::timeout(Duration::from_secs(2), monitor.stop()).await);
+        }
+        ended
+    }
+}
+
+async fn fatal(reasons: &mut watch::Receiver<Option<String>>) -> String {
+    let reason = match reasons.wait_for(Option::is_some).await {
+        Ok(reason) => reason.clone(),
+        Err(_) => None,
+    };
+    match reason {
+        Some(reason) => reason,
+        None => std::future::pending().await,
+    }
+}
+
+async fn bind_admin(address: SocketAddr) -> Result<TcpListener, StartError> {
+    TcpListener::bind(address).await.map_err(|source| StartError::Bind {
+        address: address.to_string(),
+        setting: "--admin",
+        source,
+    })
+}
+
+/// Forgets old pins, once in a while.
+async fn upkeep(front: std::sync::Weak<Front>) {
+    loop {
+        tokio::time::sleep(Duration::from_secs(30)).await;
+        let Some(front) = front.upgrade() else { return };
+        front.relay.expire_pins();
+    }
+}
+
+/// Builds the parts of one listener.
+struct Build<'a> {
+    config: &'a Config,
+    listener: &'a ListenerConfig,
+    process_id: [u8; 12],
+}
+
+impl Build<'_> {
+    fn service(
+        &self,
+        budget: &Arc<Budget>,
+        fatal: &watch::Sender<Option<String>>,
+    ) -> Result<Service, StartError> {
+        let listener = self.listener;
+        let upstream = &listener.upstream;
+        let options = upstream.seed.client_options();
+        let topology = Monitor::topology(&options);
+        let metrics = Metrics::new(&listener.name);
+        let connector = Arc::new(self.connector()?);
+        let cluster =
+            Cluster::start(topology.clone(), self.pool_settings(), connector, fatal.clone());
+        let monitor = Monitor::start(options, &topology)?;
+        let settings = RelaySettings {
+            queue_timeout: listener.queue_timeout,
+            hold_timeout: listener.hold_timeout,
+            probe_cursors: listener.probe_cursors,
+            rules: Rules {
+                local_threshold: upstream.local_threshold,
+                heartbeat: upstream.heartbeat,
+            },
+        };
+        let relay = Relay::new(settings, cluster, Arc::clone(budget), Arc::clone(&metrics));
+        let salts = SaltSource::new(random::secret());
+        let authenticator = Arc::new(Authenticator::new(upstream.credential.as_ref(), salts));
+        let front = Front::new(
+            Arc::new(relay),
+            authenticator,
+            self.presentation(),
+            metrics,
+            self.process_id,
+        );
+        Ok(Service {
+            name: listener.name.clone(),
+            upstream: upstream.redacted().to_owned(),
+            max_connections: listener.max_connections,
+            monitor_sockets: upstream.monitor_sockets(),
+            front,
+            monitor,
+            bound: Vec::new(),
+        })
+    }
+
+    const fn presentation(&self) -> Presentation {
+        Presentation {
+            streaming: self.listener.streaming_hello,
+            max_wire_version: self.listener.max_wire_version,
+            fallback_wire_version: self.listener.wire_version,
+            load_balanced_only: self.listener.load_balanced_only,
+            test_commands: self.config.enable_test_commands,
+        }
+    }
+
+    fn connector(&self) -> Result<Connector, StartError> {
+        let upstream = &self.listener.upstream;
+        let codec = |name: &String| match Compressor::from_name(name) {
+            Some(Compressor::Zlib(_)) => Some(Compressor::Zlib(upstream.zlib_level)),
+            other => other,
+        };
+        Ok(Connector {
+            tls: upstream.tls.as_ref().map(tls::client_config).transpose()?.map(Arc::new),
+            principal: match &upstream.credential {
+                Some(credential) => Some(Arc::new(Principal::new(credential)?)),
+                None => None,
+            },
+            app_name: upstream.app_name.clone(),
+            compressors: upstream.compressors.iter().filter_map(codec).collect(),
+            time_limit: upstream.connect_timeout,
+            load_balanced: upstream.load_balanced,
+            process_id: self.process_id,
+        })
+    }
+
+    fn pool_settings(&self) -> PoolSettings {
+        let listener = self.listener;
+        let spacing = listener.connect_rate.filter(|rate| *rate > 0.0);
+        let spacing = spacing.map_or(Duration::ZERO, |rate| Duration::from_secs_f64(1.0 / rate));
+        PoolSettings {
+            limits: Limits {
+                slots: listener.data_connections(),
+                depth: listener.queue_depth,
+                min: listener.min_connections,
+                max_connecting: listener.max_connecting,
+                idle_time: listener.max_idle_time,
+                connect_spacing: spacing,
+                affinity: listener.upstream.load_balanced,
+            },
+            lifetime: listener.connection_lifetime,
+        }
+    }
+
+    fn admission(
+        &self,
+        front: &Arc<Front>,
+        must_log_in: bool,
+        clients: &Arc<AtomicUsize>,
+        tasks: &TaskTracker,
+    ) -> Result<Admission, StartError> {
+        let config = self.config;
+        let tls = self.listener.tls.as_ref().map(tls::server_config).transpose()?;
+        let probes = 9;
+        let silence = config.client_dead_after.saturating_sub(config.client_keepalive);
+        Ok(Admission {
+            front: Arc::clone(front),
+            tls: tls.map(|config| TlsAcceptor::from(Arc::new(config))),
+            must_log_in,
+            keepalive: Keepalive {
+                idle: config.client_keepalive,
+                interval: (silence / probes).max(Duration::from_secs(1)),
+                probes,
+                user_timeout: Some(config.client_dead_after),
+            },
+            clients: Arc::clone(clients),
+            max_clients: config.max_clients,
+            tasks: tasks.clone(),
+        })
+    }
+}
+
