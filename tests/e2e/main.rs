@@ -1,1 +1,15 @@
-//! x
+//! Weir as a whole, between real clients and real servers. One binary, a
+//! module per subject; what the helpers are is told in `weir_tests`.
+//!
+//! A regression test carries the number of its issue in its name.
+
+mod auth;
+mod bad_input;
+mod crud;
+mod cursors;
+mod faults;
+mod handshake;
+mod limits;
+mod routing;
+mod support;
+mod transactions;

@@ -21,6 +21,19 @@ use crate::surroundings::{blocking, surroundings};
 /// A script that takes longer is killed.
 const LIMIT: Duration = Duration::from_secs(120);
 
+/// The scripts that need nothing but a connection string, and one member.
+pub const PLAIN: [&str; 9] = [
+    "causal.py",
+    "change_stream.py",
+    "crud.py",
+    "cursors.py",
+    "gridfs_files.py",
+    "kill_cursors.py",
+    "retryable.py",
+    "transactions.py",
+    "unacknowledged.py",
+];
+
 /// A generation of the driver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Generation {
@@ -34,7 +47,8 @@ impl Generation {
     /// Both.
     pub const ALL: [Self; 2] = [Self::Newest, Self::Older];
 
-    fn version(self) -> &'static str {
+    /// As PyMongo names itself.
+    pub fn version(self) -> &'static str {
         match self {
             Self::Newest => "4.20.0",
             Self::Older => "4.6.3",
