@@ -6,13 +6,12 @@
 //! | `words`, `screen`, `paint`, `numbers` | what the user reads |
 //! | `stage` | what was started and must end |
 //! | [`mongod`], [`process`], [`parts`] | a real server, found or fetched |
-//! | [`endpoint`] | the seam to the Weir that is shown |
+//! | `endpoint` | the Weir that is shown |
 //! | `exam`, `random` | who arrives when and does what, the same in both phases |
 //! | `students`, `driver`, `monitor` | one simulated Lambda environment |
 //! | `client`, `messages`, `seed` | bytes on sockets |
 //! | `phase`, `tally`, `observer` | playing one phase and counting it |
 //! | `report`, `table`, `verdict` | what came of it |
-//! | [`limits`] | open files |
 
 use std::net::SocketAddr;
 
@@ -20,8 +19,6 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 
-pub mod endpoint;
-pub mod limits;
 pub mod mongod;
 pub mod parts;
 pub mod process;
@@ -29,6 +26,7 @@ pub mod process;
 mod args;
 mod client;
 mod driver;
+mod endpoint;
 mod error;
 mod exam;
 mod messages;
@@ -51,7 +49,7 @@ mod words;
 pub use args::{DemoArgs, Monitoring, Road};
 
 use client::Connection;
-use endpoint::{BoxError, Endpoint, WeirSettings, free_address};
+use endpoint::{Weir, WeirSettings, free_address};
 use error::{DemoError, Doing};
 use exam::Exam;
 use messages::Messages;
@@ -91,21 +89,16 @@ pub struct Setting {
 }
 
 /// Shows the demo and returns the exit code: 0, 1 when there is no table, 130
-/// when interrupted before it. `start` starts the Weir that is shown, in this
-/// process; it must leave SIGINT and SIGTERM alone.
-pub async fn run<E: Endpoint>(
-    args: DemoArgs,
-    setting: Setting,
-    start: impl AsyncFn(WeirSettings) -> Result<E, BoxError>,
-) -> u8 {
+/// when interrupted before it. Wants a runtime with several threads.
+pub async fn run(args: DemoArgs, setting: Setting) -> u8 {
     let screen = Screen::new(setting.plain);
-    let mut stage = Stage::new();
+    let mut stage = Stage::default();
     let code = match Interrupts::listen() {
         Ok(mut interrupts) => {
             let shown = tokio::select! {
                 biased;
                 () = interrupts.next() => None,
-                shown = show(&args, &setting, &screen, &mut stage, start) => Some(shown),
+                shown = show(&args, &setting, &screen, &mut stage) => Some(shown),
             };
             match shown {
                 None => 130,
@@ -153,12 +146,11 @@ impl Interrupts {
 }
 
 /// From the introduction to the strings to try.
-async fn show<E: Endpoint>(
+async fn show(
     args: &DemoArgs,
     setting: &Setting,
     screen: &Screen,
-    stage: &mut Stage<E>,
-    start: impl AsyncFn(WeirSettings) -> Result<E, BoxError>,
+    stage: &mut Stage,
 ) -> Result<(), DemoError> {
     let exam = args.exam(students_that_fit(args, screen));
     screen.heading("Weir demo");
@@ -181,27 +173,27 @@ async fn show<E: Endpoint>(
             let binary = show.find_mongod().await?;
             let began = Instant::now();
             let direct = show.directly(stage, &binary).await?;
-            let through = show.through_weir(stage, &binary, start).await?;
+            let through = show.through_weir(stage, &binary).await?;
             screen.remark(&format!(
                 "Both took {:.0} s.",
                 began.elapsed().as_secs_f64()
             ));
             (Some(direct), through)
         }
-        Some(uri) => (None, show.borrowed(stage, uri, start).await?),
+        Some(uri) => (None, show.borrowed(stage, uri).await?),
     };
     show.results(direct.as_ref(), &through);
     if let Some(weir) = &stage.weir {
         let database = stage.borrowed.unwrap_or(DATABASE);
         screen.heading("It is still up. Try it:");
-        screen.say(&words::next_steps(weir.address(), weir.admin(), database));
+        screen.say(&words::next_steps(weir.address, weir.admin, database));
     }
     Ok(())
 }
 
 /// Both ends of every socket through Weir are in this process.
 fn students_that_fit(args: &DemoArgs, screen: &Screen) -> u32 {
-    let limit = limits::raise_open_files();
+    let limit = crate::limits::raise_open_files();
     let each = u64::from(args.monitoring.sockets()) * 2;
     let fit = u32::try_from(limit.saturating_sub(OTHER_FILES) / each).unwrap_or(u32::MAX);
     if fit < args.clients {
@@ -235,39 +227,25 @@ impl Show<'_> {
         Ok(binary)
     }
 
-    async fn directly<E: Endpoint>(
-        &self,
-        stage: &mut Stage<E>,
-        binary: &Binary,
-    ) -> Result<Report, DemoError> {
+    async fn directly(&self, stage: &mut Stage, binary: &Binary) -> Result<Report, DemoError> {
         self.screen.heading("1. Directly");
         let (address, _) = self.fresh_server(stage, binary).await?;
         let observer = self.observe(address).await?;
         self.play(address, DATABASE, Some(&observer), true).await
     }
 
-    async fn through_weir<E: Endpoint>(
-        &self,
-        stage: &mut Stage<E>,
-        binary: &Binary,
-        start: impl AsyncFn(WeirSettings) -> Result<E, BoxError>,
-    ) -> Result<Report, DemoError> {
+    async fn through_weir(&self, stage: &mut Stage, binary: &Binary) -> Result<Report, DemoError> {
         self.screen.heading("2. Through Weir");
         let (server, uri) = self.fresh_server(stage, binary).await?;
         // Before Weir's first connection, so that all of them are counted.
         let observer = self.observe(server).await?;
-        let address = self.start_weir(stage, &uri, start).await?;
+        let address = self.start_weir(stage, &uri).await?;
         self.play(address, DATABASE, Some(&observer), true).await
     }
 
-    async fn borrowed<E: Endpoint>(
-        &self,
-        stage: &mut Stage<E>,
-        uri: &str,
-        start: impl AsyncFn(WeirSettings) -> Result<E, BoxError>,
-    ) -> Result<Report, DemoError> {
+    async fn borrowed(&self, stage: &mut Stage, uri: &str) -> Result<Report, DemoError> {
         self.screen.heading("Through Weir");
-        let address = self.start_weir(stage, uri, start).await?;
+        let address = self.start_weir(stage, uri).await?;
         let mut connection = self.connect(address).await?;
         let stranger = seed::stranger(&mut connection, BORROWED_DATABASE).await;
         if let Some(collection) = stranger.doing("looking into the database weir_demo")? {
@@ -286,9 +264,9 @@ impl Show<'_> {
             .await
     }
 
-    async fn fresh_server<E: Endpoint>(
+    async fn fresh_server(
         &self,
-        stage: &mut Stage<E>,
+        stage: &mut Stage,
         binary: &Binary,
     ) -> Result<(SocketAddr, String), DemoError> {
         self.screen.step("Starting a replica set of one node");
@@ -299,26 +277,29 @@ impl Show<'_> {
         Ok((address, uri))
     }
 
-    async fn start_weir<E: Endpoint>(
-        &self,
-        stage: &mut Stage<E>,
-        upstream: &str,
-        start: impl AsyncFn(WeirSettings) -> Result<E, BoxError>,
-    ) -> Result<SocketAddr, DemoError> {
+    async fn start_weir(&self, stage: &mut Stage, upstream: &str) -> Result<SocketAddr, DemoError> {
         let listen = free_address(PORT)?;
         if listen.port() != PORT {
             self.screen
                 .remark(&format!("Port {PORT} is taken; Weir listens on {listen}."));
         }
         let settings = WeirSettings {
-            upstream: upstream.to_owned(),
+            upstream,
             listen,
             admin: free_address(ADMIN_PORT)?,
             max_connections: CAP,
         };
-        let weir = start(settings).await.map_err(DemoError::Weir)?;
-        let address = weir.address();
+        let weir = Weir::start(settings).await?;
+        for warning in &weir.warnings {
+            self.screen.remark(warning);
+        }
+        let address = weir.address;
         stage.weir = Some(weir);
+        // Up is a Weir that has reached its server, as the other phase's is up.
+        let mut connection = self.connect(address).await?;
+        seed::ping(&mut connection)
+            .await
+            .doing("reaching the server")?;
         Ok(address)
     }
 

@@ -1,8 +1,9 @@
 //! Why the demo could not be shown.
 
 use super::client::ClientError;
-use super::endpoint::BoxError;
 use super::mongod::MongodError;
+use crate::config::Problems;
+use crate::proxy::StartError;
 
 /// Why there is no table.
 #[derive(Debug, thiserror::Error)]
@@ -18,9 +19,12 @@ pub(super) enum DemoError {
         /// What came of it.
         source: ClientError,
     },
+    /// The connection string does not suit Weir.
+    #[error(transparent)]
+    Settings(#[from] Problems),
     /// Weir did not start.
-    #[error("Weir did not start: {0}")]
-    Weir(BoxError),
+    #[error(transparent)]
+    Start(#[from] StartError),
     /// The database that would be dropped holds something else.
     #[error(
         "the database {database} holds the collection {collection}, which is not the demo's: \

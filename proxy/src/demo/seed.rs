@@ -81,6 +81,15 @@ fn question(number: i32) -> RawDocumentBuf {
     }
 }
 
+/// Waits for an answer that only the server itself can give.
+///
+/// # Errors
+/// When it refuses.
+pub(super) async fn ping(connection: &mut Connection) -> Result<(), ClientError> {
+    let command = message(&rawdoc! { "ping": 1, "$db": "admin" });
+    connection.exchange(command).await.map(drop)
+}
+
 /// Answers that really are in the database, of all attempts together.
 ///
 /// # Errors

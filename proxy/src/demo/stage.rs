@@ -8,7 +8,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use super::client::{ClientError, Connection};
-use super::endpoint::Endpoint;
+use super::endpoint::Weir;
 use super::error::DemoError;
 use super::messages::Messages;
 use super::mongod::{Binary, ReplicaSet, ServerOptions, SetOptions};
@@ -19,25 +19,17 @@ use super::seed;
 const DROP_LIMIT: Duration = Duration::from_secs(15);
 
 /// Everything that must not outlive the demo.
-pub(super) struct Stage<E> {
+#[derive(Default)]
+pub(super) struct Stage {
     /// The server of our own.
     pub(super) set: Option<ReplicaSet>,
     /// The running Weir.
-    pub(super) weir: Option<E>,
+    pub(super) weir: Option<Weir>,
     /// The database to drop, on a server that is not ours.
     pub(super) borrowed: Option<&'static str>,
 }
 
-impl<E: Endpoint> Stage<E> {
-    /// Nothing is running yet.
-    pub(super) fn new() -> Self {
-        Self {
-            set: None,
-            weir: None,
-            borrowed: None,
-        }
-    }
-
+impl Stage {
     /// Replaces the server of our own, if any, by a fresh and empty one that
     /// takes `limit` connections. Returns its address and connection string.
     ///
@@ -73,7 +65,7 @@ impl<E: Endpoint> Stage<E> {
     /// Takes everything down; what cannot be is named.
     pub(super) async fn clear(mut self, screen: &Screen) {
         if let (Some(database), Some(weir)) = (self.borrowed, &self.weir) {
-            let dropped = timeout(DROP_LIMIT, drop_database(weir.address(), database)).await;
+            let dropped = timeout(DROP_LIMIT, drop_database(weir.address, database)).await;
             match dropped {
                 Ok(Ok(())) => screen.remark(&format!("Dropped the database {database}.")),
                 _ => screen.remark(&format!(

@@ -56,18 +56,14 @@ pub(super) fn introduction(
 }
 
 /// What to try now.
-pub(super) fn next_steps(address: SocketAddr, admin: Option<SocketAddr>, database: &str) -> String {
-    let mut text = format!(
+pub(super) fn next_steps(address: SocketAddr, admin: SocketAddr, database: &str) -> String {
+    format!(
         "    mongosh \"mongodb://{address}/{database}\"\n    \
          python3 -c \"import pymongo; print(pymongo.MongoClient('mongodb://{address}')\
-         .{database}.attempts.find_one())\"\n"
-    );
-    if let Some(admin) = admin {
-        text.push_str(&format!(
-            "\n    status    http://{admin}/status\n    web page  http://{admin}/\n"
-        ));
-    }
-    text
+         .{database}.attempts.find_one())\"\n\n    \
+         status    http://{admin}/status\n    \
+         web page  http://{admin}/\n"
+    )
 }
 
 /// Breaks `text` between words into indented lines of at most `WIDTH` columns.
@@ -129,7 +125,7 @@ mod tests {
     fn the_strings_to_try_carry_the_real_addresses() {
         let text = next_steps(
             "127.0.0.1:27018".parse().unwrap(),
-            Some("127.0.0.1:9605".parse().unwrap()),
+            "127.0.0.1:9605".parse().unwrap(),
             "quiz",
         );
         assert!(text.contains("mongosh \"mongodb://127.0.0.1:27018/quiz\"\n"));
