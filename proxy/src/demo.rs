@@ -283,10 +283,15 @@ impl Show<'_> {
             self.screen
                 .remark(&format!("Port {PORT} is taken; Weir listens on {listen}."));
         }
+        let admin = free_address(ADMIN_PORT)?;
+        if admin.port() != ADMIN_PORT {
+            self.screen
+                .remark(&format!("Port {ADMIN_PORT} is taken; its status is on {admin}."));
+        }
         let settings = WeirSettings {
             upstream,
             listen,
-            admin: free_address(ADMIN_PORT)?,
+            admin,
             max_connections: CAP,
         };
         let weir = Weir::start(settings).await?;

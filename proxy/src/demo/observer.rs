@@ -33,6 +33,8 @@ struct Sample {
 /// The extremes of all samples so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Watched {
+    /// Connections in the last sample.
+    pub(super) now: u64,
     /// Fewest connections: what is there without load, the observer included.
     pub(super) quiet: u64,
     /// Most connections at one moment.
@@ -46,6 +48,7 @@ pub(super) struct Watched {
 impl Watched {
     fn first(sample: Sample) -> Self {
         Self {
+            now: unsigned(sample.connections),
             quiet: unsigned(sample.connections),
             peak: unsigned(sample.connections),
             opened: 0,
@@ -54,9 +57,9 @@ impl Watched {
     }
 
     fn add(&mut self, first: Sample, sample: Sample) {
-        let now = unsigned(sample.connections);
-        self.quiet = self.quiet.min(now);
-        self.peak = self.peak.max(now);
+        self.now = unsigned(sample.connections);
+        self.quiet = self.quiet.min(self.now);
+        self.peak = self.peak.max(self.now);
         self.opened = unsigned(sample.created - first.created);
         self.memory = self.memory.max(unsigned(sample.memory));
     }
@@ -154,6 +157,7 @@ mod tests {
             watched.add(first, sample);
         }
         let expected = Watched {
+            now: 40,
             quiet: 3,
             peak: 490,
             opened: 1_700,

@@ -12,7 +12,7 @@ use super::client::{ClientError, Connection};
 use super::exam::Exam;
 use super::messages::Messages;
 use super::observer::{Observer, Watched};
-use super::report::{Report, Server};
+use super::report::{Connections, Report, Server};
 use super::screen::{Progress, Screen};
 use super::seed;
 use super::students::{World, attend};
@@ -37,8 +37,8 @@ pub(super) struct Phase<'a> {
     pub(super) database: &'a str,
     /// Who looks at the server meanwhile.
     pub(super) observer: Option<&'a Observer>,
-    /// Whether the observer sees this phase's connections alone, so that those
-    /// there before can be subtracted.
+    /// Whether nobody else uses the server, so that all connections beyond
+    /// those that were there before come from this phase.
     pub(super) alone: bool,
 }
 
@@ -73,6 +73,7 @@ impl Phase<'_> {
     async fn wait_until_settled(&self, tally: &Tally, screen: &Screen) {
         let began = Instant::now();
         let mut ticks = interval(TICK);
+        ticks.tick().await;
         loop {
             let elapsed = ticks.tick().await.duration_since(began);
             let progress = self.progress(tally, elapsed);
@@ -93,17 +94,16 @@ impl Phase<'_> {
             gave_up,
             arrived: tally.arrived.get(),
             refused: tally.refused.get(),
-            connections: self
-                .observer
-                .map(|observer| self.server(observer.watched()).connections),
+            connections: self.observer.map(|observer| observer.watched().now),
         }
     }
 
     fn server(&self, watched: Watched) -> Server {
-        let before = if self.alone { watched.quiet } else { 0 };
         Server {
-            connections: watched.peak - before,
-            opened: watched.opened,
+            ours: self.alone.then(|| Connections {
+                peak: watched.peak - watched.quiet,
+                opened: watched.opened,
+            }),
             memory: watched.memory,
         }
     }

@@ -31,6 +31,11 @@ pub(super) struct Report {
 }
 
 impl Report {
+    /// Connections that this phase has caused, if that is known.
+    pub(super) fn connections(&self) -> Option<Connections> {
+        self.server?.ours
+    }
+
     /// Students who gave up, or were still waiting when the phase ended.
     pub(super) fn turned_away(&self) -> u64 {
         self.students.saturating_sub(self.served)
@@ -40,10 +45,18 @@ impl Report {
 /// What the server said of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Server {
-    /// Most connections at one moment, without those that were there before.
-    pub(super) connections: u64,
-    /// Connections it accepted.
-    pub(super) opened: u64,
+    /// Connections that this phase alone has caused; none when others use the
+    /// server, too.
+    pub(super) ours: Option<Connections>,
     /// Most resident memory in MiB.
     pub(super) memory: u64,
+}
+
+/// Connections that a phase has caused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Connections {
+    /// Most of them at one moment.
+    pub(super) peak: u64,
+    /// All that were accepted.
+    pub(super) opened: u64,
 }

@@ -79,14 +79,15 @@ impl Table<'_> {
 
     fn server(&mut self) {
         self.row("server connections, peak", |c| {
-            match (c.report.server, c.limit) {
-                (Some(server), Some(limit)) => of(server.connections, limit),
-                (Some(server), None) => count(server.connections),
+            match (c.report.connections(), c.limit) {
+                (Some(ours), Some(limit)) => of(ours.peak, limit),
+                (Some(ours), None) => count(ours.peak),
                 (None, _) => NONE.into(),
             }
         });
         self.row("connections opened", |c| {
-            c.report.server.map_or(NONE.into(), |s| count(s.opened))
+            let ours = c.report.connections();
+            ours.map_or(NONE.into(), |ours| count(ours.opened))
         });
         self.judged("connections refused", |c| {
             (count(c.report.refused), c.report.refused == 0)

@@ -29,16 +29,13 @@ fn through_weir(report: &Report, cap: u64) -> String {
         1 => "with 1 error on the way".to_owned(),
         many => format!("with {} errors on the way", count(many)),
     };
-    let connections = report.server.map_or(String::new(), |server| {
-        let amiss = if server.connections > cap {
+    let connections = report.connections().map_or(String::new(), |ours| {
+        let amiss = if ours.peak > cap {
             ", which is more than it was allowed: please report this"
         } else {
             ""
         };
-        format!(
-            ", on {} server connections{amiss}",
-            count(server.connections)
-        )
+        format!(", on {} server connections{amiss}", count(ours.peak))
     });
     format!("{} sat theirs, {errors}{connections}", share(report))
 }

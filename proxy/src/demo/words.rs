@@ -46,8 +46,11 @@ pub(super) fn introduction(
         ),
     };
     let bounds = format!(
-        "Each phase takes {} seconds at most. Ctrl-C at any time ends the demo and removes what \
-         it made.",
+        "{} {} seconds at most. Ctrl-C at any time ends the demo and removes what it made.",
+        match server_limit {
+            Some(_) => "Each phase takes",
+            None => "It takes",
+        },
         exam.length.as_secs()
     );
     [exam_starts, phases, bounds]

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::demo::report::Server;
+use crate::demo::report::{Connections, Server};
 use crate::demo::tally::Latency;
 
 const PLAIN: Paint = Paint { colour: false };
@@ -26,8 +26,10 @@ pub(in crate::demo) fn direct() -> Report {
         refused: 31_204,
         surprise: None,
         server: Some(Server {
-            connections: 499,
-            opened: 4_550,
+            ours: Some(Connections {
+                peak: 499,
+                opened: 4_550,
+            }),
             memory: 231,
         }),
         waits: [
@@ -50,8 +52,10 @@ pub(in crate::demo) fn through() -> Report {
         stored: Some(7_500),
         refused: 0,
         server: Some(Server {
-            connections: 20,
-            opened: 20,
+            ours: Some(Connections {
+                peak: 20,
+                opened: 20,
+            }),
             memory: 171,
         }),
         waits: [latency(900, 4_000); 5],
