@@ -34,7 +34,7 @@ use crate::{
         inbox::{Incoming, Shape},
         newcomers::Newcomer,
     },
-    relay::{ClientSide, ClientTraits},
+    relay::{ClientSide, ClientTraits, leavings::Leavings},
     socket::Socket,
 };
 
@@ -64,6 +64,8 @@ pub struct Client {
     pub(crate) greeted: bool,
     pub(crate) app_name: Option<Box<str>>,
     pub(crate) newcomer: Option<Newcomer>,
+    /// Only in the load-balanced face.
+    pub(crate) leavings: Leavings,
 }
 
 /// Whether the conversation goes on.
@@ -90,10 +92,16 @@ impl Client {
             greeted: false,
             app_name: None,
             newcomer: None,
+            leavings: Leavings::default(),
         };
         client.front.metrics.client_came();
         while client.turn().await == Next::Continue {}
         client.front.metrics.client_left();
+        let Self { front, leavings, socket, .. } = client;
+        drop(socket);
+        if !leavings.is_empty() {
+            leavings.tidy_up(Arc::clone(&front.relay)).await;
+        }
     }
 
     /// One message: read it, answer it.
@@ -159,6 +167,10 @@ impl Client {
 impl ClientSide for Client {
     fn traits(&self) -> ClientTraits {
         self.traits
+    }
+
+    fn leavings(&mut self) -> Option<&mut Leavings> {
+        self.traits.load_balanced.then_some(&mut self.leavings)
     }
 
     async fn departed(&self) {

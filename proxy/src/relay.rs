@@ -23,6 +23,8 @@ pub mod deadline;
 
 pub mod learn;
 
+pub mod leavings;
+
 pub mod sessions;
 
 pub mod stream;
@@ -53,6 +55,11 @@ use crate::{
 pub trait ClientSide: Send {
     /// What its handshake told.
     fn traits(&self) -> ClientTraits;
+
+    /// Where to note what this client's connection leaves open; `None`: nothing ends with it.
+    fn leavings(&mut self) -> Option<&mut leavings::Leavings> {
+        None
+    }
 
     /// Ends when the client has left. Must not consume bytes.
     fn departed(&self) -> impl Future<Output = ()> + Send;
@@ -170,6 +177,9 @@ impl Relay {
     /// Serves one request to its end.
     pub async fn run<C: ClientSide>(&self, client: &mut C, request: &mut Request) -> Reply {
         let deadline = Deadline::of(request, &self.settings);
+        if let Some(leavings) = client.leavings() {
+            leavings.before(&request.facts);
+        }
         let outcome = match request.facts.treatment {
             Treatment::KillCursors => self.kill_cursors(client, request, deadline).await,
             Treatment::GetMore => self.get_more(client, request, deadline).await,

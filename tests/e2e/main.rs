@@ -10,6 +10,7 @@ mod cursors;
 mod faults;
 mod handshake;
 mod limits;
+mod measures;
 mod routing;
 mod support;
 mod transactions;

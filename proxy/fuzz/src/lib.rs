@@ -6,23 +6,37 @@
 #![forbid(unsafe_code)]
 
 use bson::RawDocument;
+use weir::command::outcome::stream::StreamScan;
+use weir::command::{Facts, Outcome};
+use weir::route::read_preference::ReadPreference;
+use weir::topology::Hello;
 use weir::wire::compressed::{compress, decompress};
 use weir::wire::header::{HEADER_LEN, Header, MAX_MESSAGE_LEN, opcode};
 use weir::wire::legacy::{Query, op_query, op_reply, parse_op_reply};
 use weir::wire::op_msg::{self, CHECKSUM_PRESENT, MAX_SEQUENCES, OpMsg};
 use weir::wire::{Compressor, edit, raw, reply};
 
+pub mod login;
+
 /// A target's name and body.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target, for runs without libFuzzer.
-pub const TARGETS: [Target; 6] = [
+pub const TARGETS: [Target; 14] = [
     ("header", header),
     ("op_msg", op_msg),
     ("raw", raw),
     ("legacy", legacy),
     ("compressed", compressed),
     ("edit", edit),
+    ("facts", facts),
+    ("outcome", outcome),
+    ("read_preference", read_preference),
+    ("hello", hello),
+    ("scram", login::scram),
+    ("login", login::login),
+    ("own_login", login::own_login),
+    ("pem", login::pem),
 ];
 
 /// The input as the content of a message with a right header, so that the
@@ -242,3 +256,48 @@ pub fn edit(data: &[u8]) {
 
 #[cfg(test)]
 mod tests;
+
+/// The facts of a request lie inside its message, and positions that will be
+/// overwritten hold what the facts say.
+pub fn facts(data: &[u8]) {
+    let message = reply::op_msg(1, 0, 0, data);
+    let Ok(msg) = OpMsg::parse(&message) else {
+        return;
+    };
+    let Ok(facts) = Facts::read(&message, &msg) else {
+        return;
+    };
+    assert_eq!(facts.body.of(&message), &message[msg.body.clone()]);
+    if !facts.name.of(&message).is_empty() {
+        assert_eq!(raw::elements(data).next().map(|first| first.unwrap().key), Some(facts.name.of(&message)));
+    }
+    if let Some(max) = facts.max_time {
+        let mut edited = message.clone();
+        assert!(edit::overwrite_number(&mut edited, max.at, max.kind, max.ms));
+        assert_eq!(Facts::read(&edited, &msg).unwrap().max_time.map(|m| m.ms), Some(max.ms));
+    }
+}
+
+/// A reply read whole and a reply read in pieces teach the same of a cursor.
+pub fn outcome(data: &[u8]) {
+    let whole = Outcome::read(data);
+    let mut scan = StreamScan::default();
+    for piece in data.chunks(7) {
+        scan.feed(piece);
+    }
+    if let (Ok(whole), Some(streamed)) = (whole, scan.outcome().cursor) {
+        assert!(whole.cursor.is_some(), "a cursor {streamed:?} out of nothing");
+    }
+}
+
+/// Whatever a client calls a read preference is read or refused.
+pub fn read_preference(data: &[u8]) {
+    if let Ok(preference) = ReadPreference::parse(data) {
+        assert!(preference.tag_sets.len() <= data.len());
+    }
+}
+
+/// Whatever a server says of itself is understood or refused.
+pub fn hello(data: &[u8]) {
+    let _ = Hello::parse(data);
+}

@@ -273,6 +273,10 @@ impl Relay {
         let traits = client.traits();
         match self.learn(traits, request, &lease, &reply, &msg, &outcome, retries) {
             Lesson::Pass => {
+                if let Some(leavings) = client.leavings() {
+                    let body = reply.get(msg.body.clone()).unwrap_or_default();
+                    leavings.after(request, body, &outcome);
+                }
                 lease.give_back();
                 set_response_to(&mut reply, request.id);
                 self.metrics.answered(class, outcome.ok);

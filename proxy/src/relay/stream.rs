@@ -120,6 +120,9 @@ impl Relay {
         chunk: &[u8],
     ) -> Result<Attempt, Stop> {
         self.note_streamed(request, &passage);
+        if let Some(leavings) = client.leavings() {
+            leavings.after(request, &[], passage.scan.outcome());
+        }
         passage.lease.give_back();
         self.metrics.answered(request.facts.class, true);
         let mut rest = chunk;

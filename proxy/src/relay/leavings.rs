@@ -1,0 +1,112 @@
+//! What a load-balanced client leaves behind when its socket closes.
+//!
+//! In that face cursors and transactions belong to the client's connection, so they end
+//! with it: the transaction is aborted by its own lsid and number (never by killing the
+//! session, which a retry may still use), the cursors are killed. In the mongos face
+//! nothing is tidied up: another connection of the same client may go on with them.
+//! Source: `load-balancers.md`.
+
+use std::{collections::HashMap, sync::Arc};
+
+use tokio::time::Instant;
+
+use crate::{
+    command::{Facts, Outcome},
+    error::{Class, Labels},
+    relay::{Relay, Request, sessions::Nobody},
+    wire::{
+        build::DocumentBuilder,
+        op_msg::OpMsg,
+        raw::find,
+        reply,
+    },
+};
+
+/// Cursors and the transaction that one client connection has open.
+#[derive(Debug, Default)]
+pub struct Leavings {
+    /// Namespaces by cursor id.
+    cursors: HashMap<i64, Vec<u8>>,
+    /// The raw `lsid` document and the transaction's number.
+    transaction: Option<(Vec<u8>, i64)>,
+}
+
+impl Leavings {
+    /// A request is about to be sent. A forwarded commit must not be followed by an abort.
+    pub fn before(&mut self, facts: &Facts) {
+        if facts.class == Class::Commit {
+            self.transaction = None;
+        }
+    }
+
+    /// A reply has come.
+    pub fn after(&mut self, request: &Request, body: &[u8], outcome: &Outcome) {
+        let facts = &request.facts;
+        match outcome.cursor.map(|cursor| cursor.id) {
+            Some(id) if id != 0 => {
+                let namespace = namespace_in(body).unwrap_or_default();
+                self.cursors.entry(id).or_insert(namespace);
+            }
+            Some(_) => drop(self.cursors.remove(&facts.cursor_id)),
+            None if outcome.code == 43 => drop(self.cursors.remove(&facts.cursor_id)),
+            None => {}
+        }
+        let ended = facts.class == Class::Abort
+            || outcome.labels.contains(Labels::TRANSIENT_TRANSACTION);
+        if ended {
+            self.transaction = None;
+        } else if facts.starts_transaction {
+            let session = find(facts.body.of(&request.message), b"lsid");
+            let session = session.and_then(|lsid| lsid.as_document().map(<[u8]>::to_vec));
+            self.transaction = session.zip(facts.txn_number);
+        }
+    }
+
+    /// Whether anything is open.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.cursors.is_empty() && self.transaction.is_none()
+    }
+
+    /// Ends everything that is open.
+    pub async fn tidy_up(self, relay: Arc<Relay>) {
+        if let Some((session, number)) = self.transaction {
+            let mut abort = DocumentBuilder::new();
+            abort.i32("abortTransaction", 1).document("lsid", &session).i64("txnNumber", number);
+            abort.bool("autocommit", false).str("$db", "admin");
+            run(&relay, &abort.finish()).await;
+        }
+        let mut by_namespace: HashMap<Vec<u8>, Vec<i64>> = HashMap::new();
+        for (id, namespace) in self.cursors {
+            by_namespace.entry(namespace).or_default().push(id);
+        }
+        for (namespace, ids) in by_namespace {
+            let text = String::from_utf8_lossy(&namespace).into_owned();
+            let Some((database, collection)) = text.split_once('.') else { continue };
+            let mut list = DocumentBuilder::new();
+            for (index, id) in ids.iter().enumerate() {
+                list.i64(&index.to_string(), *id);
+            }
+            let mut kill = DocumentBuilder::new();
+            kill.str("killCursors", collection).array("cursors", &list.finish());
+            kill.str("$db", database);
+            run(&relay, &kill.finish()).await;
+        }
+    }
+}
+
+fn namespace_in(body: &[u8]) -> Option<Vec<u8>> {
+    let cursor = find(body, b"cursor")?;
+    Some(find(cursor.as_document()?, b"ns")?.as_str()?.to_vec())
+}
+
+/// Runs a command of Weir's own; whatever it answers, nobody is there to be told.
+async fn run(relay: &Relay, body: &[u8]) {
+    let message = reply::op_msg(0, 0, 0, body);
+    let facts = OpMsg::parse(&message).ok().and_then(|m| Facts::read(&message, &m).ok());
+    if let Some(facts) = facts {
+        let started = Instant::now();
+        let mut request = Request { facts, message, missing: 0, id: 0, started };
+        drop(relay.run(&mut Nobody, &mut request).await);
+    }
+}
