@@ -17,7 +17,8 @@ pub struct DemoArgs {
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(5..=3_600))]
     pub seconds: u64,
 
-    /// How long a student waits for one answer before giving up, in seconds.
+    /// How long a student waits for one answer before giving up, in seconds;
+    /// at most half a phase, so that everybody has an outcome at its end.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3_600))]
     pub patience: u64,
 
@@ -47,10 +48,11 @@ pub struct DemoArgs {
 impl DemoArgs {
     /// The exam that both phases play.
     pub(super) fn exam(&self, students: u32) -> Exam {
+        let length = Duration::from_secs(self.seconds);
         Exam {
             students,
-            length: Duration::from_secs(self.seconds),
-            patience: Duration::from_secs(self.patience),
+            length,
+            patience: Duration::from_secs(self.patience).min(length / 2),
             seed: self.seed,
         }
     }

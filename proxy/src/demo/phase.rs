@@ -94,7 +94,7 @@ impl Phase<'_> {
             gave_up,
             arrived: tally.arrived.get(),
             refused: tally.refused.get(),
-            connections: self.observer.map(|observer| observer.watched().now),
+            connections: self.observer.map(|observer| self.now(observer.watched())),
         }
     }
 
@@ -106,6 +106,12 @@ impl Phase<'_> {
             }),
             memory: watched.memory,
         }
+    }
+
+    /// Connections at this moment, without those that were there before.
+    fn now(&self, watched: Watched) -> u64 {
+        let before = if self.alone { watched.quiet } else { 0 };
+        watched.now - before
     }
 
     async fn count_answers(&self, messages: &Messages) -> Result<u64, ClientError> {

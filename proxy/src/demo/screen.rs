@@ -88,7 +88,7 @@ pub(super) struct Progress {
     pub(super) gave_up: u64,
     /// Sockets refused so far.
     pub(super) refused: u64,
-    /// Connections of the server now, with its own and the observer's.
+    /// Connections of the server now.
     pub(super) connections: Option<u64>,
 }
 
