@@ -11,6 +11,7 @@ mod faults;
 mod handshake;
 mod limits;
 mod measures;
+mod messages;
 mod routing;
 mod support;
 mod transactions;

@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::admin::{Admin, View};
+use crate::{
+    admin::{Admin, View},
+    upstream::connect::hint,
+};
 
 /// Everything `weir status` shows.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -123,7 +126,7 @@ impl NodeStatus {
         Self {
             address: node.address.to_string(),
             kind: format!("{:?}", node.kind),
-            error: node.error.as_ref().map(ToString::to_string),
+            error: node.error.as_ref().map(|text| format!("{text}{}", hint(text))),
             round_trip_ms: node.rtt.map(|rtt| rtt.as_secs_f64() * 1000.0),
             idle: counts.idle,
             normal,

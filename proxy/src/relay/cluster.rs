@@ -26,7 +26,7 @@ use crate::{
         Hello, NodeAddress, NodeKind, Phase, Snapshot, StateChange, StateChangeKind, Topology,
         TopologyEvent, TopologyKind, TopologyVersion,
     },
-    upstream::{ConnectError, Connector, ServerHello},
+    upstream::{ConnectError, Connector, ServerHello, connect::hint},
 };
 
 /// First pause suggested to clients that are turned away, milliseconds.
@@ -262,7 +262,8 @@ impl Cluster {
         if let TopologyEvent::NodeDown { address, timed_out, error, generation } = event {
             let known = self.pools.lock().get(address).cloned();
             if let Some(pool) = known {
-                tracing::warn!(node = %address, %error, timed_out, "a database node is down");
+                let hint = hint(error);
+                tracing::warn!(node = %address, timed_out, "a database node is down: {error}{hint}");
                 if *timed_out { pool.interrupt(*generation) } else { pool.clear(*generation) }
             }
         }

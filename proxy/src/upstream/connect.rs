@@ -86,11 +86,19 @@ pub enum ConnectError {
 }
 
 fn tls_hint(error: &io::Error) -> &'static str {
-    let text = error.to_string();
-    if text.contains("UnknownIssuer") {
-        " (name the authority's certificate with tlsCAFile in the connection string)"
-    } else if text.contains("NotValidForName") {
+    hint(&error.to_string())
+}
+
+/// What to change, for the TLS errors that a setting can mend; the text may be the
+/// monitoring driver's.
+#[must_use]
+pub fn hint(error: &str) -> &'static str {
+    if error.contains("UnknownIssuer") {
+        " (name the authority's certificate with tlsCAFile in the upstream's connection string)"
+    } else if error.contains("NotValidForName") {
         " (the certificate is for another host name than the connection string's)"
+    } else if error.contains("InvalidContentType") || error.contains("corrupt message") {
+        " (the server does not speak TLS: remove tls=true from the upstream's connection string)"
     } else {
         ""
     }
