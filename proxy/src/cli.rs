@@ -8,6 +8,7 @@
 //! | [`healthcheck`] | for containers: exit 0 or 1 |
 //! | [`status`] | live state of a running Weir |
 //! | [`http`] | one small GET for the two above |
+//! | [`demo`] | the quick start |
 //! | [`seams`] | subcommands that live elsewhere |
 //!
 //! Exit codes: 0 done, 1 it failed, 2 the command line or the configuration is wrong.
@@ -23,6 +24,7 @@ use crate::config::Problems;
 
 pub mod args;
 pub mod check;
+pub mod demo;
 pub mod healthcheck;
 pub mod http;
 pub mod seams;
@@ -45,7 +47,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Check(args) => once(seams::check(args)),
         Command::Plan(args) => once(seams::plan(args)),
         Command::Bench(args) => once(seams::bench(args)),
-        Command::Demo(args) => once(seams::demo(args)),
+        Command::Demo(args) => demo::run(args),
     }
 }
 

@@ -1,5 +1,120 @@
 //! The quick start: a real server, 1,500 clients, one table.
+//!
+//! | module | its part |
+//! |---|---|
+//! | `args` | the options of `weir demo` |
+//! | `words`, `screen`, `paint`, `numbers` | what the user reads |
+//! | `show` | the show from its introduction to its end |
+//! | `stage` | what was started and must end |
+//! | [`mongod`], [`process`], [`parts`] | a real server, found or fetched |
+//! | `endpoint` | the Weir that is shown |
+//! | `exam`, `random` | who arrives when and does what, the same in both phases |
+//! | `students`, `driver`, `monitor` | one simulated Lambda environment |
+//! | `client`, `messages`, `seed` | bytes on sockets |
+//! | `phase`, `tally`, `observer` | playing one phase and counting it |
+//! | `report`, `table`, `verdict` | what came of it |
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 pub mod mongod;
 pub mod parts;
 pub mod process;
+
+mod args;
+mod client;
+mod driver;
+mod endpoint;
+mod error;
+mod exam;
+mod messages;
+mod monitor;
+mod numbers;
+mod observer;
+mod paint;
+mod phase;
+mod random;
+mod report;
+mod screen;
+mod seed;
+mod show;
+mod stage;
+mod students;
+mod table;
+mod tally;
+mod verdict;
+mod words;
+
+pub use args::{DemoArgs, Monitoring, Road};
+
+use error::DemoError;
+use paint::Style;
+use parts::Surroundings;
+use screen::Screen;
+use show::show;
+use stage::Stage;
+
+/// What the environment decides.
+#[derive(Clone, Debug, Default)]
+pub struct Setting {
+    /// Where a `mongod` may be found or put.
+    pub surroundings: Surroundings,
+    /// No colour: `NO_COLOR` is set, or the terminal is dumb.
+    pub plain: bool,
+}
+
+/// Shows the demo and returns the exit code: 0, 1 when there is no table, 130
+/// when interrupted before it. Wants a runtime with several threads.
+pub async fn run(args: DemoArgs, setting: Setting) -> u8 {
+    let screen = Screen::new(setting.plain);
+    let mut stage = Stage::default();
+    let code = match Interrupts::listen() {
+        Ok(mut interrupts) => {
+            let shown = tokio::select! {
+                biased;
+                () = interrupts.next() => None,
+                shown = show(&args, &setting, &screen, &mut stage) => Some(shown),
+            };
+            match shown {
+                None => 130,
+                Some(Err(error)) => failed(&screen, &error),
+                Some(Ok(())) if args.exit => 0,
+                Some(Ok(())) => {
+                    screen.remark("Ctrl-C ends it and removes what it made.");
+                    interrupts.next().await;
+                    0
+                }
+            }
+        }
+        Err(error) => failed(&screen, &error.into()),
+    };
+    screen.remark("Cleaning up.");
+    stage.clear(&screen).await;
+    code
+}
+
+fn failed(screen: &Screen, error: &DemoError) -> u8 {
+    screen.say(&screen.paint.apply(Style::Bad, &format!("  {error}")));
+    1
+}
+
+/// Ctrl-C, and what service managers and closing terminals send.
+struct Interrupts([Signal; 3]);
+
+impl Interrupts {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self([
+            signal(SignalKind::interrupt())?,
+            signal(SignalKind::terminate())?,
+            signal(SignalKind::hangup())?,
+        ]))
+    }
+
+    async fn next(&mut self) {
+        let [interrupt, terminate, hangup] = &mut self.0;
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            _ = hangup.recv() => {}
+        }
+    }
+}

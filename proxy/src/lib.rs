@@ -56,6 +56,8 @@ pub mod buffer;
 
 pub mod random;
 
+pub mod limits;
+
 pub mod error;
 
 pub mod drain;

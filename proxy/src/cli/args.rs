@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use clap::{Arg, ArgAction, ArgMatches, Args, FromArgMatches, Parser, Subcommand};
 
-use crate::cli::seams::DemoArgs;
 use crate::config::settings::{Form, SETTINGS, Setting, name};
 use crate::config::{Flags, units};
+use crate::demo::DemoArgs;
 
 /// A multiplexing MongoDB wire-protocol proxy with a hard connection cap.
 #[derive(Debug, Parser)]

@@ -3,16 +3,11 @@
 
 use std::process::ExitCode;
 
-use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli::args::{BenchArgs, CheckArgs, PlanArgs};
 use crate::config::Config;
 use crate::proxy::{Proxy, StartError};
-
-/// SEAM: `crate::demo::DemoArgs`.
-#[derive(Args, Clone, Debug)]
-pub struct DemoArgs {}
 
 /// Runs the proxy until it is drained.
 pub(crate) async fn serve(config: Config) -> ExitCode {
@@ -61,11 +56,6 @@ pub(crate) async fn plan(_args: PlanArgs) -> ExitCode {
 /// SEAM: the pressure bench.
 pub(crate) async fn bench(_args: BenchArgs) -> ExitCode {
     missing("bench")
-}
-
-/// SEAM: `crate::demo::run`.
-pub(crate) async fn demo(_args: DemoArgs) -> ExitCode {
-    missing("demo")
 }
 
 fn missing(what: &str) -> ExitCode {

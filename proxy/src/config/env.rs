@@ -60,6 +60,25 @@ pub fn arguments() -> impl Iterator<Item = OsString> {
     std::env::args_os()
 }
 
+/// What the demo asks the environment, see [`crate::demo::parts`].
+pub fn demo_setting() -> crate::demo::Setting {
+    let path = |name| std::env::var_os(name).map(std::path::PathBuf::from);
+    let is = |name: &str, wanted: fn(&OsString) -> bool| {
+        std::env::var_os(name).is_some_and(|v| wanted(&v))
+    };
+    crate::demo::Setting {
+        surroundings: crate::demo::parts::Surroundings {
+            mongod: path("WEIR_MONGOD"),
+            path: std::env::var_os("PATH"),
+            program: std::env::current_exe().ok(),
+            cache_home: path("XDG_CACHE_HOME"),
+            home: path("HOME"),
+            temporary: std::env::temp_dir(),
+        },
+        plain: is("NO_COLOR", |value| !value.is_empty()) || is("TERM", |value| value == "dumb"),
+    }
+}
+
 /// Whether this is a function environment (AWS Lambda), where drivers poll instead of streaming
 /// their monitoring: a stream would break at every freeze.
 pub fn is_function_environment(strings: &impl Strings) -> bool {

@@ -1,0 +1,154 @@
+//! One phase: everybody arrives, is served or not, and is counted.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio::time::{Instant, interval, sleep};
+
+use super::args::Monitoring;
+use super::client::{ClientError, Connection};
+use super::exam::Exam;
+use super::messages::Messages;
+use super::observer::{Observer, Watched};
+use super::report::{Connections, Report, Server};
+use super::screen::{Progress, Screen};
+use super::seed;
+use super::students::{World, attend};
+use super::tally::{Op, Tally};
+
+/// How often the moving line moves.
+const TICK: Duration = Duration::from_millis(100);
+
+/// How long a server that was full may take to let the last question in.
+const RECOVERY: Duration = Duration::from_secs(5);
+
+/// Where a phase is played.
+#[derive(Debug)]
+pub(super) struct Phase<'a> {
+    /// The exam, the same in every phase.
+    pub(super) exam: &'a Exam,
+    /// How the environments watch their server.
+    pub(super) monitoring: Monitoring,
+    /// Where they connect.
+    pub(super) address: SocketAddr,
+    /// The database with the quiz.
+    pub(super) database: &'a str,
+    /// Who looks at the server meanwhile.
+    pub(super) observer: Option<&'a Observer>,
+    /// Whether nobody else uses the server, so that all connections beyond
+    /// those that were there before come from this phase.
+    pub(super) alone: bool,
+}
+
+impl Phase<'_> {
+    /// Plays it to its end.
+    ///
+    /// # Errors
+    /// When the system has no randomness, or the answers cannot be counted.
+    pub(super) async fn play(&self, screen: &Screen) -> Result<Report, ClientError> {
+        let world = Arc::new(World {
+            address: self.address,
+            messages: Messages::new(self.database),
+            monitoring: self.monitoring,
+            patience: self.exam.patience,
+            salt: salt()?,
+            tally: Tally::default(),
+        });
+        let mut students = JoinSet::new();
+        for student in 0..self.exam.students {
+            students.spawn(attend(world.clone(), self.exam.plan(student)));
+        }
+        self.wait_until_settled(&world.tally, screen).await;
+        let server = self
+            .observer
+            .map(|observer| self.server(observer.watched()));
+        students.shutdown().await;
+        let stored = self.count_answers(&world.messages).await.ok();
+        Ok(self.report(&world.tally, server, stored))
+    }
+
+    /// Until everybody has been served or has given up, or time is over.
+    async fn wait_until_settled(&self, tally: &Tally, screen: &Screen) {
+        let began = Instant::now();
+        let mut ticks = interval(TICK);
+        ticks.tick().await;
+        loop {
+            let elapsed = ticks.tick().await.duration_since(began);
+            let progress = self.progress(tally, elapsed);
+            screen.show(&progress.line());
+            let settled = progress.served + progress.gave_up;
+            if settled == u64::from(self.exam.students) || elapsed >= self.exam.length {
+                return;
+            }
+        }
+    }
+
+    fn progress(&self, tally: &Tally, elapsed: Duration) -> Progress {
+        // Outcomes first: who has one has also arrived.
+        let (served, gave_up) = (tally.served.get(), tally.gave_up.get());
+        Progress {
+            elapsed,
+            served,
+            gave_up,
+            arrived: tally.arrived.get(),
+            refused: tally.refused.get(),
+            connections: self.observer.map(|observer| self.now(observer.watched())),
+        }
+    }
+
+    fn server(&self, watched: Watched) -> Server {
+        Server {
+            ours: self.alone.then(|| Connections {
+                peak: watched.peak - watched.quiet,
+                opened: watched.opened,
+            }),
+            memory: watched.memory,
+        }
+    }
+
+    /// Connections at this moment, without those that were there before.
+    fn now(&self, watched: Watched) -> u64 {
+        let before = if self.alone { watched.quiet } else { 0 };
+        watched.now - before
+    }
+
+    async fn count_answers(&self, messages: &Messages) -> Result<u64, ClientError> {
+        let deadline = Instant::now() + RECOVERY;
+        loop {
+            let counted = match Connection::open(self.address, messages).await {
+                Ok((mut connection, _)) => {
+                    seed::stored_answers(&mut connection, self.database).await
+                }
+                Err(error) => Err(error),
+            };
+            if counted.is_ok() || Instant::now() >= deadline {
+                return counted;
+            }
+            sleep(TICK).await;
+        }
+    }
+
+    fn report(&self, tally: &Tally, server: Option<Server>, stored: Option<u64>) -> Report {
+        Report {
+            students: u64::from(self.exam.students),
+            served: tally.served.get(),
+            failed: tally.failed.get(),
+            done: tally.done.get(),
+            planned: self.exam.operations(),
+            acknowledged: tally.answers.get(),
+            stored,
+            refused: tally.refused.get(),
+            surprise: tally.surprise(),
+            server,
+            waits: Op::ALL.map(|op| tally.latency(op)),
+        }
+    }
+}
+
+fn salt() -> Result<[u8; 16], ClientError> {
+    let mut salt = [0; 16];
+    getrandom::fill(&mut salt).map_err(|error| ClientError::Lost(error.into()))?;
+    Ok(salt)
+}

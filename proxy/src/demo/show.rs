@@ -1,0 +1,268 @@
+//! The show itself: from the introduction to the strings to try.
+
+use std::net::SocketAddr;
+
+use tokio::task::spawn_blocking;
+use tokio::time::Instant;
+
+use super::args::DemoArgs;
+use super::client::Connection;
+use super::endpoint::{Weir, WeirSettings, free_address};
+use super::error::{DemoError, Doing};
+use super::exam::Exam;
+use super::messages::Messages;
+use super::mongod::Binary;
+use super::numbers::count;
+use super::observer::Observer;
+use super::paint::Style;
+use super::phase::Phase;
+use super::report::Report;
+use super::screen::Screen;
+use super::stage::Stage;
+use super::table::{self, Column};
+use super::{Setting, seed, verdict, words};
+use crate::limits;
+
+/// What the server of our own accepts: the limit of a small tier.
+const SERVER_LIMIT: u32 = 500;
+/// What Weir may open.
+const CAP: u32 = 20;
+/// Where clients of MongoDB look first.
+const PORT: u16 = 27_017;
+/// Where Weir's status is elsewhere, too.
+const ADMIN_PORT: u16 = 9_604;
+/// Files besides the sockets of the students.
+const OTHER_FILES: u64 = 200;
+/// The database on a server of our own.
+const DATABASE: &str = "quiz";
+/// The database on somebody else's server.
+const BORROWED_DATABASE: &str = "weir_demo";
+
+/// From the introduction to the strings to try.
+pub(super) async fn show(
+    args: &DemoArgs,
+    setting: &Setting,
+    screen: &Screen,
+    stage: &mut Stage,
+) -> Result<(), DemoError> {
+    let exam = args.exam(students_that_fit(args, screen));
+    screen.heading("Weir demo");
+    let server_limit = args.upstream.is_none().then_some(SERVER_LIMIT);
+    screen.say(&words::introduction(
+        &exam,
+        args.monitoring,
+        server_limit,
+        CAP,
+    ));
+
+    let show = Show {
+        args,
+        setting,
+        screen,
+        exam,
+    };
+    let (direct, through) = match &args.upstream {
+        None => {
+            let binary = show.find_mongod().await?;
+            let began = Instant::now();
+            let direct = show.directly(stage, &binary).await?;
+            let through = show.through_weir(stage, &binary).await?;
+            screen.remark(&format!(
+                "Both took {:.0} s.",
+                began.elapsed().as_secs_f64()
+            ));
+            (Some(direct), through)
+        }
+        Some(uri) => (None, show.borrowed(stage, uri).await?),
+    };
+    show.results(direct.as_ref(), &through);
+    if let Some(weir) = &stage.weir {
+        let database = stage.borrowed.unwrap_or(DATABASE);
+        screen.heading("It is still up. Try it:");
+        screen.say(&words::next_steps(weir.address, weir.admin, database));
+    }
+    Ok(())
+}
+
+/// Both ends of every socket through Weir are in this process.
+fn students_that_fit(args: &DemoArgs, screen: &Screen) -> u32 {
+    let limit = limits::raise_open_files();
+    let each = u64::from(args.monitoring.sockets()) * 2;
+    let fit = u32::try_from(limit.saturating_sub(OTHER_FILES) / each).unwrap_or(u32::MAX);
+    if fit < args.clients {
+        screen.remark(&format!(
+            "This system lets a process open {} files, enough for {} of {} students.",
+            count(limit),
+            count(fit.into()),
+            count(args.clients.into()),
+        ));
+    }
+    fit.clamp(1, args.clients)
+}
+
+/// What all parts of the show need.
+struct Show<'a> {
+    args: &'a DemoArgs,
+    setting: &'a Setting,
+    screen: &'a Screen,
+    exam: Exam,
+}
+
+impl Show<'_> {
+    async fn find_mongod(&self) -> Result<Binary, DemoError> {
+        self.screen
+            .step("Looking for mongod; without one, a build is fetched once (42 MB)");
+        let surroundings = self.setting.surroundings.clone();
+        let found = spawn_blocking(move || Binary::find(&surroundings)).await;
+        let binary = found.map_err(std::io::Error::other)??;
+        self.screen
+            .remark(&format!("mongod: {}", binary.path.display()));
+        Ok(binary)
+    }
+
+    async fn directly(&self, stage: &mut Stage, binary: &Binary) -> Result<Report, DemoError> {
+        self.screen.heading("1. Directly");
+        let (address, _) = self.fresh_server(stage, binary).await?;
+        let observer = self.observe(address).await?;
+        self.play(address, DATABASE, Some(&observer), true).await
+    }
+
+    async fn through_weir(&self, stage: &mut Stage, binary: &Binary) -> Result<Report, DemoError> {
+        self.screen.heading("2. Through Weir");
+        let (server, uri) = self.fresh_server(stage, binary).await?;
+        // Before Weir's first connection, so that all of them are counted.
+        let observer = self.observe(server).await?;
+        let address = self.start_weir(stage, &uri).await?;
+        self.play(address, DATABASE, Some(&observer), true).await
+    }
+
+    async fn borrowed(&self, stage: &mut Stage, uri: &str) -> Result<Report, DemoError> {
+        self.screen.heading("Through Weir");
+        let address = self.start_weir(stage, uri).await?;
+        let mut connection = self.connect(address).await?;
+        let stranger = seed::stranger(&mut connection, BORROWED_DATABASE).await;
+        if let Some(collection) = stranger.doing("looking into the database weir_demo")? {
+            return Err(DemoError::Stranger {
+                database: BORROWED_DATABASE,
+                collection,
+            });
+        }
+        stage.borrowed = Some(BORROWED_DATABASE);
+        // An earlier demo may have been killed before it could clean up.
+        let removed = seed::remove(&mut connection, BORROWED_DATABASE).await;
+        removed.doing("dropping the database weir_demo")?;
+        self.seed(&mut connection, BORROWED_DATABASE).await?;
+        let observer = self.observe(address).await.ok();
+        self.play(address, BORROWED_DATABASE, observer.as_ref(), false)
+            .await
+    }
+
+    async fn fresh_server(
+        &self,
+        stage: &mut Stage,
+        binary: &Binary,
+    ) -> Result<(SocketAddr, String), DemoError> {
+        self.screen.step("Starting a replica set of one node");
+        let temporary = &self.setting.surroundings.temporary;
+        let (address, uri) = stage.fresh_server(binary, temporary, SERVER_LIMIT).await?;
+        let mut connection = self.connect(address).await?;
+        self.seed(&mut connection, DATABASE).await?;
+        Ok((address, uri))
+    }
+
+    async fn start_weir(&self, stage: &mut Stage, upstream: &str) -> Result<SocketAddr, DemoError> {
+        let listen = free_address(PORT)?;
+        if listen.port() != PORT {
+            self.screen
+                .remark(&format!("Port {PORT} is taken; Weir listens on {listen}."));
+        }
+        let admin = free_address(ADMIN_PORT)?;
+        if admin.port() != ADMIN_PORT {
+            self.screen.remark(&format!(
+                "Port {ADMIN_PORT} is taken; its status is on {admin}."
+            ));
+        }
+        let settings = WeirSettings {
+            upstream,
+            listen,
+            admin,
+            max_connections: CAP,
+        };
+        let weir = Weir::start(settings).await?;
+        for warning in &weir.warnings {
+            self.screen.remark(warning);
+        }
+        let address = weir.address;
+        stage.weir = Some(weir);
+        // Up is a Weir that has reached its server, as the other phase's is up.
+        let mut connection = self.connect(address).await?;
+        seed::ping(&mut connection)
+            .await
+            .doing("reaching the server")?;
+        Ok(address)
+    }
+
+    async fn connect(&self, address: SocketAddr) -> Result<Connection, DemoError> {
+        let opened = Connection::open(address, &Messages::new(DATABASE)).await;
+        Ok(opened.doing("connecting")?.0)
+    }
+
+    async fn seed(&self, connection: &mut Connection, database: &str) -> Result<(), DemoError> {
+        self.screen.step("Putting the quiz into the database");
+        let filled = seed::fill(connection, database, self.exam.students).await;
+        filled.doing("putting the quiz into the database")
+    }
+
+    async fn observe(&self, address: SocketAddr) -> Result<Observer, DemoError> {
+        let observer = Observer::start(address, &Messages::new(DATABASE)).await;
+        observer.doing("asking for serverStatus")
+    }
+
+    async fn play(
+        &self,
+        address: SocketAddr,
+        database: &str,
+        observer: Option<&Observer>,
+        alone: bool,
+    ) -> Result<Report, DemoError> {
+        let phase = Phase {
+            exam: &self.exam,
+            monitoring: self.args.monitoring,
+            address,
+            database,
+            observer,
+            alone,
+        };
+        phase.play(self.screen).await.doing("playing the exam")
+    }
+
+    fn results(&self, direct: Option<&Report>, through: &Report) {
+        let directly = direct.map(|report| Column {
+            title: "directly",
+            report,
+            limit: Some(SERVER_LIMIT.into()),
+        });
+        let columns: Vec<_> = directly
+            .into_iter()
+            .chain([Column {
+                title: "through Weir",
+                report: through,
+                limit: Some(CAP.into()),
+            }])
+            .collect();
+        self.screen.say("");
+        self.screen.say(&table::render(&columns, self.screen.paint));
+        for column in &columns {
+            if let Some(error) = &column.report.surprise {
+                self.screen.remark(&format!(
+                    "First error in an answer, {}: {error}",
+                    column.title
+                ));
+            }
+        }
+        let verdict = verdict::verdict(direct, through, CAP.into());
+        let verdict = words::wrap(&verdict);
+        self.screen
+            .say(&self.screen.paint.apply(Style::Bold, &verdict));
+    }
+}

@@ -1,0 +1,90 @@
+//! What the demo has started, so that it can be taken down from any point.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
+
+use super::client::{ClientError, Connection};
+use super::endpoint::Weir;
+use super::error::DemoError;
+use super::messages::Messages;
+use super::mongod::{Binary, ReplicaSet, ServerOptions, SetOptions};
+use super::screen::Screen;
+use super::seed;
+
+/// Longest wait for a borrowed server to drop the demo's database.
+const DROP_LIMIT: Duration = Duration::from_secs(15);
+
+/// Everything that must not outlive the demo.
+#[derive(Default)]
+pub(super) struct Stage {
+    /// The server of our own.
+    pub(super) set: Option<ReplicaSet>,
+    /// The running Weir.
+    pub(super) weir: Option<Weir>,
+    /// The database to drop, on a server that is not ours.
+    pub(super) borrowed: Option<&'static str>,
+}
+
+impl Stage {
+    /// Replaces the server of our own, if any, by a fresh and empty one that
+    /// takes `limit` connections. Returns its address and connection string.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub(super) async fn fresh_server(
+        &mut self,
+        binary: &Binary,
+        temporary: &Path,
+        limit: u32,
+    ) -> Result<(SocketAddr, String), DemoError> {
+        let old = self.set.take();
+        let (binary, temporary) = (binary.clone(), temporary.to_owned());
+        let options = SetOptions {
+            server: ServerOptions {
+                max_connections: Some(limit),
+                ..ServerOptions::default()
+            },
+            ..SetOptions::default()
+        };
+        let started = spawn_blocking(move || {
+            drop(old);
+            let set = ReplicaSet::start(&binary, &temporary, &options)?;
+            let address = set.member(0)?.address();
+            Ok::<_, DemoError>((set, address))
+        });
+        let (set, address) = started.await.map_err(std::io::Error::other)??;
+        let uri = set.uri();
+        self.set = Some(set);
+        Ok((address, uri))
+    }
+
+    /// Takes everything down; what cannot be is named.
+    pub(super) async fn clear(mut self, screen: &Screen) {
+        if let (Some(database), Some(weir)) = (self.borrowed, &self.weir) {
+            let dropped = timeout(DROP_LIMIT, drop_database(weir.address, database)).await;
+            match dropped {
+                Ok(Ok(())) => screen.remark(&format!("Dropped the database {database}.")),
+                _ => screen.remark(&format!(
+                    "Could not drop the database {database}: please drop it yourself."
+                )),
+            }
+        }
+        if let Some(weir) = self.weir.take() {
+            weir.stop().await;
+        }
+        if let Some(set) = self.set.take() {
+            // Kills it: its data is thrown away with it.
+            let _ = spawn_blocking(move || drop(set)).await;
+        }
+    }
+}
+
+async fn drop_database(address: SocketAddr, database: &str) -> Result<(), ClientError> {
+    let messages = Messages::new(database);
+    let (mut connection, _) = Connection::open(address, &messages).await?;
+    seed::remove(&mut connection, database).await
+}

@@ -1,0 +1,114 @@
+//! One sentence about what was measured, whatever it was. Pure.
+
+use super::numbers::count;
+use super::report::Report;
+
+/// What the phases showed. `cap` is the number of connections that Weir was
+/// allowed to open.
+pub(super) fn verdict(direct: Option<&Report>, through: &Report, cap: u64) -> String {
+    let result = through_weir(through, cap);
+    match direct {
+        Some(direct) => format!("{}; through Weir {result}.", directly(direct)),
+        None => format!("Through Weir {result}."),
+    }
+}
+
+fn directly(report: &Report) -> String {
+    let turned_away = count(report.turned_away());
+    let rest = match (report.turned_away(), report.refused) {
+        (0, _) => String::new(),
+        (_, 0) => format!(" and {turned_away} did not finish in time"),
+        _ => format!(" and {turned_away} were turned away by a server that had no connection left"),
+    };
+    format!("Directly, {} sat their exam{rest}", share(report))
+}
+
+fn through_weir(report: &Report, cap: u64) -> String {
+    let errors = match report.failed {
+        0 => "without an error".to_owned(),
+        1 => "with 1 error on the way".to_owned(),
+        many => format!("with {} errors on the way", count(many)),
+    };
+    let connections = report.connections().map_or(String::new(), |ours| {
+        let amiss = if ours.peak > cap {
+            ", which is more than it was allowed: please report this"
+        } else {
+            ""
+        };
+        format!(", on {} server connections{amiss}", count(ours.peak))
+    });
+    format!("{} sat theirs, {errors}{connections}", share(report))
+}
+
+fn share(report: &Report) -> String {
+    if report.turned_away() == 0 {
+        format!("all {} students", count(report.students))
+    } else {
+        format!(
+            "{} of {} students",
+            count(report.served),
+            count(report.students)
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::table::tests::{direct, through};
+    use super::*;
+
+    #[test]
+    fn the_usual_outcome() {
+        let expected = "Directly, 164 of 1,500 students sat their exam and 1,336 were turned away \
+            by a server that had no connection left; through Weir all 1,500 students sat theirs, without \
+            an error, on 20 server connections.";
+        assert_eq!(verdict(Some(&direct()), &through(), 20), expected);
+    }
+
+    #[test]
+    fn nothing_is_claimed_that_was_not_measured() {
+        let easy = Report {
+            served: 1_500,
+            refused: 0,
+            failed: 0,
+            ..direct()
+        };
+        let said = verdict(Some(&easy), &through(), 20);
+        assert!(
+            said.starts_with("Directly, all 1,500 students sat their exam; through"),
+            "{said}"
+        );
+
+        let slow = Report {
+            refused: 0,
+            ..direct()
+        };
+        let said = verdict(Some(&slow), &through(), 20);
+        assert!(said.contains("1,336 did not finish in time"), "{said}");
+
+        let unknown = Report {
+            server: None,
+            ..through()
+        };
+        let said = verdict(None, &unknown, 20);
+        assert_eq!(
+            said,
+            "Through Weir all 1,500 students sat theirs, without an error."
+        );
+    }
+
+    #[test]
+    fn a_bad_day_for_weir_is_said_as_well() {
+        let broken = Report {
+            served: 1_490,
+            failed: 12,
+            ..through()
+        };
+        let said = verdict(None, &broken, 19);
+        assert_eq!(
+            said,
+            "Through Weir 1,490 of 1,500 students sat theirs, with 12 errors on the way, on 20 server \
+             connections, which is more than it was allowed: please report this."
+        );
+    }
+}

@@ -1,0 +1,138 @@
+//! What the demo tells somebody who has never seen Weir.
+
+use std::net::SocketAddr;
+
+use super::args::Monitoring;
+use super::exam::{ANSWERS, Exam};
+use super::numbers::count;
+
+/// Columns of a line of text.
+const WIDTH: usize = 80;
+
+/// What is going to happen.
+pub(super) fn introduction(
+    exam: &Exam,
+    monitoring: Monitoring,
+    server_limit: Option<u32>,
+    cap: u32,
+) -> String {
+    let sockets = monitoring.sockets();
+    let exam_starts = format!(
+        "An exam starts. {} students arrive within {} seconds, each in a Lambda environment of \
+         its own: they read their user, fetch the quiz, start an attempt and submit {ANSWERS} \
+         answers. Every environment opens {sockets} sockets, {} in all: {}.",
+        count(exam.students.into()),
+        exam.arrivals().as_secs(),
+        count(u64::from(sockets) * u64::from(exam.students)),
+        match monitoring {
+            Monitoring::Stream =>
+                "one for its requests and two with which a driver watches its server (newer \
+                 drivers that notice Lambda watch with one: --monitoring poll)",
+            Monitoring::Poll =>
+                "one for its requests and one with which a driver in Lambda watches its server",
+        },
+    );
+    let phases = match server_limit {
+        Some(limit) => format!(
+            "First they connect directly to a real MongoDB that takes {} connections, as a small \
+             tier does. Then the same students come to a fresh one through Weir, which may open \
+             {cap}.",
+            count(limit.into()),
+        ),
+        None => format!(
+            "They come to your deployment through Weir, which may open {cap} connections to each \
+             node. Nobody connects directly: that could take every connection your applications \
+             need. All data is in the database weir_demo, which is dropped at the end."
+        ),
+    };
+    let bounds = format!(
+        "{} {} seconds at most. Ctrl-C at any time ends the demo and removes what it made.",
+        match server_limit {
+            Some(_) => "Each phase takes",
+            None => "It takes",
+        },
+        exam.length.as_secs()
+    );
+    [exam_starts, phases, bounds]
+        .map(|paragraph| wrap(&paragraph))
+        .join("\n\n")
+}
+
+/// What to try now.
+pub(super) fn next_steps(address: SocketAddr, admin: SocketAddr, database: &str) -> String {
+    format!(
+        "    mongosh \"mongodb://{address}/{database}\"\n    \
+         python3 -c \"import pymongo; print(pymongo.MongoClient('mongodb://{address}')\
+         .{database}.attempts.find_one())\"\n\n    \
+         status    http://{admin}/status\n    \
+         web page  http://{admin}/\n"
+    )
+}
+
+/// Breaks `text` between words into indented lines of at most `WIDTH` columns.
+pub(super) fn wrap(text: &str) -> String {
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        let columns = lines.last().map_or(0, |line| line.chars().count());
+        if columns > 0 && columns + 1 + word.chars().count() > WIDTH {
+            lines.push(String::new());
+        }
+        if let Some(line) = lines.last_mut() {
+            line.push_str(if line.is_empty() { "  " } else { " " });
+            line.push_str(word);
+        }
+    }
+    lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn exam() -> Exam {
+        Exam {
+            students: 1_500,
+            length: Duration::from_secs(20),
+            patience: Duration::from_secs(10),
+            seed: 1,
+        }
+    }
+
+    #[test]
+    fn the_introduction_fits_the_screen_and_names_the_numbers() {
+        for (monitoring, limit, numbers) in [
+            (
+                Monitoring::Stream,
+                Some(500),
+                ["1,500", "4,500", "500", "20"],
+            ),
+            (
+                Monitoring::Poll,
+                None,
+                ["1,500", "3,000", "weir_demo", "20"],
+            ),
+        ] {
+            let text = introduction(&exam(), monitoring, limit, 20);
+            for number in numbers {
+                assert!(text.contains(number), "{number} in {text}");
+            }
+            for line in text.lines() {
+                assert!(line.chars().count() <= WIDTH, "{line}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_strings_to_try_carry_the_real_addresses() {
+        let text = next_steps(
+            "127.0.0.1:27018".parse().unwrap(),
+            "127.0.0.1:9605".parse().unwrap(),
+            "quiz",
+        );
+        assert!(text.contains("mongosh \"mongodb://127.0.0.1:27018/quiz\"\n"));
+        assert!(text.contains("MongoClient('mongodb://127.0.0.1:27018').quiz.attempts"));
+        assert!(text.contains("http://127.0.0.1:9605/status\n"));
+    }
+}
