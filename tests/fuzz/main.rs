@@ -2,6 +2,7 @@
 //! on stable, without libFuzzer. The targets themselves are in `proxy/fuzz`.
 
 #[path = "../../proxy/fuzz/src/lib.rs"]
+#[allow(unreachable_pub, dead_code, reason = "the fuzz crate exports them")]
 mod bodies;
 
 use bodies::TARGETS;
