@@ -279,8 +279,9 @@ impl NodePool {
     }
 
     /// Opens one connection at once, inside the cap: its hello tells how the node is.
-    pub fn probe(self: &Arc<Self>) {
-        self.with_machine(|machine, _, effects| machine.probe(effects));
+    /// Returns whether there was room for it.
+    pub fn probe(self: &Arc<Self>) -> bool {
+        self.with_machine(|machine, _, effects| machine.probe(effects))
     }
 
     /// Ties a cursor or an open transaction to a connection, or unties it.

@@ -77,7 +77,7 @@ pub(crate) enum InboxError {
 impl InboxError {
     /// The client simply went away; not worth a line.
     pub(crate) const fn is_departure(&self) -> bool {
-        matches!(self, Self::Io(_))
+        matches!(self, Self::Io(_) | Self::Torn)
     }
 }
 

@@ -6,7 +6,7 @@
 //! done to the pools at once, before the operation that met the error goes on.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     io,
     sync::{Arc, Weak, atomic::AtomicUsize},
     time::Duration,
@@ -21,7 +21,7 @@ use tokio::{
 
 use crate::{
     command::outcome::ReportedVersion,
-    pool::{Limits, NodePool, Observer},
+    pool::{Lane, Limits, NodePool, Observer, Want},
     topology::{
         Hello, NodeAddress, NodeKind, Phase, Snapshot, StateChange, StateChangeKind, Topology,
         TopologyEvent, TopologyKind, TopologyVersion,
@@ -31,6 +31,12 @@ use crate::{
 
 /// First pause suggested to clients that are turned away, milliseconds.
 const BACKOFF_MS: u32 = 100;
+
+/// How long to wait for word of a node that was found wanting.
+const LOOK_TIME: Duration = Duration::from_secs(5);
+
+/// Looks in a row; then the monitor will have seen for itself.
+const MOST_LOOKS: u32 = 5;
 
 /// Drivers send transaction numbers to Weir, which a standalone server rejects.
 const STANDALONE: &str = "the upstream is a standalone server, which knows no retryable writes and \
@@ -70,6 +76,8 @@ pub struct Cluster {
     this: Weak<Self>,
     /// GetMores that wait for data now.
     pub(crate) awaiting: AtomicUsize,
+    /// Nodes that are being asked how they are, on a connection of their pool.
+    asking: Mutex<HashSet<NodeAddress>>,
 }
 
 impl Cluster {
@@ -96,6 +104,7 @@ impl Cluster {
             fatal,
             this: Weak::clone(this),
             awaiting: AtomicUsize::new(0),
+            asking: Mutex::default(),
         });
         cluster.rebuild();
         tokio::spawn(follow(Arc::downgrade(&cluster), events));
@@ -223,9 +232,8 @@ impl Cluster {
             &text,
         );
         self.apply(pool, change);
-        // One connection at once, ahead of any refill: its hello tells how the node is.
         if change.mark_unknown && !timed_out {
-            pool.probe();
+            self.look_again(pool);
         }
     }
 
@@ -244,8 +252,35 @@ impl Cluster {
             self.topology.on_state_change(pool.node(), generation, kind, version, &text);
         self.apply(pool, change);
         if change.mark_unknown {
-            pool.probe();
+            self.look_again(pool);
         }
+    }
+
+    /// Learns at once how a node is that was just found wanting: one connection ahead of
+    /// any refill, for its hello. A full pool has no room for one; there the next
+    /// connection that is free is asked.
+    fn look_again(&self, pool: &Arc<NodePool>) {
+        if pool.probe() || !self.asking.lock().insert(pool.node().clone()) {
+            return;
+        }
+        let (this, pool) = (Weak::clone(&self.this), Arc::clone(pool));
+        tokio::spawn(async move {
+            // A verdict passed meanwhile is younger than the hello: ask once more.
+            for _ in 0..MOST_LOOKS {
+                let heard = tokio::time::timeout(LOOK_TIME, hello_of(&pool)).await;
+                let Some(cluster) = this.upgrade() else { return };
+                if let Ok(Some((started, hello))) = heard {
+                    cluster.topology.on_hello(pool.node(), started.into_std(), hello);
+                    cluster.rebuild();
+                }
+                if !cluster.snapshot().node(pool.node()).is_some_and(|node| node.suspended) {
+                    break;
+                }
+            }
+            if let Some(cluster) = this.upgrade() {
+                cluster.asking.lock().remove(pool.node());
+            }
+        });
     }
 
     fn apply(&self, pool: &Arc<NodePool>, change: StateChange) {
@@ -305,6 +340,17 @@ impl std::fmt::Debug for Cluster {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Cluster").field("table", &self.table.load()).finish_non_exhaustive()
     }
+}
+
+/// What the node of `pool` says of itself on the next connection that is free.
+async fn hello_of(pool: &Arc<NodePool>) -> Option<(Instant, Hello)> {
+    let want = Want { lane: Lane::Finishing, ..Want::default() };
+    let mut lease = pool.lease(want, Instant::now() + LOOK_TIME).await.ok()?;
+    let started = Instant::now();
+    let command = bson::rawdoc! { "hello": 1, "$db": "admin" };
+    let document = lease.connection()?.ask(&command).await.ok()?;
+    lease.give_back();
+    Some((started, Hello::parse(&document).ok()?))
 }
 
 async fn follow(cluster: Weak<Cluster>, mut events: mpsc::UnboundedReceiver<TopologyEvent>) {
