@@ -7,6 +7,7 @@ mod auth;
 mod bad_input;
 mod crud;
 mod cursors;
+mod demo;
 mod faults;
 mod handshake;
 mod limits;

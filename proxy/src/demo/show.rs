@@ -22,6 +22,7 @@ use super::stage::Stage;
 use super::table::{self, Column};
 use super::{Setting, seed, verdict, words};
 use crate::limits;
+use crate::proxy::StartError;
 
 /// What the server of our own accepts: the limit of a small tier.
 const SERVER_LIMIT: u32 = 500;
@@ -31,6 +32,8 @@ const CAP: u32 = 20;
 const PORT: u16 = 27_017;
 /// Where Weir's status is elsewhere, too.
 const ADMIN_PORT: u16 = 9_604;
+/// How often Weir is started on other ports when one was taken meanwhile.
+const ATTEMPTS: u32 = 3;
 /// Files besides the sockets of the students.
 const OTHER_FILES: u64 = 200;
 /// The database on a server of our own.
@@ -171,35 +174,45 @@ impl Show<'_> {
     }
 
     async fn start_weir(&self, stage: &mut Stage, upstream: &str) -> Result<SocketAddr, DemoError> {
-        let listen = free_address(PORT)?;
-        if listen.port() != PORT {
+        let weir = self.bind_weir(upstream).await?;
+        let (address, admin) = (weir.address, weir.admin);
+        if address.port() != PORT {
             self.screen
-                .remark(&format!("Port {PORT} is taken; Weir listens on {listen}."));
+                .remark(&format!("Port {PORT} is taken; Weir listens on {address}."));
         }
-        let admin = free_address(ADMIN_PORT)?;
         if admin.port() != ADMIN_PORT {
             self.screen.remark(&format!(
                 "Port {ADMIN_PORT} is taken; its status is on {admin}."
             ));
         }
-        let settings = WeirSettings {
-            upstream,
-            listen,
-            admin,
-            max_connections: CAP,
-        };
-        let weir = Weir::start(settings).await?;
         for warning in &weir.warnings {
             self.screen.remark(warning);
         }
-        let address = weir.address;
         stage.weir = Some(weir);
         // Up is a Weir that has reached its server, as the other phase's is up.
         let mut connection = self.connect(address).await?;
-        seed::ping(&mut connection)
-            .await
-            .doing("reaching the server")?;
+        let reached = seed::ping(&mut connection).await;
+        reached.doing("reaching the server")?;
         Ok(address)
+    }
+
+    async fn bind_weir(&self, upstream: &str) -> Result<Weir, DemoError> {
+        let mut attempt = 1;
+        loop {
+            let settings = WeirSettings {
+                upstream,
+                listen: free_address(PORT)?,
+                admin: free_address(ADMIN_PORT)?,
+                max_connections: CAP,
+            };
+            match Weir::start(settings).await {
+                // Somebody took the port between our look and our bind.
+                Err(DemoError::Start(StartError::Bind { .. })) if attempt < ATTEMPTS => {
+                    attempt += 1;
+                }
+                started => return started,
+            }
+        }
     }
 
     async fn connect(&self, address: SocketAddr) -> Result<Connection, DemoError> {

@@ -1,0 +1,110 @@
+//! `weir demo`, seen from the terminal it runs in.
+
+use std::fs::{self, File};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use weir::demo::process::{Process, Scratch, Signal};
+use weir_tests::surroundings::{blocking, mongod, surroundings};
+use weir_tests::wait::until_true;
+use weir_tests::weir::program;
+
+/// Two short phases, two servers, and a machine with much else to do.
+const END_LIMIT: Duration = Duration::from_secs(120);
+
+/// A running demo that writes into a file.
+struct Demo {
+    process: Arc<Process>,
+    output: PathBuf,
+    temporary: PathBuf,
+}
+
+impl Demo {
+    async fn start(scratch: &Arc<Scratch>, arguments: &[&str]) -> Result<Self> {
+        let output = scratch.path().join("output.txt");
+        let temporary = scratch.path().join("tmp");
+        fs::create_dir(&temporary)?;
+        let mut command = Command::new(program().await?);
+        command
+            .arg("demo")
+            .args(arguments)
+            .env("WEIR_MONGOD", mongod().await?.path)
+            .env("TMPDIR", &temporary)
+            .stdin(Stdio::null())
+            .stdout(File::create(&output)?)
+            .stderr(Stdio::inherit());
+        Ok(Self {
+            process: Arc::new(Process::spawn(&mut command, scratch)?),
+            output,
+            temporary,
+        })
+    }
+
+    fn said(&self) -> String {
+        fs::read_to_string(&self.output).unwrap_or_default()
+    }
+
+    /// Waits for its end and returns the exit code.
+    async fn end(&self) -> Result<Option<i32>> {
+        let process = self.process.clone();
+        let status = blocking(move || process.wait(END_LIMIT)).await??;
+        Ok(status.context("the demo did not end")?.code())
+    }
+
+    fn left_behind(&self) -> usize {
+        fs::read_dir(&self.temporary).map_or(0, Iterator::count)
+    }
+}
+
+/// The cells of the first row with that label.
+fn row<'t>(text: &'t str, label: &str) -> Option<&'t str> {
+    let line = text.lines().find(|line| line.trim().starts_with(label))?;
+    Some(line.trim().strip_prefix(label)?.trim())
+}
+
+#[tokio::test]
+async fn few_students_are_served_both_ways_and_nothing_is_left() -> Result<()> {
+    let scratch = Scratch::new(&surroundings().temporary, "weir-demo-test")?;
+    let demo = Demo::start(&scratch, &["--clients", "40", "--seconds", "5", "--exit"]).await?;
+    let code = demo.end().await?;
+    let said = demo.said();
+    assert_eq!(code, Some(0), "{said}");
+
+    let served = row(&said, "students served").context("no table")?;
+    assert_eq!(
+        served
+            .split_whitespace()
+            .filter(|cell| *cell == "40")
+            .count(),
+        4,
+        "{said}"
+    );
+    let answers = row(&said, "answers found / confirmed").context("no table")?;
+    assert_eq!(answers.matches("200 / 200").count(), 2, "{said}");
+    let connections = row(&said, "server connections, peak").context("no table")?;
+    let through = connections
+        .split_whitespace()
+        .rev()
+        .nth(2)
+        .context("one column")?;
+    assert!((1..=20).contains(&through.parse::<u32>()?), "{said}");
+    assert!(!said.contains('\u{1b}'), "escapes in a file: {said:?}");
+    assert_eq!(demo.left_behind(), 0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_interrupt_in_the_middle_leaves_nothing() -> Result<()> {
+    let scratch = Scratch::new(&surroundings().temporary, "weir-demo-test")?;
+    let demo = Demo::start(&scratch, &["--clients", "40", "--seconds", "30"]).await?;
+    let playing = || demo.said().contains(" in exam ");
+    until_true("the first phase", END_LIMIT, playing).await?;
+    assert_eq!(demo.left_behind(), 1, "the server's folder");
+    demo.process.signal(Signal::Terminate)?;
+    assert_eq!(demo.end().await?, Some(130), "{}", demo.said());
+    assert_eq!(demo.left_behind(), 0);
+    Ok(())
+}
