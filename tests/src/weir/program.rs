@@ -35,6 +35,12 @@ fn build() -> Result<PathBuf> {
         .ancestors()
         .nth(2)
         .context("a test outside a target folder")?;
+    let program = folder.join("weir");
+    // `cargo test --workspace` has built it already, with the features of the tests;
+    // building it alone would compile half of its dependencies again.
+    if is_fresh(&program) {
+        return Ok(program);
+    }
     let profile = match folder.file_name().and_then(|name| name.to_str()) {
         Some("debug") | None => "dev",
         Some(profile) => profile,
@@ -43,8 +49,8 @@ fn build() -> Result<PathBuf> {
         .args([
             "build",
             "--quiet",
-            "--package",
-            "weir",
+            // The whole workspace's choice of features, as `cargo build` makes it.
+            "--workspace",
             "--bin",
             "weir",
             "--profile",
@@ -58,5 +64,25 @@ fn build() -> Result<PathBuf> {
         "{}",
         String::from_utf8_lossy(&output.stderr)
     );
-    Ok(folder.join("weir"))
+    Ok(program)
+}
+
+/// Whether the program is newer than every source it is made of.
+fn is_fresh(program: &Path) -> bool {
+    let built = |path: &Path| path.metadata().and_then(|meta| meta.modified()).ok();
+    let Some(made) = built(program) else {
+        return false;
+    };
+    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("../proxy/src")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if built(&path).is_none_or(|changed| changed > made) {
+                return false;
+            }
+        }
+    }
+    true
 }
