@@ -74,3 +74,30 @@ async fn sockets_are_counted_while_they_are_open() -> Result<()> {
     );
     Ok(())
 }
+
+/// Set for the copy of this test program that skips something.
+const SKIPPER: &str = "WEIR_TESTS_SKIPPER";
+
+/// Not a test of its own: what the copy does.
+#[test]
+fn skipper() {
+    if std::env::var_os(SKIPPER).is_some() {
+        skip::skip("one thing", "it is\nnot here");
+        skip::skip("another", "too");
+        assert_eq!(skip::skipped().len(), 2);
+    }
+}
+
+#[test]
+fn skips_are_counted_at_the_end() -> Result<()> {
+    // Reads until the printer, which inherits the pipe, has ended too.
+    let output = std::process::Command::new(std::env::current_exe()?)
+        .args(["--exact", "tools::skipper"])
+        .env(SKIPPER, "1")
+        .output()?;
+    ensure!(output.status.success());
+    let said = String::from_utf8(output.stderr)?;
+    let end = "\n2 skipped on this machine:\n  one thing: it is not here\n  another: too\n";
+    ensure!(said.ends_with(end), "{said}");
+    Ok(())
+}

@@ -49,6 +49,7 @@ fn build() -> Result<PathBuf> {
         .args([
             "build",
             "--quiet",
+            // The whole workspace's choice of features, as `cargo build` makes it.
             "--workspace",
             "--bin",
             "weir",
@@ -68,8 +69,8 @@ fn build() -> Result<PathBuf> {
 
 /// Whether the program is newer than every source it is made of.
 fn is_fresh(program: &Path) -> bool {
-    let changed = |path: &Path| path.metadata().and_then(|meta| meta.modified()).ok();
-    let Some(made) = changed(program) else {
+    let built = |path: &Path| path.metadata().and_then(|meta| meta.modified()).ok();
+    let Some(made) = built(program) else {
         return false;
     };
     let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("../proxy/src")];
@@ -78,7 +79,7 @@ fn is_fresh(program: &Path) -> bool {
             let path = entry.path();
             if path.is_dir() {
                 folders.push(path);
-            } else if changed(&path).is_none_or(|changed| changed > made) {
+            } else if built(&path).is_none_or(|changed| changed > made) {
                 return false;
             }
         }
