@@ -15,11 +15,15 @@ pub mod attempt;
 
 pub mod budget;
 
+pub mod client;
+
 pub mod cluster;
 
 pub mod cursors;
 
 pub mod deadline;
+
+pub mod kill;
 
 pub mod learn;
 
@@ -29,14 +33,11 @@ pub mod sessions;
 
 pub mod stream;
 
-use std::{
-    future::Future,
-    io,
-    sync::Arc,
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
+
+pub use client::{ClientSide, ClientTraits, Reply, Request};
 
 use crate::{
     command::{Facts, Treatment},
@@ -50,95 +51,6 @@ use crate::{
     route::{self, Route, pins::Pins, select},
     wire::{Header, header::MAX_MESSAGE_LEN, reply as wire_reply},
 };
-
-/// What the relay must know of the client it serves, and do with it.
-pub trait ClientSide: Send {
-    /// What its handshake told.
-    fn traits(&self) -> ClientTraits;
-
-    /// Where to note what this client's connection leaves open; `None`: nothing ends with it.
-    fn leavings(&mut self) -> Option<&mut leavings::Leavings> {
-        None
-    }
-
-    /// Ends when the client has left. Must not consume bytes.
-    fn departed(&self) -> impl Future<Output = ()> + Send;
-
-    /// Writes as much as the client takes now. When the future is dropped, nothing was
-    /// taken. The end of what was taken may wait for a flush by the client's own task.
-    ///
-    /// # Errors
-    /// The client has left.
-    fn write_some(&mut self, bytes: &[u8]) -> impl Future<Output = io::Result<usize>> + Send;
-
-    /// Keeps this share of the budget until the reply to the current request is written.
-    fn keep(&mut self, bytes: budget::Reserved) {
-        drop(bytes);
-    }
-
-    /// Reads more of a request that has not arrived whole.
-    ///
-    /// # Errors
-    /// The client has left.
-    fn read_some(
-        &mut self,
-        buf: &mut Vec<u8>,
-        capacity: usize,
-    ) -> impl Future<Output = io::Result<usize>> + Send;
-}
-
-/// Facts of a client's handshake that change how it is served.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ClientTraits {
-    /// It announced `backpressure`: overload may be told with 462.
-    pub backpressure: bool,
-    /// It connected with `loadBalanced=true`: cursors and transactions end with its socket.
-    pub load_balanced: bool,
-}
-
-/// One request, ready to be relayed.
-#[derive(Debug)]
-pub struct Request {
-    /// What it asks.
-    pub facts: Facts,
-    /// The message: plain OP_MSG without checksum. Of a large one perhaps only the first
-    /// part; then `missing` counts the bytes still to come.
-    pub message: Vec<u8>,
-    /// Bytes that have not arrived yet.
-    pub missing: usize,
-    /// The client's own id of the request.
-    pub id: i32,
-    /// When its first byte was read.
-    pub started: Instant,
-}
-
-impl Request {
-    /// A part of it was passed on without being kept: it cannot be sent once more.
-    #[must_use]
-    pub fn is_spent(&self) -> bool {
-        let announced = Header::decode(&self.message, MAX_MESSAGE_LEN).ok().flatten();
-        self.missing == 0 && announced.is_some_and(|header| header.length > self.message.len())
-    }
-
-    /// Unsent, it is dropped when its client leaves: the application may have tried again
-    /// elsewhere. Who wants no reply leaves right after asking and tries nothing again.
-    const fn is_dropped_on_departure(&self) -> bool {
-        !self.facts.is_unacknowledged()
-    }
-}
-
-/// What the client is to be told.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Reply {
-    /// This plain OP_MSG message; its ids are set.
-    Message(Vec<u8>),
-    /// Nothing: the request asked for no reply.
-    Nothing,
-    /// It has been written already.
-    Sent,
-    /// The client has left, or can no longer be told anything true: close its socket.
-    Hangup,
-}
 
 /// Settings of one relay.
 #[derive(Clone, Copy, Debug)]

@@ -45,7 +45,7 @@ const LONGEST: usize = 350;
 const LONG_BY_NATURE: [(&str, usize); 1] = [("config/settings.rs", 600)];
 
 fn sources() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../proxy/src")
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("proxy/src")
 }
 
 struct Source {
@@ -55,17 +55,15 @@ struct Source {
     text: String,
 }
 
-fn is_test(path: &Path) -> bool {
-    path.components().any(|part| part.as_os_str() == "tests")
-        || path.file_stem().is_some_and(|stem| stem == "tests")
-}
-
 fn collect(folder: &Path, into: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
+        if path.file_stem().is_some_and(|stem| stem == "tests") {
+            continue;
+        }
         if path.is_dir() {
             collect(&path, into);
-        } else if path.extension().is_some_and(|e| e == "rs") && !is_test(&path) {
+        } else if path.extension().is_some_and(|e| e == "rs") {
             into.push(path);
         }
     }

@@ -36,10 +36,6 @@ use crate::{
 /// How long a server waits for data when a getMore does not say.
 const DEFAULT_WAIT: Duration = Duration::from_secs(1);
 
-/// The four result lists of killCursors.
-const KILL_LISTS: [&str; 4] =
-    ["cursorsKilled", "cursorsNotFound", "cursorsAlive", "cursorsUnknown"];
-
 /// Counts one more while it lives.
 struct Counted<'a>(&'a AtomicUsize);
 
@@ -239,65 +235,6 @@ impl Relay {
         body.document("cursor", &cursor.finish()).f64("ok", 1.0);
         reply::op_msg(fresh_id(), request.id, 0, &body.finish())
     }
-
-    /// killCursors, split by the nodes that hold the cursors, results merged.
-    pub(crate) async fn kill_cursors<C: ClientSide>(
-        &self,
-        client: &mut C,
-        request: &mut Request,
-        deadline: Deadline,
-    ) -> Result<Answer, Stop> {
-        let ids = cursor_ids(request);
-        let homes = self.homes(&ids);
-        for id in &ids {
-            self.unpin_cursor(*id);
-        }
-        let mut merged: BTreeMap<&str, Vec<i64>> = BTreeMap::new();
-        let mut last = None;
-        let single = homes.len() == 1;
-        for ((node, connection), ids) in homes {
-            let Some(pool) = self.cluster.pool_of(&node) else { continue };
-            let only = connection.map(ConnId);
-            let want = Want { lane: Lane::Finishing, only, opens_transaction: false };
-            let mut part = part_of(request, &ids)?;
-            let asked = self.ask_node(client, &mut part, &pool, want, deadline).await;
-            let answer = match asked {
-                Ok(answer) => answer,
-                // Best effort: one unreachable node must not hide the others' results.
-                Err(Stop::Error(error)) if !single => {
-                    tracing::debug!(%node, code = error.code, "killCursors failed on one node");
-                    continue;
-                }
-                Err(stop) => return Err(stop),
-            };
-            // Too large for the memory there is, it went to the client: one reply is all it may get.
-            let Answer::Message(message) = &answer else { return Ok(answer) };
-            collect(message, &mut merged);
-            last = Some(answer);
-        }
-        match last {
-            Some(Answer::Message(mut message)) if single => {
-                set_response_to(&mut message, request.id);
-                Ok(Answer::Message(message))
-            }
-            _ => Ok(Answer::Message(merged_reply(request, &ids, merged))),
-        }
-    }
-
-    /// Cursor ids by node and connection; unknown ones go to every node.
-    fn homes(&self, ids: &[i64]) -> BTreeMap<(NodeAddress, Option<u64>), Vec<i64>> {
-        let mut homes: BTreeMap<_, Vec<i64>> = BTreeMap::new();
-        for id in ids {
-            if let Some(pin) = self.pins.cursor(*id) {
-                homes.entry((pin.node, pin.connection)).or_default().push(*id);
-                continue;
-            }
-            for pool in self.cluster.data_pools_primary_first() {
-                homes.entry((pool.node().clone(), None)).or_default().push(*id);
-            }
-        }
-        homes
-    }
 }
 
 enum Poll {
@@ -347,61 +284,4 @@ fn is_empty_batch(answer: &Answer) -> bool {
         Some(open && find(cursor, b"nextBatch")?.as_array()?.len() <= 5)
     };
     batch() == Some(true)
-}
-
-fn cursor_ids(request: &Request) -> Vec<i64> {
-    let body = request.facts.body.of(&request.message);
-    let list = find(body, b"cursors");
-    let list = list.as_ref().and_then(|list| list.as_array()).unwrap_or_default();
-    elements(list).map_while(Result::ok).filter_map(|id| id.as_number_i64()).collect()
-}
-
-/// The same command for some of its cursors only.
-fn part_of(request: &Request, ids: &[i64]) -> Result<Request, Stop> {
-    let mut list = DocumentBuilder::new();
-    for (index, id) in ids.iter().enumerate() {
-        list.i64(&index.to_string(), *id);
-    }
-    let list = list.finish();
-    let mut body = DocumentBuilder::new();
-    for field in elements(request.facts.body.of(&request.message)).map_while(Result::ok) {
-        match field.key {
-            b"cursors" => drop(body.array("cursors", &list)),
-            _ => drop(body.element(&field)),
-        }
-    }
-    let message = reply::op_msg(request.id, 0, 0, &body.finish());
-    let facts = OpMsg::parse(&message).ok();
-    let facts = facts.and_then(|msg| crate::command::Facts::read(&message, &msg).ok());
-    let facts = facts.ok_or(Stop::Abandoned)?;
-    Ok(Request { facts, message, missing: 0, id: request.id, started: request.started })
-}
-
-fn collect(message: &[u8], merged: &mut BTreeMap<&str, Vec<i64>>) {
-    for name in KILL_LISTS {
-        let list = body(message).and_then(|body| find(body, name.as_bytes()));
-        let list = list.as_ref().and_then(|list| list.as_array()).unwrap_or_default();
-        let ids = elements(list).map_while(Result::ok).filter_map(|id| id.as_i64());
-        merged.entry(name).or_default().extend(ids);
-    }
-}
-
-/// An id that any node killed counts as killed; one that no node knew as not found.
-fn merged_reply(request: &Request, ids: &[i64], merged: BTreeMap<&str, Vec<i64>>) -> Vec<u8> {
-    let mut out = DocumentBuilder::new();
-    let mut left: Vec<i64> = ids.to_vec();
-    for name in ["cursorsKilled", "cursorsAlive", "cursorsUnknown", "cursorsNotFound"] {
-        let named = merged.get(name).cloned().unwrap_or_default();
-        let last = name == "cursorsNotFound";
-        let (these, rest): (Vec<i64>, Vec<i64>) =
-            left.into_iter().partition(|id| last || named.contains(id));
-        left = rest;
-        let mut list = DocumentBuilder::new();
-        for (index, id) in these.iter().enumerate() {
-            list.i64(&index.to_string(), *id);
-        }
-        out.array(name, &list.finish());
-    }
-    out.f64("ok", 1.0);
-    reply::op_msg(fresh_id(), request.id, 0, &out.finish())
 }
