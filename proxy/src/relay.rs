@@ -216,7 +216,11 @@ impl Relay {
                 Err(self.overloaded(client.traits(), class).into())
             }
             Err(LeaseError::LoginRefused) => Err(self.refuse(Failure::LoginRefused, class).into()),
-            Err(LeaseError::Gone) => Err(self.gone(class).into()),
+            Err(LeaseError::Gone) => {
+                // A commit asked for again must find another way to its outcome.
+                self.forget_transaction(&request.facts);
+                Err(self.gone(class).into())
+            }
         }
     }
 
@@ -304,5 +308,40 @@ pub(crate) const fn lane(facts: &Facts) -> Lane {
             Treatment::KillCursors => Lane::Finishing,
             _ => Lane::Normal,
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bson::rawdoc;
+
+    use super::*;
+    use crate::wire::{OpMsg, op_msg};
+
+    fn request(flags: u32) -> Request {
+        let body = rawdoc! { "insert": "c", "$db": "d", "x": "0123456789" };
+        let mut message = wire_reply::op_msg(1, 0, 0, body.as_bytes());
+        op_msg::set_flags(&mut message, flags);
+        let facts = Facts::read(&message, &OpMsg::parse(&message).unwrap()).unwrap();
+        Request { facts, message, missing: 0, id: 1, started: Instant::now() }
+    }
+
+    #[test]
+    fn a_request_that_was_streamed_cannot_be_sent_again() {
+        let mut request = request(0);
+        assert!(!request.is_spent());
+        request.message.truncate(40);
+        request.missing = 10;
+        assert!(!request.is_spent(), "its rest is still to come");
+        request.missing = 0;
+        assert!(request.is_spent());
+    }
+
+    #[test]
+    fn what_wants_no_reply_outlives_its_client_even_after_its_flag_was_cleared() {
+        let mut request = request(op_msg::MORE_TO_COME);
+        op_msg::set_flags(&mut request.message, 0);
+        assert!(!request.is_dropped_on_departure());
+        assert!(self::request(0).is_dropped_on_departure());
     }
 }

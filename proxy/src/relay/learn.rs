@@ -189,6 +189,13 @@ impl Relay {
         }
     }
 
+    /// Forgets the transaction of these facts: what it was tied to is gone.
+    pub(crate) fn forget_transaction(&self, facts: &Facts) {
+        if let Some(session) = facts.session.filter(|_| facts.in_transaction) {
+            self.end_transaction(session, false);
+        }
+    }
+
     fn end_transaction(&self, session: u64, keep: bool) {
         let Some(pin) = self.pins.remove_transaction(session) else { return };
         self.unbond(&pin);
@@ -239,6 +246,12 @@ fn position_in(body: &[u8]) -> Option<Position> {
     })
 }
 
+/// Whether this level of a reply carries a state-change code.
+fn changes_state(document: &[u8]) -> bool {
+    let code = find(document, b"code").and_then(|code| code.as_number_i64());
+    code.and_then(|code| i32::try_from(code).ok()).is_some_and(is_state_change)
+}
+
 /// Rewrites one level of an error reply; `labels` are added at the top level only.
 fn scrub(document: &[u8], labels: Option<Labels>, class: Class) -> Vec<u8> {
     let mut out = DocumentBuilder::with_capacity(document.len() + 64);
@@ -257,7 +270,9 @@ fn scrub(document: &[u8], labels: Option<Labels>, class: Class) -> Vec<u8> {
                 let inner = field.as_document().unwrap_or_default();
                 // A retryable write that was not replicated is retried by its label.
                 out.document("writeConcernError", &scrub(inner, None, class));
-                if executed_perhaps(class).contains(Labels::RETRYABLE_WRITE) {
+                if changes_state(inner)
+                    && executed_perhaps(class).contains(Labels::RETRYABLE_WRITE)
+                {
                     present = present.and(Labels::RETRYABLE_WRITE);
                 }
             }
