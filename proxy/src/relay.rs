@@ -29,6 +29,8 @@ pub mod learn;
 
 pub mod leavings;
 
+pub mod send;
+
 pub mod sessions;
 
 pub mod stream;
@@ -49,7 +51,7 @@ use crate::{
         abandon::Cuts, attempt::Answer, budget::Budget, cluster::{Cluster, Table}, deadline::Deadline,
     },
     route::{self, Route, pins::Pins, select},
-    wire::{Header, header::MAX_MESSAGE_LEN, reply as wire_reply},
+    wire::reply as wire_reply,
 };
 
 /// Settings of one relay.

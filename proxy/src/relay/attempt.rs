@@ -17,9 +17,8 @@ use crate::{
     },
     upstream::{ReceiveError, Received},
     wire::{
-        compressed::{compress, decompress, is_compressible, plain_len},
-        edit,
-        header::{MAX_MESSAGE_LEN, opcode, set_request_id, set_response_to},
+        compressed::{decompress, plain_len},
+        header::{MAX_MESSAGE_LEN, opcode, set_response_to},
         op_msg::{self, OpMsg},
     },
 };
@@ -33,9 +32,6 @@ const TRUSTED_IDLE: Duration = Duration::from_secs(30);
 
 /// How long that sign of life may take.
 const CHECK_TIME: Duration = Duration::from_secs(2);
-
-/// Requests smaller than this are not worth compressing.
-const WORTH_COMPRESSING: usize = 1024;
 
 /// The end of a try.
 #[derive(Debug)]
@@ -149,56 +145,6 @@ impl Relay {
         let Some(conn) = lease.connection() else { return false };
         let hello = bson::rawdoc! { "hello": 1, "$db": "admin" };
         matches!(timeout(CHECK_TIME, conn.ask(&hello)).await, Ok(Ok(_)))
-    }
-
-    /// The only edits of a request: ids, flag bits, `maxTimeMS`.
-    fn prepare(
-        &self,
-        request: &mut Request,
-        lease: &mut Lease,
-        deadline: Deadline,
-    ) -> Result<i32, Stop> {
-        let facts = &request.facts;
-        if let Some(max) = facts.max_time.filter(|max| max.ms > 0 && facts.class != Class::GetMore)
-        {
-            let round_trip = self.cluster.round_trip(lease.pool().node());
-            let Some(left) = deadline.remaining_ms(max.ms, round_trip) else {
-                return Err(self.refuse(Failure::DeadlinePassed, facts.class).into());
-            };
-            edit::overwrite_number(&mut request.message, max.at, max.kind, left);
-        }
-        let conn = lease.connection().ok_or(Stop::Abandoned)?;
-        let id = conn.request_id();
-        set_request_id(&mut request.message, id);
-        op_msg::set_flags(&mut request.message, 0);
-        Ok(id)
-    }
-
-    /// Sends the request. `Ok(Err(n))`: the stream broke after n bytes.
-    async fn send<C: ClientSide>(
-        &self,
-        client: &mut C,
-        request: &mut Request,
-        lease: &mut Lease,
-    ) -> Result<Result<(), usize>, Stop> {
-        let name = request.facts.name.of(&request.message);
-        let worth = request.missing == 0
-            && request.message.len() >= WORTH_COMPRESSING
-            && is_compressible(name);
-        let generation = lease.generation();
-        let pool = std::sync::Arc::clone(lease.pool());
-        let conn = lease.connection().ok_or(Stop::Abandoned)?;
-        let packed = conn.compressor().filter(|_| worth);
-        let packed = packed.and_then(|codec| compress(&request.message, codec).ok());
-        let sent = conn.send(packed.as_deref().unwrap_or(&request.message)).await;
-        if let Err(error) = sent {
-            self.cluster.on_network_error(&pool, generation, &error.source);
-            return Ok(Err(error.sent));
-        }
-        if request.missing > 0 {
-            return self.stream_request(client, request, lease).await;
-        }
-        Ok(Ok(()))
     }
 
     /// Waits for the reply, for the client's departure and for its deadline.

@@ -5,7 +5,11 @@ use std::{future::Future, io};
 
 use tokio::time::Instant;
 
-use crate::{command::Facts, relay::leavings::Leavings};
+use crate::{
+    command::Facts,
+    relay::{budget::Reserved, leavings::Leavings},
+    wire::{Header, header::MAX_MESSAGE_LEN},
+};
 
 /// What the relay must know of the client it serves, and do with it.
 pub trait ClientSide: Send {
@@ -28,7 +32,7 @@ pub trait ClientSide: Send {
     fn write_some(&mut self, bytes: &[u8]) -> impl Future<Output = io::Result<usize>> + Send;
 
     /// Keeps this share of the budget until the reply to the current request is written.
-    fn keep(&mut self, bytes: budget::Reserved) {
+    fn keep(&mut self, bytes: Reserved) {
         drop(bytes);
     }
 
@@ -78,7 +82,7 @@ impl Request {
 
     /// Unsent, it is dropped when its client leaves: the application may have tried again
     /// elsewhere. Who wants no reply leaves right after asking and tries nothing again.
-    const fn is_dropped_on_departure(&self) -> bool {
+    pub(super) const fn is_dropped_on_departure(&self) -> bool {
         !self.facts.is_unacknowledged()
     }
 }

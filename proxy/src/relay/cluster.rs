@@ -5,38 +5,26 @@
 //! the topology from here, and what follows from them (clear, interrupt, probe) is
 //! done to the pools at once, before the operation that met the error goes on.
 
+mod report;
+
 use std::{
     collections::{HashMap, HashSet},
-    io,
     sync::{Arc, Weak, atomic::AtomicUsize},
     time::Duration,
 };
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
-use tokio::{
-    sync::{mpsc, watch},
-    time::Instant,
-};
+use tokio::sync::watch;
 
 use crate::{
-    command::outcome::ReportedVersion,
-    pool::{Lane, Limits, NodePool, Observer, Want},
-    topology::{
-        Hello, NodeAddress, NodeKind, Phase, Snapshot, StateChange, StateChangeKind, Topology,
-        TopologyEvent, TopologyKind, TopologyVersion,
-    },
-    upstream::{ConnectError, Connector, ServerHello, connect::hint},
+    pool::{Limits, NodePool, Observer},
+    topology::{NodeAddress, NodeKind, Snapshot, Topology, TopologyKind},
+    upstream::Connector,
 };
 
 /// First pause suggested to clients that are turned away, milliseconds.
 const BACKOFF_MS: u32 = 100;
-
-/// How long to wait for word of a node that was found wanting.
-const LOOK_TIME: Duration = Duration::from_secs(5);
-
-/// Looks in a row; then the monitor will have seen for itself.
-const MOST_LOOKS: u32 = 5;
 
 /// Drivers send transaction numbers to Weir, which a standalone server rejects.
 const STANDALONE: &str = "the upstream is a standalone server, which knows no retryable writes and \
@@ -107,7 +95,7 @@ impl Cluster {
             asking: Mutex::default(),
         });
         cluster.rebuild();
-        tokio::spawn(follow(Arc::downgrade(&cluster), events));
+        tokio::spawn(report::follow(Arc::downgrade(&cluster), events));
         cluster
     }
 
@@ -184,7 +172,7 @@ impl Cluster {
     }
 
     fn new_pool(&self, address: &NodeAddress, generation: u64) -> Arc<NodePool> {
-        let observer: Arc<dyn Observer> = Arc::new(Reporter(Weak::clone(&self.this)));
+        let observer: Arc<dyn Observer> = Arc::new(report::Reporter(Weak::clone(&self.this)));
         let limits = self.settings.limits.clone();
         let connector = Arc::clone(&self.connector);
         NodePool::start(
@@ -220,95 +208,6 @@ impl Cluster {
         self.table.load().pools.clone()
     }
 
-    /// A connection in use broke.
-    pub fn on_network_error(&self, pool: &Arc<NodePool>, generation: u64, error: &io::Error) {
-        let timed_out = error.kind() == io::ErrorKind::TimedOut;
-        let text = error.to_string();
-        let change = self.topology.on_network_error(
-            pool.node(),
-            generation,
-            Phase::Ready,
-            timed_out,
-            &text,
-        );
-        self.apply(pool, change);
-        if change.mark_unknown && !timed_out {
-            self.look_again(pool);
-        }
-    }
-
-    /// A reply said that the node's role changed.
-    pub fn on_state_change(
-        &self,
-        pool: &Arc<NodePool>,
-        code: i32,
-        version: Option<ReportedVersion>,
-        generation: u64,
-    ) {
-        let Some(kind) = StateChangeKind::of(Some(code), "") else { return };
-        let version = version.map(|v| TopologyVersion { process_id: v.process_id, counter: v.counter });
-        let text = format!("it answered an operation with code {code}");
-        let change =
-            self.topology.on_state_change(pool.node(), generation, kind, version, &text);
-        self.apply(pool, change);
-        if change.mark_unknown {
-            self.look_again(pool);
-        }
-    }
-
-    /// Learns at once how a node is that was just found wanting: one connection ahead of
-    /// any refill, for its hello. A full pool has no room for one; there the next
-    /// connection that is free is asked.
-    fn look_again(&self, pool: &Arc<NodePool>) {
-        if pool.probe() || !self.asking.lock().insert(pool.node().clone()) {
-            return;
-        }
-        let (this, pool) = (Weak::clone(&self.this), Arc::clone(pool));
-        tokio::spawn(async move {
-            // A verdict passed meanwhile is younger than the hello: ask once more.
-            for _ in 0..MOST_LOOKS {
-                let heard = tokio::time::timeout(LOOK_TIME, hello_of(&pool)).await;
-                let Some(cluster) = this.upgrade() else { return };
-                if let Ok(Some((started, hello))) = heard {
-                    cluster.topology.on_hello(pool.node(), started.into_std(), hello);
-                    cluster.rebuild();
-                }
-                if !cluster.snapshot().node(pool.node()).is_some_and(|node| node.suspended) {
-                    break;
-                }
-            }
-            if let Some(cluster) = this.upgrade() {
-                cluster.asking.lock().remove(pool.node());
-            }
-        });
-    }
-
-    fn apply(&self, pool: &Arc<NodePool>, change: StateChange) {
-        if change.clear_pool {
-            // Behind a load balancer the pool counts for itself.
-            let own = pool.generation() + 1;
-            let to = if self.is_load_balanced() { own } else { change.generation };
-            pool.clear(to);
-        }
-        self.rebuild();
-    }
-
-    fn on_event(&self, event: &TopologyEvent) {
-        if let TopologyEvent::NodeDown { address, timed_out, error, generation } = event {
-            let known = self.pools.lock().get(address).cloned();
-            if let Some(pool) = known {
-                let hint = hint(error);
-                tracing::warn!(node = %address, timed_out, "a database node is down: {error}{hint}");
-                if *timed_out { pool.interrupt(*generation) } else { pool.clear(*generation) }
-            }
-        }
-        if let TopologyEvent::PrimaryChanged { primary } = event {
-            let primary = primary.as_ref().map(ToString::to_string);
-            tracing::info!(primary = primary.as_deref().unwrap_or("none"), "primary changed");
-        }
-        self.rebuild();
-    }
-
     /// The whole upstream is one load-balanced address.
     #[must_use]
     pub fn is_load_balanced(&self) -> bool {
@@ -340,15 +239,4 @@ impl std::fmt::Debug for Cluster {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Cluster").field("table", &self.table.load()).finish_non_exhaustive()
     }
-}
-
-/// What the node of `pool` says of itself on the next connection that is free.
-async fn hello_of(pool: &Arc<NodePool>) -> Option<(Instant, Hello)> {
-    let want = Want { lane: Lane::Finishing, ..Want::default() };
-    let mut lease = pool.lease(want, Instant::now() + LOOK_TIME).await.ok()?;
-    let started = Instant::now();
-    let command = bson::rawdoc! { "hello": 1, "$db": "admin" };
-    let document = lease.connection()?.ask(&command).await.ok()?;
-    lease.give_back();
-    Some((started, Hello::parse(&document).ok()?))
 }

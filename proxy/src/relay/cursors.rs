@@ -2,7 +2,6 @@
 //! node.
 
 use std::{
-    collections::BTreeMap,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -22,13 +21,11 @@ use crate::{
         fresh_id,
     },
     route::pins::CursorPin,
-    topology::NodeAddress,
     wire::{
         build::DocumentBuilder,
         edit,
-        header::set_response_to,
         op_msg::OpMsg,
-        raw::{elements, find},
+        raw::find,
         reply,
     },
 };
@@ -79,7 +76,7 @@ impl Relay {
     }
 
     /// One node and no other will do; tries again only what was not executed.
-    async fn ask_node<C: ClientSide>(
+    pub(super) async fn ask_node<C: ClientSide>(
         &self,
         client: &mut C,
         request: &mut Request,
