@@ -58,7 +58,7 @@ pub fn render(status: &Status) -> String {
         count(status.clients, "client"),
     );
     if status.draining {
-        text.push_str("leaving: it drains and takes no new work from balancers\n");
+        text.push_str("leaving: the drain has begun\n");
     }
     for listener in &status.listeners {
         write_listener(listener, &mut text);
@@ -84,11 +84,11 @@ fn write_listener(listener: &ServiceStatus, text: &mut String) {
         count(listener.cursors, "cursor"),
         count(listener.transactions, "transaction"),
     );
-    if !listener.refused.is_empty() {
-        let causes = listener.refused.iter();
-        let causes: Vec<String> = causes
-            .map(|(cause, n)| format!("{} {n}", cause.replace('_', " ")))
-            .collect();
+    let refused = listener.refused.iter().filter(|(_, n)| **n > 0);
+    let causes: Vec<String> = refused
+        .map(|(cause, n)| format!("{} {n}", cause.replace('_', " ")))
+        .collect();
+    if !causes.is_empty() {
         let _ = writeln!(text, "  errors of Weir's own: {}", causes.join(", "));
     }
     let nodes = listener.nodes.iter();
@@ -250,7 +250,7 @@ mod tests {
                 transactions: 2,
                 bytes_in_flight: 40_960,
                 operations: 812_345,
-                refused: BTreeMap::from([("queue_full".to_owned(), 3)]),
+                refused: BTreeMap::from([("deadline".to_owned(), 0), ("overloaded".to_owned(), 3)]),
                 nodes: vec![primary, down],
             }],
         }
@@ -263,7 +263,7 @@ weir 0.1.0, up 1h 2m, 1 client
 
 listener default: mongodb://app:***@db1.example.net/
   replica set with primary; 812345 operations, 4 held, 40 KiB in flight; 1 cursor, 2 transactions open
-  errors of Weir's own: queue full 3
+  errors of Weir's own: overloaded 3
   node                   role     sockets  in use  idle  opening  closing  queued    away
   db1.example.net:27017  primary    20/20      12     5        1        0     120  0.4 ms
   db2.example.net:27017  unknown     2/20       0     0        0        0       0       -

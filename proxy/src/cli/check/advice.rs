@@ -22,9 +22,9 @@ pub(super) fn of_failure(error: &ConnectError, upstream: &Upstream, seed: bool) 
         ConnectError::Handshake(reason) => of_handshake(reason, upstream.tls.is_some()),
         ConnectError::Login(error) => of_login(error, upstream),
         ConnectError::TimedOut(limit) => format!(
-            "no answer within {} ms: the address is wrong, or a firewall drops the packets (on \
-             Atlas: add this machine to the IP access list)",
-            limit.as_millis()
+            "no answer within {:.0} s: the server hangs, a firewall drops the packets (on Atlas: \
+             add this machine to the IP access list), or the address is wrong",
+            limit.as_secs_f64()
         ),
         other => other.to_string(),
     };

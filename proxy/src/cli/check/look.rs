@@ -19,6 +19,8 @@ use crate::wire::raw::{Element, find};
 
 /// Time for an election that may be going on.
 const ELECTION: Duration = Duration::from_secs(5);
+/// Longest wait for a node that has not answered its monitor.
+const SECOND_TRY: Duration = Duration::from_secs(5);
 /// Longest wait for one answer about limits and versions.
 const ANSWER: Duration = Duration::from_secs(3);
 /// Longest wait for the end of what was opened.
@@ -79,9 +81,18 @@ pub(super) async fn look(
     let left = end.saturating_duration_since(Instant::now());
     connector.time_limit = connector.time_limit.min(left.max(Duration::from_secs(1)));
     let visits = visitable(&snapshot, upstream).into_iter().map(|node| {
-        let connector = &connector;
+        let (connector, snapshot) = (&connector, &snapshot);
         async move {
-            let visit = visit(connector, &node).await;
+            let known = snapshot
+                .node(&node)
+                .is_some_and(|node| node.error.is_none());
+            let visit = match known {
+                true => visit(connector, &node).await,
+                // Its monitor has waited for it already.
+                false => timeout(SECOND_TRY, visit(connector, &node))
+                    .await
+                    .unwrap_or(Err(ConnectError::TimedOut(SECOND_TRY))),
+            };
             (node, visit)
         }
     });
