@@ -32,8 +32,7 @@ use crate::{
     scram::keys::SaltSource,
     socket::Keepalive,
     topology::monitor::Monitor,
-    upstream::{Connector, auth::Principal},
-    wire::compressed::Compressor,
+    upstream::{Connector, SetupError},
 };
 
 /// Why Weir did not start, or ended.
@@ -52,9 +51,9 @@ pub enum StartError {
     /// TLS files cannot be used.
     #[error(transparent)]
     Tls(#[from] tls::TlsError),
-    /// The password cannot be used for SCRAM-SHA-256.
-    #[error("the password in --upstream cannot be used: {0}")]
-    Password(#[from] crate::scram::ScramError),
+    /// No connection could ever be made with these settings.
+    #[error(transparent)]
+    Setup(#[from] SetupError),
     /// The driver refuses to watch the deployment.
     #[error("cannot watch the upstream: {0}")]
     Monitor(#[from] crate::topology::monitor::MonitorError),
@@ -231,7 +230,7 @@ impl Build<'_> {
         let options = upstream.seed.client_options();
         let topology = Monitor::topology(&options);
         let metrics = Metrics::new(&listener.name);
-        let connector = Arc::new(self.connector()?);
+        let connector = Arc::new(Connector::new(upstream, self.process_id)?);
         let cluster =
             Cluster::start(topology.clone(), self.pool_settings(), connector, fatal.clone());
         let monitor = Monitor::start(options, &topology)?;
@@ -273,26 +272,6 @@ impl Build<'_> {
             load_balanced_only: self.listener.load_balanced_only,
             test_commands: self.config.enable_test_commands,
         }
-    }
-
-    fn connector(&self) -> Result<Connector, StartError> {
-        let upstream = &self.listener.upstream;
-        let codec = |name: &String| match Compressor::from_name(name) {
-            Some(Compressor::Zlib(_)) => Some(Compressor::Zlib(upstream.zlib_level)),
-            other => other,
-        };
-        Ok(Connector {
-            tls: upstream.tls.as_ref().map(tls::client_config).transpose()?.map(Arc::new),
-            principal: match &upstream.credential {
-                Some(credential) => Some(Arc::new(Principal::new(credential)?)),
-                None => None,
-            },
-            app_name: upstream.app_name.clone(),
-            compressors: upstream.compressors.iter().filter_map(codec).collect(),
-            time_limit: upstream.connect_timeout,
-            load_balanced: upstream.load_balanced,
-            process_id: self.process_id,
-        })
     }
 
     fn pool_settings(&self) -> PoolSettings {

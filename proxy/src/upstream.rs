@@ -12,6 +12,8 @@ pub mod exchange;
 
 pub mod handshake;
 
+pub mod setup;
+
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
@@ -19,6 +21,7 @@ use tokio::time::{Instant, timeout};
 pub use connect::{ConnectError, Connector};
 pub use exchange::{Received, ReceiveError, SendError};
 pub use handshake::ServerHello;
+pub use setup::SetupError;
 
 use crate::{
     socket::Socket,

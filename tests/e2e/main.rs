@@ -5,6 +5,7 @@
 
 mod auth;
 mod bad_input;
+mod cli;
 mod crud;
 mod cursors;
 mod demo;

@@ -1,8 +1,8 @@
 //! Subcommands and flags. Settings come from the settings table, so that a flag cannot exist
 //! without its variable, its file key and its line in the reference.
 
+use std::ffi::OsString;
 use std::fmt;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Arg, ArgAction, ArgMatches, Args, FromArgMatches, Parser, Subcommand};
@@ -34,12 +34,14 @@ pub enum Command {
     Healthcheck(HealthcheckArgs),
     /// Print the live state of a running Weir.
     Status(StatusArgs),
-    /// Work out pool size, tasks, tier and cost.
-    Plan(PlanArgs),
-    /// Measure on your own deployment.
-    Bench(BenchArgs),
     /// A real MongoDB, 1,500 clients, directly and through Weir.
     Demo(DemoArgs),
+    /// Not in this version.
+    #[command(hide = true)]
+    Plan(Anything),
+    /// Not in this version.
+    #[command(hide = true)]
+    Bench(Anything),
 }
 
 /// Flags of `weir check`.
@@ -87,72 +89,19 @@ pub struct StatusArgs {
     pub timeout: Duration,
 }
 
-/// Flags of `weir plan`.
-#[derive(Args, Clone, Debug)]
-pub struct PlanArgs {
-    /// Students, or users, that start together.
-    #[arg(long, value_name = "N")]
-    pub students: u64,
-    /// Time over which they start, with its unit.
-    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = duration)]
-    pub over: Duration,
-    /// Mean time of one request inside the application, with its unit.
-    #[arg(long, value_name = "DURATION", default_value = "150ms", value_parser = duration)]
-    pub request_time: Duration,
-    /// Time between two requests of one student afterwards, with its unit.
-    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
-    pub think_time: Duration,
-    /// Atlas tier to plan for; without it, the smallest that suffices.
-    #[arg(long, value_name = "TIER")]
-    pub tier: Option<String>,
-    /// Connections per node the tier allows, when the built-in figure is not yours.
-    #[arg(long, value_name = "N")]
-    pub tier_limit: Option<u64>,
-    /// Nodes of the replica set.
-    #[arg(long, value_name = "N", default_value_t = 3)]
-    pub nodes: u64,
-    /// Print JSON instead of text.
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// Flags of `weir bench`.
-#[derive(Args, Clone, Debug)]
-pub struct BenchArgs {
-    /// What to measure.
-    #[command(subcommand)]
-    pub bench: Bench,
-}
-
-/// What to measure.
-#[derive(Clone, Debug, Subcommand)]
-pub enum Bench {
-    /// Clients × pool sizes: waits, sheds, throughput, the knee, the pool size to set.
-    Pressure(PressureArgs),
-}
-
-/// Flags of `weir bench pressure`.
+/// Whatever follows the name of a subcommand that is not in this version: it is refused whole,
+/// so its flags are not looked at.
 #[derive(Args, Clone)]
-pub struct PressureArgs {
-    /// The deployment to measure, as a connection string.
-    #[arg(long, value_name = "URI")]
-    pub target: String,
-    /// A second one, measured in the same run.
-    #[arg(long, value_name = "URI")]
-    pub compare: Option<String>,
-    /// The load; read-only unless the scenario says otherwise.
-    #[arg(long, value_name = "NAME", default_value = "reads")]
-    pub scenario: String,
-    /// Where to write the figures as JSON.
-    #[arg(long, value_name = "FILE")]
-    pub output: Option<PathBuf>,
+pub struct Anything {
+    /// Not looked at.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
+    pub rest: Vec<OsString>,
 }
 
-impl fmt::Debug for PressureArgs {
+/// There may be connection strings in it.
+impl fmt::Debug for Anything {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PressureArgs")
-            .field("scenario", &self.scenario)
-            .finish_non_exhaustive()
+        f.write_str("Anything")
     }
 }
 

@@ -5,11 +5,14 @@ use std::num::NonZeroUsize;
 use std::process::ExitCode;
 
 use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
-use crate::cli::{current_thread, refuse, seams};
+use crate::cli::{current_thread, refuse};
 use crate::config::env::ProcessEnvironment;
 use crate::config::{Config, Flags, LogFormat};
+use crate::drain::Drain;
+use crate::proxy::{Proxy, StartError};
 
 /// Runs the proxy to its end.
 pub fn run(flags: &Flags) -> ExitCode {
@@ -34,7 +37,55 @@ fn try_run(flags: &Flags) -> io::Result<ExitCode> {
         tracing::warn!("{warning}");
     }
     let runtime = runtime(config.workers)?;
-    Ok(runtime.block_on(seams::serve(config)))
+    runtime.block_on(async {
+        let signals = Signals::new()?;
+        Ok(match serve(config, signals).await {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("weir: {error}");
+                ExitCode::FAILURE
+            }
+        })
+    })
+}
+
+/// Runs the proxy until it is drained.
+async fn serve(config: Config, signals: Signals) -> Result<(), StartError> {
+    drop(crate::admin::recorder());
+    let proxy = Proxy::bind(config).await?;
+    tokio::spawn(signals.pass_on(proxy.drain()));
+    proxy.run().await
+}
+
+/// SIGTERM and SIGINT. Made once and kept: a stream tells of signals since its making, so one
+/// made anew for each signal would miss the second if it comes right after the first.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    /// From here on the signals no longer end the process by themselves.
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    /// The first signal begins the drain, the second ends it.
+    async fn pass_on(mut self, drain: Drain) {
+        while let Some(()) = self.next().await {
+            drain.begin();
+        }
+    }
+
+    async fn next(&mut self) -> Option<()> {
+        tokio::select! {
+            signal = self.terminate.recv() => signal,
+            signal = self.interrupt.recv() => signal,
+        }
+    }
 }
 
 /// Log lines go to standard error; standard output stays free.

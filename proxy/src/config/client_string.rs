@@ -6,6 +6,7 @@
 
 use std::fmt;
 
+use crate::config::uri::draft::redacted_option;
 use crate::config::uri::table::{self, InClient};
 use crate::config::uri::text::{OptionText, UriText};
 use crate::config::{Credential, ListenAddr, Mechanism, Secret, Upstream};
@@ -156,19 +157,17 @@ pub(crate) fn client_string(
     }
     let source = credential.filter(|_| uri.srv && !x509 && !maker.has_source);
     if let Some(credential) = source {
-        maker
-            .kept
-            .push(format!("authSource={}", percent_encode(&credential.source)));
+        maker.keep(format!("authSource={}", percent_encode(&credential.source)));
     }
     if tls && !matches!(road, Road::Unix(_)) {
-        maker.kept.push("tls=true".to_owned());
+        maker.keep("tls=true".to_owned());
         maker.notes.push(
             "the application must trust the authority of Weir's certificate: add tlsCAFile \
              unless the machine trusts it already",
         );
     }
     if matches!(road, Road::Balancer(_)) {
-        maker.kept.push("loadBalanced=true".to_owned());
+        maker.keep("loadBalanced=true".to_owned());
     }
     if matches!(road, Road::Unix(path) if !path.ends_with(".sock")) {
         maker
@@ -183,6 +182,8 @@ pub(crate) fn client_string(
 #[derive(Default)]
 struct Maker {
     kept: Vec<String>,
+    /// The same, secrets masked.
+    masked: Vec<String>,
     dropped: Vec<(String, String)>,
     notes: Vec<&'static str>,
     has_source: bool,
@@ -201,8 +202,15 @@ impl Maker {
             Some(InClient::Kept) | None => {
                 self.has_source |= name == "authSource";
                 self.kept.push(format!("{}={}", option.name, option.raw));
+                self.masked.push(redacted_option(option));
             }
         }
+    }
+
+    /// Adds an option that is no secret.
+    fn keep(&mut self, option: String) {
+        self.masked.push(option.clone());
+        self.kept.push(option);
     }
 
     fn drop_option(&mut self, name: &str, why: &str) {
@@ -219,19 +227,21 @@ impl Maker {
                 Some((user, _)) => login(&format!("{user}:***")),
                 None => login(info.reveal()),
             });
-        let rest = format!(
-            "{}/{}{}{}",
-            road.hosts(),
-            uri.raw_database.unwrap_or_default(),
-            if self.kept.is_empty() { "" } else { "?" },
-            self.kept.join("&"),
-        );
+        let rest = |options: &[String]| {
+            format!(
+                "{}/{}{}{}",
+                road.hosts(),
+                uri.raw_database.unwrap_or_default(),
+                if options.is_empty() { "" } else { "?" },
+                options.join("&"),
+            )
+        };
         ClientString {
             road: road.clone(),
             dropped: self.dropped,
             notes: self.notes,
-            open: Secret::new(format!("mongodb://{open}{rest}")),
-            masked: format!("mongodb://{masked}{rest}"),
+            open: Secret::new(format!("mongodb://{open}{}", rest(&self.kept))),
+            masked: format!("mongodb://{masked}{}", rest(&self.masked)),
         }
     }
 }

@@ -274,7 +274,7 @@ async fn look_up(text: &str, limit: Duration) -> Result<Looked, LookUpError> {
     let mut options = tokio::time::timeout(limit, ClientOptions::parse(text))
         .await
         .map_err(|_| LookUpError::Timeout(limit))?
-        .map_err(|error| LookUpError::Driver(error.to_string()))?;
+        .map_err(|error| LookUpError::Driver(error.kind.to_string()))?;
     let credential = options.credential.take();
     let hosts = options.hosts.iter().filter_map(|address| match address {
         ServerAddress::Tcp { host, port } => Some(Host {

@@ -26,11 +26,6 @@ use crate::{
 /// First pause suggested to clients that are turned away, milliseconds.
 const BACKOFF_MS: u32 = 100;
 
-/// Drivers send transaction numbers to Weir, which a standalone server rejects.
-const STANDALONE: &str = "the upstream is a standalone server, which knows no retryable writes and \
-    no transactions; make it a replica set of one: start it with --replSet rs0, run \
-    rs.initiate() once, and add replicaSet=rs0 to --upstream";
-
 /// A snapshot and the pools of its nodes, index by index.
 #[derive(Debug)]
 pub struct Table {
@@ -162,8 +157,8 @@ impl Cluster {
             Arc::clone(pool)
         });
         let pools = list.collect();
-        if snapshot.is_standalone() && snapshot.kind != TopologyKind::Sharded {
-            self.fatal.send_replace(Some(STANDALONE.to_owned()));
+        if let Some(why) = snapshot.unservable() {
+            self.fatal.send_replace(Some(why.to_owned()));
         }
         let keeps_transactions_apart = snapshot.kind == TopologyKind::LoadBalanced;
         let revision = snapshot.revision;

@@ -8,6 +8,11 @@ use std::time::Duration;
 
 use super::address::NodeAddress;
 
+/// Drivers send transaction numbers to Weir, which a standalone server rejects.
+pub const STANDALONE: &str = "the upstream is a standalone server, which knows no retryable writes \
+    and no transactions; make it a replica set of one: start it with --replSet rs0, run \
+    rs.initiate() once, and add replicaSet=rs0 to --upstream";
+
 /// Everything known about the deployment at one moment.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Snapshot {
@@ -61,6 +66,12 @@ impl Snapshot {
         self.nodes
             .iter()
             .any(|node| node.kind == NodeKind::Standalone)
+    }
+
+    /// Why this deployment can never be served, if that is certain.
+    #[must_use]
+    pub fn unservable(&self) -> Option<&'static str> {
+        (self.is_standalone() && self.kind != TopologyKind::Sharded).then_some(STANDALONE)
     }
 
     /// Whether anything but round trips is different.

@@ -1,38 +1,47 @@
-//! Both renderings of a report.
+//! The two renderings, and what is concluded from what was seen.
 
 use std::collections::BTreeMap;
 
+use super::report::{LoginReport, NodeConnections, NodeReport, TopologyReport};
 use super::*;
 use crate::config::Flags;
-use crate::config::settings::name;
+
+mod advice;
+mod judge;
+
+async fn config(upstream: &str, listen: &str) -> Config {
+    let flags = Flags::default()
+        .with(name::UPSTREAM, upstream)
+        .with(name::LISTEN, listen);
+    let none: BTreeMap<String, String> = BTreeMap::new();
+    Config::load(&flags, &none, false).await.unwrap()
+}
 
 async fn report(show_secrets: bool) -> CheckReport {
-    let flags = Flags::default()
-        .with(
-            name::UPSTREAM,
-            "mongodb://app:swordfish@a:1,b:2/db?replicaSet=rs0&tls=true&w=majority",
-        )
-        .with(name::LISTEN, "0.0.0.0:27017");
-    let none: BTreeMap<String, String> = BTreeMap::new();
-    let config = Config::load(&flags, &none, false).await.unwrap();
-    let mut report = CheckReport::of(&config, show_secrets);
+    let upstream = "mongodb://app:swordfish@a:1,b:2/db?replicaSet=rs0&tls=true&w=majority&odd=fish";
+    let mut report = CheckReport::of(&config(upstream, "0.0.0.0:27017").await, show_secrets);
     let listener = &mut report.listeners[0];
+    listener.serves = true;
     listener.topology = Some(TopologyReport {
-        kind: "replica set with primary".to_owned(),
+        kind: "replica set".to_owned(),
         set_name: Some("rs0".to_owned()),
         nodes: vec![
             NodeReport {
                 address: "a:1".to_owned(),
-                kind: "primary".to_owned(),
-                version: Some("7.0.28".to_owned()),
-                max_wire_version: Some(21),
-                rtt_ms: Some(0.42),
-                connections: Some((31, 1469)),
+                role: "primary".to_owned(),
+                version: Some("MongoDB 7.0.28".to_owned()),
+                wire_versions: Some((0, 21)),
+                compression: Some("zstd".to_owned()),
+                round_trip_ms: Some(0.42),
+                connections: Some(NodeConnections {
+                    current: 31,
+                    available: 1469,
+                }),
                 error: None,
             },
             NodeReport {
                 address: "b:2".to_owned(),
-                kind: "unknown".to_owned(),
+                role: "unknown".to_owned(),
                 error: Some("connection refused".to_owned()),
                 ..NodeReport::default()
             },
@@ -42,6 +51,7 @@ async fn report(show_secrets: bool) -> CheckReport {
         user: "app".to_owned(),
         source: "db".to_owned(),
         mechanism: Some("SCRAM-SHA-256".to_owned()),
+        accepted_by: 1,
         error: None,
     });
     report
@@ -55,80 +65,94 @@ async fn the_text_tells_a_person_what_to_do() {
     let expected = "
 listener default
   listens on   0.0.0.0:27017
-  upstream     mongodb://app:***@a:1,b:2/db?replicaSet=rs0&tls=true&w=majority
-  connections  20 per node: 18 for operations, 2 watch it
-  deployment   replica set with primary rs0
-    a:1, primary, MongoDB 7.0.28, wire version 21, 0.4 ms away, 31 connections, 1469 more accepted
-    b:2, unknown, connection refused
-  login        app of db by SCRAM-SHA-256: accepted
-  client's string for one Weir (sidecar or service)
-    mongodb://app:***@WEIR_HOST:27017/db?w=majority
-  client's string for several Weirs, listed
-    mongodb://app:***@WEIR_HOST_1:27017,WEIR_HOST_2:27017/db?w=majority
-  client's string for several Weirs behind a balancer
-    mongodb://app:***@BALANCER_HOST:27017/db?w=majority&loadBalanced=true
-  left out of the client's string
+  upstream     mongodb://app:***@a:1,b:2/db?replicaSet=rs0&tls=true&w=majority&odd=***
+  connections  at most 20 per node: 18 for operations, 2 watch it
+  deployment   replica set rs0
+    a:1 primary, MongoDB 7.0.28, wire versions 0-21, compression zstd, 0.4 ms away, \
+31 connections open (this check's included), room for 1469
+    b:2 unknown, not usable
+  login        user app of db by SCRAM-SHA-256: accepted by 1 node
+
+  strings for the application
+    (put the names your clients reach for the hosts; for *** put the password, or add --show-secrets)
+    one Weir (sidecar or service)
+      mongodb://app:***@WEIR_HOST:27017/db?w=majority&odd=***
+    several Weirs, listed
+      mongodb://app:***@WEIR_HOST_1:27017,WEIR_HOST_2:27017/db?w=majority&odd=***
+    several Weirs behind a balancer
+      mongodb://app:***@BALANCER_HOST:27017/db?w=majority&odd=***&loadBalanced=true
+
+  left out of the application's string
     replicaSet: Weir answers as a mongos; a driver that looks for a replica set never selects it
     tls: it describes TLS to the cluster, which is Weir's side of the connection
 ";
     let version = format!("weir {}\n", env!("CARGO_PKG_VERSION"));
     assert_eq!(listener, format!("{version}{expected}"));
-    assert!(
-        settings.contains("\nsettings of listener default\n"),
-        "{settings}"
-    );
-    assert!(
-        settings.contains("  listen                  0.0.0.0:27017  (--listen)\n"),
-        "{settings}"
-    );
-    assert!(
-        settings.contains("  queue-timeout           4s\n"),
-        "{settings}"
-    );
-    assert!(
-        settings.contains("keep these in the client's string"),
-        "{settings}"
-    );
+    for line in [
+        "\nsettings of listener default\n",
+        "  listen                  0.0.0.0:27017  (from --listen)\n",
+        "  queue-timeout           4s\n",
+        "keep these in the client's string",
+    ] {
+        assert!(settings.contains(line), "{settings}");
+    }
     assert!(settings.ends_with("\neverything is fine\n"), "{settings}");
     assert!(!text.contains("swordfish"));
 }
 
 #[tokio::test]
-async fn problems_make_it_fail() {
+async fn problems_stand_at_the_end_with_what_they_mean() {
     let mut report = report(false).await;
     assert!(report.is_fine());
     report.listeners[0]
-        .problems
-        .push("the upstream is a standalone".to_owned());
+        .remarks
+        .push("a:1: few connections".to_owned());
+    report.listeners[0].problems.push("b:2: is down".to_owned());
     assert!(!report.is_fine());
     let text = report.to_text();
-    assert!(
-        text.contains("  problems\n    the upstream is a standalone\n"),
-        "{text}"
-    );
-    assert!(
-        text.ends_with("not fine: see the problems above\n"),
-        "{text}"
-    );
+    let end = "
+remarks
+  a:1: few connections
+
+problems
+  b:2: is down
+
+not fine: Weir would serve, but see the problems above
+";
+    assert!(text.ends_with(end), "{text}");
+    report.listeners[0].serves = false;
+    let text = report.to_text();
+    assert!(text.ends_with("could not serve; see the problems above\n"));
 }
 
 #[tokio::test]
 async fn secrets_are_shown_only_when_asked_for() {
     let hidden = report(false).await;
-    assert!(!hidden.to_json().unwrap().contains("swordfish"));
+    assert!(!hidden.to_json().unwrap().contains("fish"));
     let shown = report(true).await;
     let json: serde_json::Value = serde_json::from_str(&shown.to_json().unwrap()).unwrap();
+    let listener = &json["listeners"][0];
     assert_eq!(
-        json["listeners"][0]["client_strings"][0]["string"],
-        "mongodb://app:swordfish@WEIR_HOST:27017/db?w=majority"
+        listener["client_strings"][0]["string"],
+        "mongodb://app:swordfish@WEIR_HOST:27017/db?w=majority&odd=fish"
     );
     assert_eq!(
-        json["listeners"][0]["upstream"],
-        "mongodb://app:***@a:1,b:2/db?replicaSet=rs0&tls=true&w=majority"
+        listener["upstream"],
+        "mongodb://app:***@a:1,b:2/db?replicaSet=rs0&tls=true&w=majority&odd=***"
     );
+    assert_eq!(json["fine"], true);
     assert_eq!(json["settings"][0]["from"], "default");
+    assert_eq!(listener["topology"]["nodes"][0]["wire_versions"][1], 21);
     assert_eq!(
-        json["listeners"][0]["topology"]["nodes"][0]["max_wire_version"],
-        21
+        listener["topology"]["nodes"][0]["connections"]["available"],
+        1469
     );
+}
+
+#[test]
+fn wrong_settings_have_a_shape_for_machines_too() {
+    let problems = Problems(vec![Problem::new("--listen", "is odd", "mend it")]);
+    let json: serde_json::Value = serde_json::from_str(&problems_json(&problems)).unwrap();
+    assert_eq!(json["fine"], false);
+    assert_eq!(json["configuration"][0]["mend"], "mend it");
 }

@@ -9,6 +9,8 @@ use crate::config::{self, Credential};
 use crate::scram::keys::{ClientKeys, Secret};
 use crate::scram::{Mechanism, ScramError};
 
+use super::reply;
+
 /// The user of the upstream string. One for all connections to a cluster.
 pub struct Principal {
     user: String,
@@ -48,6 +50,18 @@ impl Principal {
     /// The database the user is defined in.
     pub fn source(&self) -> &str {
         &self.source
+    }
+
+    /// The mechanism that is used with a server that answered `hello`.
+    pub fn mechanism_after(&self, hello: &[u8]) -> &'static str {
+        match &self.method {
+            Method::X509 => config::Mechanism::X509.name(),
+            Method::Scram(scram) => {
+                let supported = reply::parse(hello)
+                    .and_then(|hello| reply::strings(hello, "saslSupportedMechs"));
+                scram.choose(&supported.unwrap_or_default()).name()
+            }
+        }
     }
 
     pub(super) fn method(&self) -> &Method {

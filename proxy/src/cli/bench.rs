@@ -1,0 +1,10 @@
+//! `weir bench`, measurements on one's own deployment: a name kept for a later version.
+
+use std::process::ExitCode;
+
+use crate::cli::not_in_this_version;
+
+/// Says that it is not there.
+pub fn run() -> ExitCode {
+    not_in_this_version("bench", "measuring your own deployment")
+}

@@ -1,0 +1,49 @@
+//! From the settings of an upstream to the [`Connector`] for its nodes.
+
+use std::sync::Arc;
+
+use crate::config::{Upstream, tls};
+use crate::scram::ScramError;
+use crate::upstream::Connector;
+use crate::upstream::auth::Principal;
+use crate::wire::compressed::Compressor;
+
+/// Why no connection could ever be made with these settings.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    /// TLS files cannot be used.
+    #[error(transparent)]
+    Tls(#[from] tls::TlsError),
+    /// The password cannot be used for SCRAM-SHA-256.
+    #[error("the password in --upstream cannot be used: {0}")]
+    Password(#[from] ScramError),
+}
+
+impl Connector {
+    /// What connects to the nodes of `upstream`; `process_id` is this process, which must not be
+    /// its own upstream. TLS files are read now.
+    ///
+    /// # Errors
+    /// [`SetupError`] for TLS files or a password that cannot be used.
+    pub fn new(upstream: &Upstream, process_id: [u8; 12]) -> Result<Self, SetupError> {
+        let codec = |name: &String| match Compressor::from_name(name) {
+            Some(Compressor::Zlib(_)) => Some(Compressor::Zlib(upstream.zlib_level)),
+            other => other,
+        };
+        let tls = upstream.tls.as_ref().map(tls::client_config).transpose()?;
+        let principal = upstream
+            .credential
+            .as_ref()
+            .map(Principal::new)
+            .transpose()?;
+        Ok(Self {
+            tls: tls.map(Arc::new),
+            principal: principal.map(Arc::new),
+            app_name: upstream.app_name.clone(),
+            compressors: upstream.compressors.iter().filter_map(codec).collect(),
+            time_limit: upstream.connect_timeout,
+            load_balanced: upstream.load_balanced,
+            process_id,
+        })
+    }
+}

@@ -1,0 +1,139 @@
+//! Which variables are changed, and what is said.
+
+use super::*;
+
+fn made(variables: &[(&str, &str)]) -> Plan {
+    let pairs = variables.iter();
+    let environment: Vec<_> = pairs
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect();
+    plan(&environment, "nobody")
+}
+
+fn changes(variables: &[(&str, &str)]) -> Vec<(String, String)> {
+    made(variables).changes
+}
+
+fn pair(name: &str, value: &str) -> (String, String) {
+    (name.to_owned(), value.to_owned())
+}
+
+const URI: &str = "mongodb://u:secret@a,b/db?replicaSet=r";
+const NEW: &str = "mongodb://u:secret@127.0.0.1:27017/db";
+
+#[test]
+fn strings_and_secrets_are_found_and_their_originals_kept() {
+    let json = format!(r#"{{"user": "u", "uri": "{URI}"}}"#);
+    let variables = [
+        ("PATH", "/bin"),
+        ("MONGODB_URI", URI),
+        ("DATABASE_URL", "postgres://x"),
+        ("SECRET", &json),
+    ];
+    let plan = made(&variables);
+    let expected = [
+        pair("WEIR_SHIM_ORIGINAL_MONGODB_URI", URI),
+        pair("MONGODB_URI", NEW),
+        pair("WEIR_SHIM_ORIGINAL_SECRET", &json),
+        pair("SECRET", &format!(r#"{{"user": "u", "uri": "{NEW}"}}"#)),
+    ];
+    assert_eq!(plan.changes, expected);
+    let said = plan.lines.join("\n");
+    assert!(said.contains("MONGODB_URI is now mongodb://***@127.0.0.1:27017/db"));
+    assert!(!said.contains("secret"), "{said}");
+}
+
+#[test]
+fn variables_of_weir_itself_are_left_alone() {
+    let variables = [
+        ("WEIR_UPSTREAM", "mongodb+srv://u:p@shared"),
+        ("WEIR_SHIM_ORIGINAL_X", URI),
+        ("X", URI),
+    ];
+    let names: Vec<_> = changes(&variables).into_iter().map(|c| c.0).collect();
+    assert_eq!(names, ["WEIR_SHIM_ORIGINAL_X", "X"]);
+}
+
+#[test]
+fn a_changed_environment_stays_as_it_is() {
+    let plan = made(&[("X", NEW), ("WEIR_SHIM_ORIGINAL_X", URI)]);
+    assert!(plan.changes.is_empty());
+    assert_eq!(plan.lines, ["X points at Weir already"]);
+}
+
+#[test]
+fn a_list_names_exactly_what_is_changed() {
+    let variables = [
+        ("WEIR_SHIM_VARS", "B, MISSING,TEXT"),
+        ("A", URI),
+        ("B", "mongodb://other/"),
+        ("TEXT", "hello"),
+    ];
+    let plan = made(&variables);
+    let names: Vec<_> = plan.changes.iter().map(|c| c.0.as_str()).collect();
+    assert_eq!(names, ["WEIR_SHIM_ORIGINAL_B", "B"]);
+    let said = plan.lines.join("\n");
+    assert!(said.contains("MISSING, which WEIR_SHIM_VARS names, is not set"));
+    assert!(said.contains("TEXT, which WEIR_SHIM_VARS names, holds no"));
+}
+
+#[test]
+fn two_clusters_are_not_mixed_up() {
+    let two = [("A", URI), ("B", "mongodb://other/")];
+    let plan = made(&two);
+    assert!(plan.changes.is_empty());
+    assert!(plan.lines[0].contains("A, B name different clusters"));
+    // With a list, the owner has decided.
+    let named = [("WEIR_SHIM_VARS", "A,B"), two[0], two[1]];
+    assert_eq!(changes(&named).len(), 4);
+}
+
+#[test]
+fn the_switch_the_share_and_the_target_are_heeded() {
+    for (name, value, changed) in [
+        ("WEIR_SHIM_OFF", "1", false),
+        ("WEIR_SHIM_OFF", "true", false),
+        ("WEIR_SHIM_OFF", "0", true),
+        ("WEIR_SHIM_OFF", "False", true),
+        ("WEIR_SHIM_OFF", "", true),
+        ("WEIR_SHIM_PERCENT", "0", false),
+        ("WEIR_SHIM_PERCENT", "100", true),
+        ("WEIR_SHIM_PERCENT", "lots", false),
+        ("WEIR_SHIM_TARGET", "mongodb://weir", false),
+        ("WEIR_SHIM_TARGET", "weir-1:27017,weir-2:27017", true),
+    ] {
+        let plan = made(&[("X", URI), (name, value)]);
+        assert_eq!(!plan.changes.is_empty(), changed, "{name}={value}");
+        let said = plan.lines.join("\n");
+        assert_eq!(said.contains("nothing is changed: "), !changed, "{said}");
+    }
+}
+
+#[test]
+fn the_share_goes_by_the_name_of_the_environment() {
+    let chosen = |identity: &str, n: u32| {
+        let name = format!("2026/11/21/[$LATEST]{n}");
+        let settings = [("X", URI), ("WEIR_SHIM_PERCENT", "50"), (identity, &name)];
+        !changes(&settings).is_empty()
+    };
+    for identity in IDENTITIES {
+        let count = (0..200).filter(|n| chosen(identity, *n)).count();
+        assert!((70..130).contains(&count), "{identity}: {count}");
+        assert!((0..20).all(|n| chosen(identity, n) == chosen("WEIR_SHIM_ID", n)));
+    }
+}
+
+#[test]
+fn a_login_that_cannot_pass_is_said_and_left() {
+    let uri = "mongodb://h/?authMechanism=MONGODB-X509&tls=true";
+    let plan = made(&[("X", uri)]);
+    assert!(plan.changes.is_empty());
+    assert!(plan.lines[0].starts_with("X stays as it is: its authMechanism MONGODB-X509"));
+}
+
+#[test]
+fn an_environment_without_strings_is_told_what_to_do() {
+    let plan = made(&[("PATH", "/bin")]);
+    assert!(plan.changes.is_empty());
+    assert!(plan.lines[0].contains("fetches its own at run time"));
+}
