@@ -62,6 +62,8 @@ pub struct Client {
     pub(crate) traits: ClientTraits,
     pub(crate) login: Login,
     pub(crate) greeted: bool,
+    /// It is a Weir itself.
+    pub(crate) is_weir: bool,
     pub(crate) app_name: Option<Box<str>>,
     pub(crate) newcomer: Option<Newcomer>,
     /// Only in the load-balanced face.
@@ -92,6 +94,7 @@ impl Client {
             traits: ClientTraits::default(),
             login: Login::default(),
             greeted: false,
+            is_weir: false,
             app_name: None,
             newcomer: None,
             leavings: Leavings::default(),

@@ -98,14 +98,14 @@ impl Front {
     }
 
     /// What `maxWireVersion` to tell a client now; waits a little for first contact with
-    /// the upstream.
-    pub(crate) async fn wire_version(&self) -> i32 {
+    /// the upstream, if it may.
+    pub(crate) async fn wire_version(&self, may_wait: bool) -> i32 {
         const PATIENCE: Duration = Duration::from_secs(5);
         let known = || self.relay.cluster.snapshot().common_max_wire();
         let mut changes = self.relay.cluster.watch();
         let until = Instant::now() + PATIENCE;
         let mut version = known();
-        while version.is_none() {
+        while may_wait && version.is_none() {
             match tokio::time::timeout_at(until, changes.changed()).await {
                 Ok(Ok(())) => version = known(),
                 _ => break,

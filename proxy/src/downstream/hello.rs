@@ -120,6 +120,7 @@ impl Client {
             return Err(ErrorReply::new(2, "BadValue", text));
         }
         let driver = text([b"driver", b"name"]).unwrap_or_default();
+        self.is_weir = driver.contains("weir");
         self.newcomer = self.front.newcomers.arrived(&self.peer, &driver, app.as_deref());
         self.app_name = app.map(String::into_boxed_str);
         Ok(())
@@ -131,7 +132,8 @@ impl Client {
         question: &Question,
         legacy_name: bool,
     ) -> RawDocumentBuf {
-        let wire = self.front.wire_version().await;
+        // Another Weir asks again soon, and this very one would wait for itself.
+        let wire = self.front.wire_version(!self.is_weir).await;
         let mut out = RawDocumentBuf::new();
         let writable =
             if legacy_name { cstr!("ismaster") } else { cstr!("isWritablePrimary") };
