@@ -5,25 +5,32 @@
 //! opens, hands over, destroys. An operation that finds an idle connection gets it
 //! without waking any other task.
 
+mod effects;
+
 pub mod lease;
 
 pub mod state;
 
+mod upkeep;
+
 mod worker;
+
+#[cfg(test)]
+mod tests;
 
 use std::{
     collections::HashMap,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
-    task::Waker,
     time::Duration,
 };
 
 use parking_lot::Mutex;
 use tokio::{
-    sync::{Notify, oneshot},
+    runtime::Handle,
+    sync::oneshot,
     time::{Instant, timeout_at},
 };
 
@@ -31,9 +38,12 @@ pub use lease::Lease;
 pub use state::{Bond, ConnId, Counts, Lane, Limits, Rejection, Want};
 
 use crate::{
-    pool::state::{CheckOut, Effect, Machine, Slot, Ticket},
+    pool::{
+        state::{CheckOut, Machine, Ticket},
+        upkeep::Upkeep,
+    },
     topology::NodeAddress,
-    upstream::{ConnectError, Connection, Connector, ServerHello},
+    upstream::{ConnectError, Connection, Connector, Cutter, ServerHello},
 };
 
 /// Why an operation got no connection.
@@ -66,34 +76,24 @@ pub trait Observer: Send + Sync {
 
 type Payload = Box<Connection>;
 type Answer = oneshot::Sender<Result<Lease, Rejection>>;
-type Effects = Vec<Effect<Payload, Answer>>;
 
 /// The pool of one node for one upstream user.
 pub struct NodePool {
     node: NodeAddress,
     machine: Mutex<Machine<Payload, Answer>>,
-    /// Second handles on all open sockets, by which in-use connections can be cut.
-    cutters: Mutex<HashMap<ConnId, (u64, socket2::Socket)>>,
+    /// By which connections in use can be cut, with their generations.
+    cutters: Mutex<HashMap<ConnId, (u64, Cutter)>>,
     connector: Arc<Connector>,
     observer: Arc<dyn Observer>,
     lifetime: Duration,
     epoch: Instant,
     upkeep: Arc<Upkeep>,
-    upkeep_waker: Waker,
+    /// Leases may be dropped outside of it.
+    runtime: Handle,
     dead: AtomicBool,
     login_refused: AtomicBool,
     used: AtomicBool,
-    failures: std::sync::atomic::AtomicU32,
-}
-
-/// Wakes the pool's upkeep task when an idle connection's socket stirs.
-#[derive(Debug, Default)]
-struct Upkeep(Notify);
-
-impl std::task::Wake for Upkeep {
-    fn wake(self: Arc<Self>) {
-        self.0.notify_one();
-    }
+    failures: AtomicU32,
 }
 
 impl NodePool {
@@ -107,7 +107,6 @@ impl NodePool {
         connector: Arc<Connector>,
         observer: Arc<dyn Observer>,
     ) -> Arc<Self> {
-        let upkeep = Arc::new(Upkeep::default());
         let pool = Arc::new(Self {
             node,
             machine: Mutex::new(Machine::new(limits, generation)),
@@ -116,14 +115,17 @@ impl NodePool {
             observer,
             lifetime,
             epoch: Instant::now(),
-            upkeep_waker: Waker::from(Arc::clone(&upkeep)),
-            upkeep,
+            upkeep: Arc::new(Upkeep::default()),
+            runtime: Handle::current(),
             dead: AtomicBool::new(false),
             login_refused: AtomicBool::new(false),
             used: AtomicBool::new(false),
-            failures: std::sync::atomic::AtomicU32::new(0),
+            failures: AtomicU32::new(0),
         });
-        tokio::spawn(worker::keep_up(Arc::downgrade(&pool), Arc::clone(&pool.upkeep)));
+        tokio::spawn(upkeep::keep_up(
+            Arc::downgrade(&pool),
+            Arc::clone(&pool.upkeep),
+        ));
         pool
     }
 
@@ -138,14 +140,59 @@ impl NodePool {
     ) -> Result<Lease, LeaseError> {
         if !self.used.load(Ordering::Relaxed) {
             self.used.store(true, Ordering::Relaxed);
-            self.set_available(true);
+            self.with_machine(|machine, now, effects| machine.set_available(true, now, effects));
         }
-        let (ticket, answer) = match self.try_lease(want) {
-            Ok(lease) => return Ok(lease),
-            Err(Busy::Queued(ticket, answer)) => (ticket, answer),
-            Err(Busy::Failed(error)) => return Err(error),
+        loop {
+            let lease = match self.try_lease(want)? {
+                Tried::Leased(lease) => lease,
+                Tried::Queued(ticket, answer) => self.wait(ticket, answer, deadline).await?,
+            };
+            if !lease.is_disturbed() {
+                return Ok(lease);
+            }
+            // It died a moment ago and its upkeep has not run yet.
+            lease.destroy();
+            if want.only.is_some() {
+                return Err(LeaseError::Gone);
+            }
+        }
+    }
+
+    /// The part of a check-out that does not wait.
+    fn try_lease(self: &Arc<Self>, want: Want) -> Result<Tried, LeaseError> {
+        let mut answer = None;
+        let waiter = || {
+            let (sender, receiver) = oneshot::channel();
+            answer = Some(receiver);
+            sender
         };
-        let mut place = Place { pool: self, ticket: Some(ticket) };
+        let checked = self
+            .with_machine(|machine, now, effects| machine.check_out(want, now, waiter, effects));
+        match (checked, answer) {
+            (CheckOut::Leased(slot), _) => Ok(Tried::Leased(Lease::new(Arc::clone(self), slot))),
+            (CheckOut::Queued(ticket), Some(answer)) => {
+                if self.login_refused() && !self.has_connections() {
+                    self.leave(ticket);
+                    return Err(LeaseError::LoginRefused);
+                }
+                Ok(Tried::Queued(ticket, answer))
+            }
+            (CheckOut::Gone, _) => Err(LeaseError::Gone),
+            (CheckOut::Shed | CheckOut::Queued(..), _) => Err(LeaseError::Shed),
+        }
+    }
+
+    /// Waits in the queue.
+    async fn wait(
+        self: &Arc<Self>,
+        ticket: Ticket,
+        answer: oneshot::Receiver<Result<Lease, Rejection>>,
+        deadline: Instant,
+    ) -> Result<Lease, LeaseError> {
+        let mut place = Place {
+            pool: self,
+            ticket: Some(ticket),
+        };
         let outcome = timeout_at(deadline, answer).await;
         if outcome.is_ok() {
             place.ticket = None;
@@ -159,98 +206,15 @@ impl NodePool {
         }
     }
 
-    /// The part of a check-out that does not wait.
-    fn try_lease(self: &Arc<Self>, want: Want) -> Result<Lease, Busy> {
-        loop {
-            let mut effects = Vec::new();
-            let mut answer = None;
-            let checked = self.machine.lock().check_out(
-                want,
-                self.now(),
-                || {
-                    let (sender, receiver) = oneshot::channel();
-                    answer = Some(receiver);
-                    sender
-                },
-                &mut effects,
-            );
-            self.carry_out(effects);
-            match (checked, answer) {
-                // It died a moment ago and its upkeep has not run yet.
-                (CheckOut::Leased(slot), _) if slot.conn.socket().is_disturbed() => {
-                    self.discard(slot);
-                    if want.only.is_some() {
-                        return Err(Busy::Failed(LeaseError::Gone));
-                    }
-                }
-                (CheckOut::Leased(slot), _) => return Ok(Lease::new(Arc::clone(self), slot)),
-                (CheckOut::Queued(ticket), Some(answer)) => {
-                    if self.login_refused.load(Ordering::Relaxed) && !self.has_connections() {
-                        self.machine.lock().cancel(ticket);
-                        return Err(Busy::Failed(LeaseError::LoginRefused));
-                    }
-                    return Err(Busy::Queued(ticket, answer));
-                }
-                (CheckOut::Gone, _) => return Err(Busy::Failed(LeaseError::Gone)),
-                (CheckOut::Shed | CheckOut::Queued(_), _) => {
-                    return Err(Busy::Failed(LeaseError::Shed));
-                }
-            }
-        }
+    /// Gives a place in the queue up.
+    fn leave(&self, ticket: Ticket) {
+        let waiter = self.machine.lock().cancel(ticket);
+        drop(waiter);
     }
 
     fn has_connections(&self) -> bool {
         let counts = self.counts();
         counts.idle + counts.leased.iter().sum::<usize>() > 0
-    }
-
-    /// Takes a clean connection back; the oldest waiter gets it at once.
-    fn check_in(self: &Arc<Self>, slot: Slot<Payload>) {
-        let mut cx = std::task::Context::from_waker(&self.upkeep_waker);
-        // From here the socket's own events wake the upkeep task. If something is there
-        // already, the connection is not clean. Asked first, because a read that filled its
-        // buffer leaves a readiness behind that the question takes away.
-        let socket = slot.conn.socket();
-        if socket.is_disturbed() || socket.watch(&mut cx).is_ready() {
-            self.discard(slot);
-            return;
-        }
-        self.with_machine(|machine, now, effects| machine.check_in(slot, now, effects));
-    }
-
-    /// Destroys a connection; its slot is free once the server has let go of it.
-    fn discard(self: &Arc<Self>, slot: Slot<Payload>) {
-        self.with_machine(|machine, now, effects| machine.discard(slot, now, effects));
-    }
-
-    fn with_machine<T>(
-        self: &Arc<Self>,
-        act: impl FnOnce(&mut Machine<Payload, Answer>, Duration, &mut Effects) -> T,
-    ) -> T {
-        let mut effects = Vec::new();
-        let result = act(&mut self.machine.lock(), self.now(), &mut effects);
-        self.carry_out(effects);
-        result
-    }
-
-    /// Carries out what the machine decided; called without the lock.
-    fn carry_out(self: &Arc<Self>, effects: Effects) {
-        for effect in effects {
-            match effect {
-                Effect::HandOver(answer, slot) => {
-                    // A waiter that left drops the lease, which checks the slot in again.
-                    drop(answer.send(Ok(Lease::new(Arc::clone(self), slot))));
-                }
-                Effect::Reject(answer, why) => drop(answer.send(Err(why))),
-                Effect::Connect(id, generation) => {
-                    tokio::spawn(worker::open(Arc::clone(self), id, generation));
-                }
-                Effect::Close(slot, why) => {
-                    tracing::debug!(node = %self.node, ?why, "closing an upstream connection");
-                    tokio::spawn(worker::destroy(Arc::clone(self), slot));
-                }
-            }
-        }
     }
 
     /// Makes all connections older than generation `to` stale; waiters choose a node again.
@@ -260,14 +224,19 @@ impl NodePool {
     }
 
     /// The node is dead: clears the pool and cuts the connections in use, so that what
-    /// waits on them ends now.
+    /// waits on them ends now. Their slots stay taken until the server has let go.
     pub fn interrupt(self: &Arc<Self>, to: u64) {
         self.dead.store(true, Ordering::Relaxed);
         self.clear(to);
         let cutters = self.cutters.lock();
-        for (_, (_, socket)) in cutters.iter().filter(|(_, (made_in, _))| *made_in < to) {
-            drop(socket.shutdown(std::net::Shutdown::Both));
-        }
+        let old = cutters.values().filter(|(made_in, _)| *made_in < to);
+        old.for_each(|(_, cutter)| cutter.cut());
+    }
+
+    /// The node is no longer part of the deployment.
+    pub fn retire(self: &Arc<Self>) {
+        self.set_available(false);
+        self.clear(u64::MAX);
     }
 
     /// Whether the node can be used; decides whether the warm minimum is kept.
@@ -275,18 +244,24 @@ impl NodePool {
         if available {
             self.dead.store(false, Ordering::Relaxed);
         }
-        self.with_machine(|machine, now, effects| machine.set_available(available, now, effects));
+        let act = |machine: &mut Machine<_, _>, now, effects: &mut _| {
+            let news = machine.set_available(available, now, effects);
+            if news {
+                self.failures.store(0, Ordering::Relaxed);
+            }
+        };
+        self.with_machine(act);
     }
 
-    /// Opens one connection at once, inside the cap: its hello tells how the node is.
-    /// Returns whether there was room for it.
+    /// Opens one connection as soon as the cap allows: its hello tells how the node is.
+    /// Returns whether that is now.
     pub fn probe(self: &Arc<Self>) -> bool {
-        self.with_machine(|machine, _, effects| machine.probe(effects))
+        self.with_machine(|machine, now, effects| machine.probe(now, effects))
     }
 
     /// Ties a cursor or an open transaction to a connection, or unties it.
-    pub fn bond(&self, id: ConnId, bond: Bond, tie: bool) {
-        self.machine.lock().bond(id, bond, tie);
+    pub fn bond(self: &Arc<Self>, id: ConnId, bond: Bond, tie: bool) {
+        self.with_machine(|machine, now, effects| machine.bond(id, bond, tie, now, effects));
     }
 
     /// The node.
@@ -338,25 +313,27 @@ impl NodePool {
 
 impl std::fmt::Debug for NodePool {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("NodePool").field("node", &self.node).finish_non_exhaustive()
+        f.debug_struct("NodePool")
+            .field("node", &self.node)
+            .finish_non_exhaustive()
     }
 }
 
-enum Busy {
+enum Tried {
+    Leased(Lease),
     Queued(Ticket, oneshot::Receiver<Result<Lease, Rejection>>),
-    Failed(LeaseError),
 }
 
 /// A place in the queue; leaves it when the operation is given up.
 struct Place<'a> {
-    pool: &'a Arc<NodePool>,
+    pool: &'a NodePool,
     ticket: Option<Ticket>,
 }
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
         if let Some(ticket) = self.ticket {
-            drop(self.pool.machine.lock().cancel(ticket));
+            self.pool.leave(ticket);
         }
     }
 }

@@ -8,6 +8,8 @@ pub mod auth;
 
 pub mod connect;
 
+pub mod cutter;
+
 pub mod exchange;
 
 pub mod handshake;
@@ -18,7 +20,8 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
 
-pub use connect::{ConnectError, Connector};
+pub use connect::{ConnectError, Connector, Failure};
+pub use cutter::Cutter;
 pub use exchange::{Received, ReceiveError, SendError};
 pub use handshake::ServerHello;
 pub use setup::SetupError;
@@ -35,12 +38,14 @@ pub struct Connection {
     hello: ServerHello,
     compressor: Option<Compressor>,
     next_request: i32,
+    cutter: Cutter,
 }
 
 impl Connection {
     pub(crate) fn new(socket: Socket) -> Self {
         let hello = ServerHello::default();
-        Self { socket, hello, compressor: None, next_request: 1 }
+        let cutter = Cutter::default();
+        Self { socket, hello, compressor: None, next_request: 1, cutter }
     }
 
     /// What the server said of itself when the connection was made.
@@ -53,6 +58,12 @@ impl Connection {
     #[must_use]
     pub const fn socket(&self) -> &Socket {
         &self.socket
+    }
+
+    /// By which others can end an exchange on it.
+    #[must_use]
+    pub fn cutter(&self) -> Cutter {
+        self.cutter.clone()
     }
 
     /// A fresh request id, unique on this connection until it wraps.
@@ -75,14 +86,19 @@ impl Connection {
     /// `node_is_dead` is asked every 10 s; a dead server never answers, and nothing is
     /// gained by waiting for it.
     pub async fn destroy(self, node_is_dead: impl Fn() -> bool + Send) {
-        const PATIENCE: Duration = Duration::from_secs(10);
-        self.socket.shutdown_write();
-        let since = Instant::now();
-        while timeout(PATIENCE, self.socket.discard()).await.is_err() {
-            if node_is_dead() {
-                tracing::debug!(waited = ?since.elapsed(), "gave up a connection to a dead node");
-                return;
-            }
+        let_go(&self.socket, node_is_dead).await;
+    }
+}
+
+/// What [`Connection::destroy`] does, for a socket that is no connection yet.
+pub(crate) async fn let_go(socket: &Socket, node_is_dead: impl Fn() -> bool + Send) {
+    const PATIENCE: Duration = Duration::from_secs(10);
+    socket.shutdown_write();
+    let since = Instant::now();
+    while timeout(PATIENCE, socket.discard()).await.is_err() {
+        if node_is_dead() {
+            tracing::debug!(waited = ?since.elapsed(), "gave up a connection to a dead node");
+            return;
         }
     }
 }

@@ -15,7 +15,8 @@ use weir_tests::weir::WeirProcess;
 async fn told(upstream: &str, arguments: &[&str], says: &[&str]) -> Result<WeirProcess> {
     let weir = WeirProcess::builder().upstream(upstream).args(arguments).launch().await?;
     for text in says {
-        weir.wait_for_log(text).await?;
+        let said = weir.wait_for_log(text).await;
+        said.map_err(|error| error.context(format!("it does not say {text:?}")))?;
     }
     Ok(weir)
 }

@@ -1,11 +1,12 @@
-//! Runs the public specification files against Weir's own server discovery and
-//! server selection.
+//! Runs the public specification files against Weir's own server discovery,
+//! server selection and connection pooling.
 
 // A fixture that is not as expected must fail its test: everything here is a test.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
 mod discovery;
 mod json;
+mod pooling;
 mod selection;
 
 use std::path::Path;

@@ -3,10 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::{
-    pool::{
-        Bond, ConnId, NodePool, Payload,
-        state::Slot,
-    },
+    pool::{Bond, ConnId, NodePool, Payload, state::Slot},
     upstream::Connection,
 };
 
@@ -23,7 +20,11 @@ pub struct Lease {
 
 impl Lease {
     pub(super) const fn new(pool: Arc<NodePool>, slot: Slot<Payload>) -> Self {
-        Self { pool, slot: Some(slot), touched: false }
+        Self {
+            pool,
+            slot: Some(slot),
+            touched: false,
+        }
     }
 
     /// The connection, to be used. From now on only [`Lease::give_back`] saves it.
@@ -36,6 +37,18 @@ impl Lease {
     #[must_use]
     pub fn peek(&self) -> Option<&Connection> {
         self.slot.as_ref().map(|slot| &*slot.conn)
+    }
+
+    /// Whether something happened on it that nobody asked for.
+    pub(super) fn is_disturbed(&self) -> bool {
+        self.slot
+            .as_ref()
+            .is_none_or(|slot| slot.conn.socket().is_disturbed())
+    }
+
+    /// The slot, back in the pool's hands.
+    pub(super) fn into_slot(mut self) -> Option<Slot<Payload>> {
+        self.slot.take()
     }
 
     /// Its identity within the pool.
@@ -54,7 +67,9 @@ impl Lease {
     #[must_use]
     pub fn idle_for(&self) -> Duration {
         let now = self.pool.now();
-        self.slot.as_ref().map_or(Duration::ZERO, |slot| now.saturating_sub(slot.last_used))
+        self.slot
+            .as_ref()
+            .map_or(Duration::ZERO, |slot| now.saturating_sub(slot.last_used))
     }
 
     /// The pool it belongs to.

@@ -141,7 +141,7 @@ impl Cluster {
         pools.retain(|address, pool| {
             let stays = snapshot.node(address).is_some();
             if !stays {
-                pool.clear(u64::MAX);
+                pool.retire();
             }
             stays
         });

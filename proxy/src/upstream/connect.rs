@@ -15,6 +15,7 @@ use crate::{
     upstream::{
         Connection, ReceiveError, SendError,
         auth::{LoginError, Principal},
+        let_go,
     },
     wire::{WireError, compressed::Compressor},
 };
@@ -104,6 +105,36 @@ pub fn hint(error: &str) -> &'static str {
     }
 }
 
+/// No connection was made.
+#[derive(Debug, thiserror::Error)]
+#[error("{error}")]
+pub struct Failure {
+    /// Why.
+    #[source]
+    pub error: ConnectError,
+    /// What the server may still count as a connection.
+    pub remains: Option<Remains>,
+}
+
+/// The open socket of a handshake that failed.
+#[derive(Debug)]
+pub struct Remains(socket2::Socket);
+
+impl Remains {
+    /// As [`Connection::destroy`].
+    pub async fn destroy(self, node_is_dead: impl Fn() -> bool + Send) {
+        let local = self.0.local_addr().is_ok_and(|address| address.is_unix());
+        let socket = if local {
+            UnixStream::from_std(self.0.into()).map(Socket::Unix)
+        } else {
+            TcpStream::from_std(self.0.into()).map(Socket::Tcp)
+        };
+        if let Ok(socket) = socket {
+            let_go(&socket, node_is_dead).await;
+        }
+    }
+}
+
 impl ConnectError {
     /// The server answered, and its answer was that it does not let Weir in.
     #[must_use]
@@ -161,26 +192,39 @@ impl Connector {
     /// Connects to `node` and logs in.
     ///
     /// # Errors
-    /// [`ConnectError`]; the socket is closed then.
-    pub async fn connect(&self, node: &NodeAddress) -> Result<Connection, ConnectError> {
+    /// [`Failure`].
+    pub async fn connect(&self, node: &NodeAddress) -> Result<Connection, Failure> {
+        let mut spare = None;
         let whole = async {
-            let socket = self.dial(node).await?;
+            let socket = self.dial(node, &mut spare).await?;
             let mut connection = Connection::new(socket);
             self.shake_hands(&mut connection).await?;
             Ok(connection)
         };
-        timeout(self.time_limit, whole).await.map_err(|_| ConnectError::TimedOut(self.time_limit))?
+        let outcome = match timeout(self.time_limit, whole).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(ConnectError::TimedOut(self.time_limit)),
+        };
+        outcome.map_err(|error| Failure { error, remains: spare.map(Remains) })
     }
 
-    async fn dial(&self, node: &NodeAddress) -> Result<Socket, ConnectError> {
+    /// Opens the socket; a second handle on it is left in `spare`.
+    async fn dial(
+        &self,
+        node: &NodeAddress,
+        spare: &mut Option<socket2::Socket>,
+    ) -> Result<Socket, ConnectError> {
         if node.is_unix() {
             let stream = UnixStream::connect(node.host()).await.map_err(ConnectError::Network)?;
-            return Ok(Socket::Unix(stream));
+            let socket = Socket::Unix(stream);
+            *spare = socket.handle().ok();
+            return Ok(socket);
         }
         let port = node.port().unwrap_or(27017);
         let stream =
             TcpStream::connect((node.host(), port)).await.map_err(ConnectError::Network)?;
         let socket = Socket::Tcp(stream);
+        *spare = socket.handle().ok();
         socket.tune(&KEEPALIVE).map_err(ConnectError::Network)?;
         match (&self.tls, socket) {
             (Some(tls), Socket::Tcp(stream)) => {

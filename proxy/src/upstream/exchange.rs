@@ -1,7 +1,12 @@
 //! Sending one request and receiving its reply, with an exact account of what is
 //! known when something fails.
 
-use std::{future::poll_fn, io, pin::Pin};
+use std::{
+    future::{Future, poll_fn},
+    io,
+    pin::{Pin, pin},
+    task::Poll,
+};
 
 use tokio::io::{AsyncReadExt, AsyncWrite};
 
@@ -71,7 +76,11 @@ impl Connection {
     pub async fn send(&mut self, message: &[u8]) -> Result<(), SendError> {
         let mut rest = message;
         while !rest.is_empty() {
-            let write = poll_fn(|cx| Pin::new(&mut self.socket).poll_write(cx, rest)).await;
+            let write = poll_fn(|cx| match Pin::new(&mut self.socket).poll_write(cx, rest) {
+                Poll::Pending if self.cutter.is_cut(cx) => Poll::Ready(Err(cut())),
+                polled => polled,
+            });
+            let write = write.await;
             let sent = message.len() - rest.len();
             match write {
                 Ok(0) => return Err(SendError { sent, source: io::ErrorKind::WriteZero.into() }),
@@ -80,8 +89,11 @@ impl Connection {
             }
         }
         if self.socket.is_tls() {
-            let flush = poll_fn(|cx| Pin::new(&mut self.socket).poll_flush(cx)).await;
-            flush.map_err(|source| SendError { sent: message.len(), source })?;
+            let flush = poll_fn(|cx| match Pin::new(&mut self.socket).poll_flush(cx) {
+                Poll::Pending if self.cutter.is_cut(cx) => Poll::Ready(Err(cut())),
+                polled => polled,
+            });
+            flush.await.map_err(|source| SendError { sent: message.len(), source })?;
         }
         Ok(())
     }
@@ -154,9 +166,19 @@ impl Connection {
         } else if buf.len() == buf.capacity() {
             buf.reserve(BUFFER);
         }
-        match self.socket.read_buf(buf).await? {
+        let mut read = pin!(self.socket.read_buf(buf));
+        let read = poll_fn(|cx| match read.as_mut().poll(cx) {
+            Poll::Pending if self.cutter.is_cut(cx) => Poll::Ready(Err(cut())),
+            polled => polled,
+        });
+        match read.await? {
             0 => Err(ReceiveError::Closed),
             n => Ok(n),
         }
     }
+}
+
+/// What whoever used a connection hears when it was cut.
+fn cut() -> io::Error {
+    io::Error::new(io::ErrorKind::ConnectionAborted, "its node is dead")
 }

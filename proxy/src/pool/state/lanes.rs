@@ -58,7 +58,12 @@ impl Lanes {
     pub fn new(slots: usize) -> Self {
         let fifth = slots / 5;
         let reserve = if slots < 8 { 1 } else { fifth.max(2) };
-        Self { slots, reserve, awaiting: fifth.max(1), used: [0; 3] }
+        Self {
+            slots,
+            reserve,
+            awaiting: fifth.max(1),
+            used: [0; 3],
+        }
     }
 
     /// Slots that only finishing work may use.
@@ -95,9 +100,7 @@ impl Lanes {
         match lane {
             Lane::Finishing => self.slots.saturating_sub(self.total()),
             Lane::Normal => shared,
-            Lane::Awaiting => {
-                shared.min(self.awaiting.saturating_sub(self.used(Lane::Awaiting)))
-            }
+            Lane::Awaiting => shared.min(self.awaiting.saturating_sub(self.used(Lane::Awaiting))),
         }
     }
 

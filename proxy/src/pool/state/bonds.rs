@@ -1,0 +1,73 @@
+//! What ties later commands to a connection (load-balanced upstreams only).
+//!
+//! A tied connection is neither closed for idleness nor for age: its cursors and its
+//! transaction would die with it.
+
+use std::collections::HashMap;
+
+use crate::pool::state::ConnId;
+
+/// What ties later commands to a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bond {
+    /// An open cursor.
+    Cursor,
+    /// An open transaction.
+    Transaction,
+}
+
+/// How much is open on one connection; an entry is never all zero.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Open {
+    cursors: u32,
+    transactions: u32,
+}
+
+/// The bonds of all connections.
+#[derive(Debug, Default)]
+pub(super) struct Bonds(HashMap<ConnId, Open>);
+
+impl Bonds {
+    pub(super) fn tie(&mut self, id: ConnId, bond: Bond) {
+        let count = self.0.entry(id).or_default().count(bond);
+        *count = count.saturating_add(1);
+    }
+
+    pub(super) fn untie(&mut self, id: ConnId, bond: Bond) {
+        let Some(open) = self.0.get_mut(&id) else {
+            return;
+        };
+        let count = open.count(bond);
+        *count = count.saturating_sub(1);
+        if *open == Open::default() {
+            self.0.remove(&id);
+        }
+    }
+
+    /// The connection is gone.
+    pub(super) fn forget(&mut self, id: ConnId) {
+        self.0.remove(&id);
+    }
+
+    /// No connection of now will be used again.
+    pub(super) fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    pub(super) fn has_any(&self, id: ConnId) -> bool {
+        self.0.contains_key(&id)
+    }
+
+    pub(super) fn has_transaction(&self, id: ConnId) -> bool {
+        self.0.get(&id).is_some_and(|open| open.transactions > 0)
+    }
+}
+
+impl Open {
+    const fn count(&mut self, bond: Bond) -> &mut u32 {
+        match bond {
+            Bond::Cursor => &mut self.cursors,
+            Bond::Transaction => &mut self.transactions,
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! Who gets which idle connection, and when another is opened.
+
+use std::time::Duration;
+
+use crate::pool::state::{ConnId, Effect, Lane, Machine, Slot, Ticket, Want, queue::Place};
+
+impl<C, W> Machine<C, W> {
+    /// Hands idle connections to waiters, then opens what is still wanted.
+    pub(super) fn settle(&mut self, now: Duration, effects: &mut Vec<Effect<C, W>>) {
+        while let Some((place, at)) = self.next_pair() {
+            let Some(waiting) = self.queue.take(place) else {
+                break;
+            };
+            let slot = self.lease(at, waiting.want.lane);
+            effects.push(Effect::HandOver(waiting.waiter, slot));
+        }
+        self.open_wanted(now, effects);
+    }
+
+    /// Whose turn it is and which idle connection he gets: the finishing lane while its
+    /// reserve is unused, then the oldest of those whose lane has room.
+    fn next_pair(&self) -> Option<(Place, usize)> {
+        if self.idle.is_empty() || self.queue.len() == 0 {
+            return None;
+        }
+        let ready = || {
+            Lane::ALL
+                .into_iter()
+                .filter(|lane| self.lanes.room(*lane) > 0)
+        };
+        let any = ready().filter_map(|lane| {
+            Some((
+                self.queue.first_any(lane)?,
+                lane,
+                Place::Any(lane),
+                self.warmest(false)?,
+            ))
+        });
+        let apart = ready().filter_map(|lane| {
+            Some((
+                self.queue.first_apart(lane)?,
+                lane,
+                Place::Apart(lane),
+                self.warmest(true)?,
+            ))
+        });
+        let awaited = self
+            .idle
+            .iter()
+            .enumerate()
+            .filter(|_| self.queue.has_bound());
+        let bound = awaited.flat_map(|(at, slot)| {
+            let with_room = self.queue.bound_to(slot.id);
+            with_room.map(move |(place, ticket, lane)| (ticket, lane, place, at))
+        });
+        let bound = bound.filter(|(_, lane, ..)| self.lanes.room(*lane) > 0);
+        let reserved = self.lanes.reserve_is_free();
+        let turn = |(ticket, lane, ..): &(Ticket, Lane, Place, usize)| {
+            (!(reserved && *lane == Lane::Finishing), *ticket)
+        };
+        let (_, _, place, at) = any.chain(apart).chain(bound).min_by_key(turn)?;
+        Some((place, at))
+    }
+
+    /// Opens connections for those who could be served if there were one, for the warm
+    /// minimum and to ask how the node is, within every limit.
+    pub(super) fn open_wanted(&mut self, now: Duration, effects: &mut Vec<Effect<C, W>>) {
+        while self.handshakes.in_progress() < self.limits.max_connecting && self.wants_one() {
+            if self.open() + self.closing >= self.limits.slots {
+                self.yield_to_probe(effects);
+                return;
+            }
+            let not_before = self.handshakes.not_before();
+            if now < not_before {
+                if self.tick_at != Some(not_before) {
+                    self.tick_at = Some(not_before);
+                    effects.push(Effect::TickAt(not_before));
+                }
+                return;
+            }
+            self.handshakes.begin(now, self.limits.connect_spacing);
+            self.last_id += 1;
+            effects.push(Effect::Connect(ConnId(self.last_id), self.generation));
+        }
+    }
+
+    /// Whether one connection more would be of use. Nobody who waits and has room could
+    /// use an idle one, or he would have it.
+    fn wants_one(&self) -> bool {
+        let servable = self.lanes.servable(self.queue.unbound());
+        let warm = if self.available { self.limits.min } else { 0 };
+        self.handshakes.probe_due() || servable > self.handshakes.current() || self.open() < warm
+    }
+
+    /// The idle connection for `want`.
+    pub(super) fn idle_for(&self, want: Want) -> Option<usize> {
+        match want.only {
+            Some(id) => self.idle.iter().position(|slot| slot.id == id),
+            None => self.warmest(want.opens_transaction),
+        }
+    }
+
+    /// The warmest idle connection, if need be without a transaction; one that others wait
+    /// for only when there is no other.
+    fn warmest(&self, apart: bool) -> Option<usize> {
+        let fits = |slot: &Slot<C>| !apart || !self.bonds.has_transaction(slot.id);
+        let last = self.idle.len().checked_sub(1)?;
+        if !apart && !self.queue.has_bound() {
+            return Some(last);
+        }
+        let unwanted = |slot: &Slot<C>| fits(slot) && !self.queue.is_awaited(slot.id);
+        let found = self.idle.iter().rposition(unwanted);
+        found.or_else(|| self.idle.iter().rposition(fits))
+    }
+}

@@ -1,0 +1,93 @@
+//! How the slots are shared.
+
+use super::*;
+
+#[test]
+fn shares_follow_the_sizes() {
+    let shares = |slots| {
+        let lanes = Lanes::new(slots);
+        (lanes.reserve(), lanes.awaiting_share())
+    };
+    assert_eq!(shares(2), (1, 1));
+    assert_eq!(shares(7), (1, 1));
+    assert_eq!(shares(8), (2, 1));
+    assert_eq!(shares(14), (2, 2));
+    assert_eq!(shares(20), (4, 4));
+    assert_eq!(shares(100), (20, 20));
+}
+
+#[test]
+fn plain_writes_cannot_starve_a_commit_in_the_smallest_pool() {
+    let mut pool = Pool::new(limits(2));
+    let write = pool.lease(Lane::Normal);
+    for who in ["w1", "w2", "w3"] {
+        pool.ask(who, Lane::Normal);
+    }
+    // The writes wait for the transaction's locks; its commit gets through.
+    let commit = pool.lease(Lane::Finishing);
+    assert_eq!(pool.counts().leased, [1, 1, 0]);
+    pool.give_back(commit);
+    assert!(pool.handed.is_empty(), "the reserve is not for writes");
+    pool.give_back(write);
+    pool.got("w1");
+}
+
+#[test]
+fn finishing_work_goes_first_while_its_reserve_is_unused() {
+    let mut pool = Pool::new(limits(2));
+    let (a, b) = (pool.lease(Lane::Normal), pool.lease(Lane::Finishing));
+    pool.ask("write", Lane::Normal);
+    pool.ask("commit", Lane::Finishing);
+    pool.give_back(b);
+    let commit = pool.got("commit");
+    pool.ask("second commit", Lane::Finishing);
+    pool.give_back(a);
+    pool.got("write");
+    pool.give_back(commit);
+    pool.got("second commit");
+}
+
+#[test]
+fn finishing_work_may_use_every_slot() {
+    let mut pool = Pool::new(limits(5));
+    let all = [(); 5].map(|()| pool.lease(Lane::Finishing));
+    assert_eq!(pool.counts().leased, [0, 5, 0]);
+    assert!(matches!(
+        pool.ask("sixth", Lane::Finishing),
+        CheckOut::Queued(_)
+    ));
+    all.into_iter().for_each(|slot| pool.give_back(slot));
+    pool.got("sixth");
+}
+
+#[test]
+fn waiting_get_mores_share_their_slots() {
+    let mut pool = Pool::new(limits(10));
+    assert_eq!(pool.machine.lanes().awaiting_share(), 2);
+    let first = pool.lease(Lane::Awaiting);
+    let _second = pool.lease(Lane::Awaiting);
+    pool.ask("third", Lane::Awaiting);
+    assert!(pool.handed.is_empty());
+    // Normal work passes them: its lane has room.
+    let _normal = pool.lease(Lane::Normal);
+    pool.give_back(first);
+    pool.got("third");
+}
+
+#[test]
+fn awaiting_and_normal_work_leave_the_reserve_alone() {
+    let mut pool = Pool::new(limits(10));
+    let _awaiting = [(); 2].map(|()| pool.lease(Lane::Awaiting));
+    let _normal = [(); 6].map(|()| pool.lease(Lane::Normal));
+    assert!(matches!(
+        pool.ask("ninth", Lane::Normal),
+        CheckOut::Queued(_)
+    ));
+    assert_eq!(
+        pool.counts().sockets(),
+        8,
+        "nor is a connection opened for it"
+    );
+    let _finishing = [(); 2].map(|()| pool.lease(Lane::Finishing));
+    assert_eq!(pool.counts().sockets(), 10);
+}

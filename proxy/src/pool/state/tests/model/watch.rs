@@ -1,0 +1,332 @@
+//! The bookkeeper.
+
+use super::*;
+
+pub(super) type Who = u32;
+
+/// An idle connection, coldest first in [`Watch::idle`].
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Idle {
+    pub(super) id: ConnId,
+    pub(super) generation: u64,
+}
+
+pub(super) struct Watch {
+    pub(super) machine: Machine<u64, Who>,
+    pub(super) limits: Limits,
+    pub(super) now: Duration,
+    pub(super) generation: u64,
+    available: bool,
+    pub(super) idle: Vec<Idle>,
+    pub(super) leased: Vec<Slot<u64>>,
+    pub(super) connecting: Vec<(ConnId, u64)>,
+    pub(super) closing: usize,
+    /// In the order of arrival.
+    pub(super) waiting: BTreeMap<Who, (Ticket, Want)>,
+    pub(super) bonds: HashMap<ConnId, [u32; 2]>,
+    last_who: Who,
+    last_id: u64,
+    spaced_until: Duration,
+    failed_until: Duration,
+    pub(super) probe_due: bool,
+}
+
+impl Watch {
+    pub(super) fn new(limits: Limits) -> Self {
+        Self {
+            machine: Machine::new(limits.clone(), 1),
+            limits,
+            now: Duration::ZERO,
+            generation: 1,
+            available: false,
+            idle: Vec::new(),
+            leased: Vec::new(),
+            connecting: Vec::new(),
+            closing: 0,
+            waiting: BTreeMap::new(),
+            bonds: HashMap::new(),
+            last_who: 0,
+            last_id: 0,
+            spaced_until: Duration::ZERO,
+            failed_until: Duration::ZERO,
+            probe_due: false,
+        }
+    }
+
+    pub(super) fn take(&mut self, step: Step) {
+        let now = self.now;
+        let mut effects = Vec::new();
+        match step {
+            Step::CheckOut { lane, only, opens } => return self.check_out(lane, only, opens),
+            Step::Cancel(which) => {
+                let Some((who, ticket)) = pick(&self.waiting, which).map(|(w, (t, _))| (*w, *t))
+                else {
+                    return;
+                };
+                assert_eq!(self.machine.cancel(ticket), Some(who));
+                assert_eq!(self.machine.cancel(ticket), None);
+                self.waiting.remove(&who);
+            }
+            Step::CheckIn(which) => {
+                let Some(slot) = remove(&mut self.leased, which) else {
+                    return;
+                };
+                self.idle.push(Idle {
+                    id: slot.id,
+                    generation: slot.generation,
+                });
+                self.machine.check_in(slot, now, &mut effects);
+            }
+            Step::Discard(which) => {
+                let Some(slot) = remove(&mut self.leased, which) else {
+                    return;
+                };
+                self.idle.push(Idle {
+                    id: slot.id,
+                    generation: slot.generation,
+                });
+                self.machine.discard(slot, now, &mut effects);
+            }
+            Step::Closed => {
+                if self.closing == 0 {
+                    return;
+                }
+                self.closing -= 1;
+                self.machine.closed(now, &mut effects);
+            }
+            Step::Connected { which, lifetime } => {
+                let Some((id, generation)) = remove(&mut self.connecting, which) else {
+                    return;
+                };
+                self.idle.push(Idle { id, generation });
+                let lifetime = ms(lifetime.into());
+                self.machine
+                    .connected(id, generation, id.0, lifetime, now, &mut effects);
+            }
+            Step::ConnectFailed {
+                which,
+                pause,
+                lingers,
+            } => {
+                let Some((_, made_in)) = remove(&mut self.connecting, which) else {
+                    return;
+                };
+                let pause = ms(pause.into());
+                self.closing += usize::from(lingers);
+                self.failed_until = self.failed_until.max(now + pause);
+                self.machine
+                    .connect_failed(made_in, pause, lingers, now, &mut effects);
+            }
+            Step::Clear => {
+                self.generation += 1;
+                assert!(self.machine.clear(self.generation, &mut effects));
+                assert!(!self.machine.clear(self.generation, &mut effects));
+                self.bonds.clear();
+            }
+            Step::SetAvailable(available) => {
+                let news = available && !self.available;
+                self.available = available;
+                if news {
+                    self.failed_until = Duration::ZERO;
+                    self.probe_due = false;
+                }
+                assert_eq!(
+                    self.machine.set_available(available, now, &mut effects),
+                    news
+                );
+            }
+            Step::Tick { dead } => {
+                let dead = dead
+                    .and_then(|which| pick(&self.idle, which))
+                    .map(|idle| idle.id.0);
+                self.machine
+                    .tick(now, |conn| Some(*conn) == dead, &mut effects);
+                assert!(
+                    !self.idle.iter().any(|idle| Some(idle.id.0) == dead) || {
+                        effects.iter().any(|effect| {
+                            matches!(effect, Effect::Close(slot, CloseReason::Broken)
+                            if Some(slot.conn) == dead)
+                        })
+                    }
+                );
+            }
+            Step::Probe => {
+                self.probe_due = true;
+                self.machine.probe(now, &mut effects);
+            }
+            Step::Bond { which, bond, tie } => {
+                let Some(id) = self.known(which) else { return };
+                if self.limits.affinity {
+                    let open = self.bonds.entry(id).or_default();
+                    let count = &mut open[usize::from(bond == Bond::Transaction)];
+                    *count = if tie {
+                        *count + 1
+                    } else {
+                        count.saturating_sub(1)
+                    };
+                }
+                self.machine.bond(id, bond, tie, now, &mut effects);
+            }
+            Step::RejectAll => self
+                .machine
+                .reject_all(Rejection::LoginRefused, &mut effects),
+            Step::Pass(time) => self.now += ms(time.into()),
+        }
+        self.heed(effects);
+    }
+
+    /// A connection that may be leased again, in use or not.
+    fn known(&self, which: u8) -> Option<ConnId> {
+        let leased = self
+            .leased
+            .iter()
+            .filter(|slot| slot.generation == self.generation);
+        let leased = leased.filter(|_| self.limits.affinity).map(|slot| slot.id);
+        let all: Vec<_> = self.idle.iter().map(|idle| idle.id).chain(leased).collect();
+        pick(&all, which).copied()
+    }
+
+    fn check_out(&mut self, lane: Lane, only: Option<u8>, opens: bool) {
+        let only = only.filter(|_| self.limits.affinity).map(|which| {
+            // Now and then one that is gone, or was never there.
+            if which % 8 == 0 {
+                ConnId(u64::from(which))
+            } else {
+                self.known(which).unwrap_or(ConnId(0))
+            }
+        });
+        let opens_transaction = opens && self.limits.affinity && only.is_none();
+        let want = Want {
+            lane,
+            only,
+            opens_transaction,
+        };
+        self.last_who += 1;
+        let who = self.last_who;
+        let before = self.waiting.len();
+        let mut effects = Vec::new();
+        match self.machine.check_out(want, self.now, || who, &mut effects) {
+            CheckOut::Leased(slot) => {
+                assert!(effects.is_empty());
+                self.leased_to(who, want, slot);
+            }
+            CheckOut::Queued(ticket) => {
+                assert!(
+                    lane == Lane::Finishing || before < self.limits.depth,
+                    "too deep"
+                );
+                assert!(only.is_none_or(|id| self.exists(id)), "waits for nothing");
+                self.waiting.insert(who, (ticket, want));
+            }
+            CheckOut::Shed => {
+                assert!(
+                    before >= self.limits.depth && lane != Lane::Finishing,
+                    "shed too soon"
+                );
+            }
+            CheckOut::Gone => assert!(!self.exists(only.unwrap()), "it is still there"),
+        }
+        self.heed(effects);
+    }
+
+    pub(super) fn exists(&self, id: ConnId) -> bool {
+        let current = |slot: &Slot<u64>| slot.id == id && slot.generation == self.generation;
+        self.leased.iter().any(current) || self.idle.iter().any(|idle| idle.id == id)
+    }
+
+    /// `who` gets `slot`: it must be idle, fresh, fit, and nobody's turn before his.
+    fn leased_to(&mut self, who: Who, want: Want, slot: Slot<u64>) {
+        let at = self.idle.iter().position(|idle| idle.id == slot.id);
+        let idle = self
+            .idle
+            .remove(at.expect("handed out, but not idle: two holders?"));
+        assert_eq!(idle.generation, slot.generation);
+        assert_eq!(slot.generation, self.generation, "stale");
+        assert_eq!(slot.lane, want.lane);
+        assert!(self.fits(want, slot.id), "unfit");
+        for (other, (_, his)) in self.waiting.range(..who) {
+            let wronged = his.lane == want.lane && self.fits(*his, slot.id);
+            assert!(!wronged, "{who} overtook {other}");
+        }
+        self.leased.push(slot);
+    }
+
+    pub(super) fn fits(&self, want: Want, id: ConnId) -> bool {
+        let transactions = self.bonds.get(&id).map_or(0, |open| open[1]);
+        want.only.is_none_or(|only| only == id) && !(want.opens_transaction && transactions > 0)
+    }
+
+    pub(super) fn heed(&mut self, effects: Vec<Effect<u64, Who>>) {
+        for effect in effects {
+            match effect {
+                Effect::Connect(id, generation) => self.begins(id, generation),
+                Effect::HandOver(who, slot) => {
+                    let (_, want) = self.waiting.remove(&who).expect("answered twice");
+                    self.leased_to(who, want, slot);
+                }
+                Effect::Reject(who, why) => {
+                    let (_, want) = self.waiting.remove(&who).expect("answered twice");
+                    assert_eq!(why == Rejection::Gone, want.only.is_some());
+                }
+                Effect::Close(slot, why) => self.closes(&slot, why),
+                Effect::TickAt(at) => {
+                    assert!(at > self.now);
+                    assert_eq!(self.machine.tick_at(), Some(at));
+                }
+            }
+        }
+    }
+
+    fn begins(&mut self, id: ConnId, generation: u64) {
+        assert!(id.0 > self.last_id, "an id used twice");
+        assert_eq!(generation, self.generation);
+        assert!(self.now >= self.spaced_until, "too soon after the last");
+        assert!(
+            self.probe_due || self.now >= self.failed_until,
+            "too soon after a failure"
+        );
+        self.last_id = id.0;
+        self.spaced_until = self.now + self.limits.connect_spacing;
+        self.probe_due = false;
+        self.connecting.push((id, generation));
+    }
+
+    fn closes(&mut self, slot: &Slot<u64>, why: CloseReason) {
+        let at = self.idle.iter().position(|idle| idle.id == slot.id);
+        self.idle.remove(at.expect("closed, but in use"));
+        self.closing += 1;
+        let tied = self
+            .bonds
+            .remove(&slot.id)
+            .is_some_and(|open| open != [0, 0]);
+        match why {
+            CloseReason::Idle => {
+                assert!(!tied, "a cursor was lost");
+                let open = self.idle.len() + self.leased.len() + self.connecting.len();
+                assert!(open >= self.limits.min, "below the minimum");
+                assert!(self.now - slot.last_used > self.limits.idle_time.unwrap());
+            }
+            CloseReason::Expired => {
+                assert!(!tied, "a cursor was lost");
+                assert!(slot.expires <= self.now);
+            }
+            CloseReason::Yielded => assert!(!tied && self.probe_due, "closed for nothing"),
+            CloseReason::Stale => assert!(slot.generation < self.generation),
+            CloseReason::Broken => {}
+        }
+    }
+}
+
+fn pick<'a, T: 'a, I>(from: &'a I, which: u8) -> Option<T>
+where
+    &'a I: IntoIterator<Item = T>,
+{
+    let count = from.into_iter().count();
+    (count > 0)
+        .then(|| from.into_iter().nth(usize::from(which) % count))
+        .flatten()
+}
+
+fn remove<T>(from: &mut Vec<T>, which: u8) -> Option<T> {
+    (!from.is_empty()).then(|| from.remove(usize::from(which) % from.len()))
+}

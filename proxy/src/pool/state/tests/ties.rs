@@ -1,0 +1,181 @@
+//! Load-balanced upstreams: what belongs to one connection.
+
+use super::*;
+
+fn tied(slots: usize) -> Pool {
+    Pool::new(Limits {
+        affinity: true,
+        ..limits(slots)
+    })
+}
+
+fn only(id: ConnId, lane: Lane) -> Want {
+    Want {
+        lane,
+        only: Some(id),
+        opens_transaction: false,
+    }
+}
+
+const OPENS: Want = Want {
+    lane: Lane::Normal,
+    only: None,
+    opens_transaction: true,
+};
+
+#[test]
+fn who_needs_one_connection_waits_for_it() {
+    let mut pool = tied(6);
+    let mine = pool.lease(Lane::Normal);
+    let id = mine.id;
+    assert!(matches!(
+        pool.ask_for("again", only(id, Lane::Finishing)),
+        CheckOut::Queued(_)
+    ));
+    let other = pool.lease(Lane::Normal);
+    pool.give_back(other);
+    assert!(pool.handed.is_empty(), "no other will do");
+    pool.give_back(mine);
+    assert_eq!(pool.got("again").id, id);
+}
+
+#[test]
+fn who_waits_for_a_connection_that_is_closed_is_told() {
+    let mut pool = tied(6);
+    let mine = pool.lease(Lane::Normal);
+    let id = mine.id;
+    pool.ask_for("again", only(id, Lane::Finishing));
+    pool.discard(mine);
+    assert_eq!(pool.rejected, [("again", Rejection::Gone)]);
+    assert!(matches!(
+        pool.ask_for("late", only(id, Lane::Finishing)),
+        CheckOut::Gone
+    ));
+}
+
+#[test]
+fn who_waits_for_a_connection_of_a_cleared_pool_is_told_at_once() {
+    let mut pool = tied(6);
+    let mine = pool.lease(Lane::Normal);
+    let id = mine.id;
+    pool.ask_for("again", only(id, Lane::Finishing));
+    pool.clear(2);
+    assert_eq!(pool.rejected, [("again", Rejection::Gone)]);
+    assert!(matches!(
+        pool.ask_for("late", only(id, Lane::Finishing)),
+        CheckOut::Gone
+    ));
+    pool.give_back(mine);
+    assert_eq!(pool.closed, [(id, CloseReason::Stale)]);
+}
+
+#[test]
+fn one_without_room_does_not_block_the_next_at_the_same_connection() {
+    let mut pool = tied(3);
+    let (mine, _busy) = (pool.lease(Lane::Finishing), pool.lease(Lane::Normal));
+    let id = mine.id;
+    let third = pool.lease(Lane::Normal);
+    pool.ask_for("write", only(id, Lane::Normal));
+    pool.ask_for("commit", only(id, Lane::Finishing));
+    // Both normal slots are in use, so the write must wait, but the commit need not.
+    pool.give_back(mine);
+    let commit = pool.got("commit");
+    pool.give_back(commit);
+    assert!(pool.handed.is_empty());
+    pool.give_back(third);
+    assert_eq!(pool.got("write").id, id);
+}
+
+#[test]
+fn bonds_keep_a_connection_from_being_closed_for_idleness_and_age() {
+    let idle_time = Some(ms(10));
+    let mut pool = Pool::new(Limits {
+        affinity: true,
+        idle_time,
+        ..limits(6)
+    });
+    pool.lifetime = ms(20);
+    let slot = pool.lease(Lane::Normal);
+    let id = slot.id;
+    pool.bond(id, Bond::Cursor, true);
+    pool.bond(id, Bond::Cursor, true);
+    pool.pass(ms(30));
+    pool.give_back(slot);
+    pool.pass(ms(30));
+    pool.tick();
+    pool.bond(id, Bond::Cursor, false);
+    pool.tick();
+    assert_eq!(pool.closed, [], "one cursor is still open");
+    pool.bond(id, Bond::Cursor, false);
+    pool.tick();
+    assert_eq!(pool.closed, [(id, CloseReason::Expired)]);
+}
+
+#[test]
+fn a_connection_carries_one_transaction_at_a_time() {
+    let mut pool = tied(2);
+    let first = pool.lease(Lane::Normal);
+    let id = first.id;
+    pool.bond(id, Bond::Transaction, true);
+    pool.give_back(first);
+    let CheckOut::Queued(_) = pool.ask_for("second", OPENS) else {
+        panic!()
+    };
+    let second = pool.got("second");
+    assert_ne!(second.id, id);
+    pool.bond(second.id, Bond::Transaction, true);
+    pool.give_back(second);
+    // Both connections have one; a third transaction waits for the end of either.
+    assert!(matches!(pool.ask_for("third", OPENS), CheckOut::Queued(_)));
+    assert!(pool.handed.is_empty());
+    pool.bond(id, Bond::Transaction, false);
+    assert_eq!(pool.got("third").id, id, "at once");
+}
+
+#[test]
+fn who_opens_a_transaction_holds_nobody_up() {
+    let mut pool = tied(2);
+    let (a, b) = (pool.lease(Lane::Normal), pool.lease(Lane::Finishing));
+    pool.bond(a.id, Bond::Transaction, true);
+    pool.bond(b.id, Bond::Transaction, true);
+    pool.ask_for("opens", OPENS);
+    pool.ask("plain", Lane::Normal);
+    pool.give_back(a);
+    let plain = pool.got("plain");
+    pool.give_back(plain);
+    assert!(matches!(
+        pool.ask("late", Lane::Normal),
+        CheckOut::Leased(_)
+    ));
+}
+
+#[test]
+fn an_unbound_waiter_spares_the_connection_that_others_wait_for() {
+    let mut pool = tied(4);
+    let (a, b, c) = (
+        pool.lease(Lane::Normal),
+        pool.lease(Lane::Normal),
+        pool.lease(Lane::Normal),
+    );
+    let (a_id, b_id) = (a.id, b.id);
+    pool.give_back(a);
+    // Without room for normal work b stays idle although it is waited for.
+    let d = pool.lease(Lane::Awaiting);
+    assert_eq!(d.id, a_id);
+    pool.ask_for("bound", only(b_id, Lane::Normal));
+    pool.give_back(c);
+    pool.give_back(b);
+    assert_eq!(pool.got("bound").id, b_id);
+}
+
+#[test]
+fn without_affinity_nothing_is_tied() {
+    let mut pool = Pool::new(limits(4));
+    pool.lifetime = ms(10);
+    let slot = pool.lease(Lane::Normal);
+    let id = slot.id;
+    pool.bond(id, Bond::Cursor, true);
+    pool.pass(ms(10));
+    pool.give_back(slot);
+    assert_eq!(pool.closed, [(id, CloseReason::Expired)]);
+}

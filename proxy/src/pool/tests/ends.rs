@@ -1,0 +1,199 @@
+//! How connections end.
+
+use super::*;
+
+#[tokio::test]
+async fn a_destroyed_connection_counts_until_the_server_lets_go() {
+    let server = Server::start().await;
+    let pool = pool(&server, 2);
+    let both = [lease(&pool).await, lease(&pool).await];
+    server.set(|mood| mood.clinging = true);
+    both.into_iter().for_each(Lease::destroy);
+    assert_eq!(pool.counts().closing, 2);
+    let late = pool.lease(FINISHING, Instant::now() + ms(200)).await;
+    assert_eq!(late.unwrap_err(), LeaseError::TimedOut);
+    assert_eq!(server.sockets().accepted, 2);
+    server.set(|mood| mood.clinging = false);
+    drop(lease(&pool).await);
+    assert_eq!(server.sockets().most, 2);
+}
+
+#[tokio::test]
+async fn an_interrupt_wakes_readers_and_frees_no_slot_that_the_server_counts() {
+    let server = Server::start().await;
+    let pool = pool(&server, 2);
+    server.set(|mood| {
+        mood.slow = true;
+        mood.clinging = true;
+    });
+    let readers = [lease(&pool).await, lease(&pool).await].map(|mut lease| {
+        tokio::spawn(async move {
+            let answered = ping(&mut lease).await;
+            drop(lease);
+            answered
+        })
+    });
+    sleep(ms(20)).await;
+    assert!(readers.iter().all(|reader| !reader.is_finished()));
+    pool.interrupt(2);
+    for reader in readers {
+        let answered = timeout(ms(900), reader).await.expect("it still reads");
+        assert!(!answered.unwrap());
+    }
+    assert!(pool.is_dead());
+    // The node lives after all: it holds both connections still.
+    pool.set_available(true);
+    assert!(!pool.is_dead());
+    let late = pool.lease(FINISHING, Instant::now() + ms(100)).await;
+    assert_eq!(late.unwrap_err(), LeaseError::TimedOut);
+    assert_eq!((pool.counts().closing, server.sockets().accepted), (2, 2));
+    server.set(|mood| mood.clinging = false);
+    let fresh = lease(&pool).await;
+    assert_eq!((fresh.generation(), server.sockets().most), (2, 2));
+}
+
+#[tokio::test]
+async fn an_interrupt_wakes_writers() {
+    let server = Server::start().await;
+    let pool = pool(&server, 2);
+    let mut lease = lease(&pool).await;
+    // Nobody reads this much: the announced length never arrives whole.
+    let mut message = vec![0; 40 << 20];
+    message[..4].copy_from_slice(&(48_000_000_i32).to_le_bytes());
+    message[12..16].copy_from_slice(&2013_i32.to_le_bytes());
+    server.set(|mood| mood.slow = true);
+    let writer = tokio::spawn(async move {
+        loop {
+            if lease.connection().unwrap().send(&message).await.is_err() {
+                return;
+            }
+        }
+    });
+    sleep(ms(50)).await;
+    pool.interrupt(2);
+    timeout(LONG, writer)
+        .await
+        .expect("it still writes")
+        .unwrap();
+}
+
+#[tokio::test]
+async fn an_interrupt_spares_connections_of_its_own_generation() {
+    let server = Server::start().await;
+    let pool = pool(&server, 2);
+    let mut old = lease(&pool).await;
+    pool.clear(2);
+    let mut new = lease(&pool).await;
+    pool.interrupt(2);
+    assert!(ping(&mut new).await);
+    server.set(|mood| mood.slow = true);
+    assert!(!timeout(LONG, ping(&mut old)).await.unwrap());
+}
+
+#[tokio::test]
+async fn the_end_of_an_idle_connection_is_noticed_at_once() {
+    let server = Server::start().await;
+    let pool = pool(&server, 4);
+    // More often than ticks could explain.
+    for round in 1..=6 {
+        let mut lease = lease(&pool).await;
+        assert!(ping(&mut lease).await);
+        lease.give_back();
+        // A look must not make it deaf.
+        pool.upkeep.look();
+        sleep(ms(5)).await;
+        assert_eq!(pool.counts().idle, 1);
+        server.set(|mood| mood.closings += 1);
+        within(ms(250), "it is closed here too", || {
+            pool.counts().sockets() == 0
+        })
+        .await;
+        assert_eq!(server.sockets().accepted, round);
+    }
+}
+
+#[tokio::test]
+async fn an_idle_connection_that_speaks_is_given_up() {
+    let server = Server::start().await;
+    let pool = pool(&server, 4);
+    let first = lease(&pool).await;
+    let id = first.id();
+    first.give_back();
+    server.set(|mood| mood.noises += 1);
+    until("it is closed", || server.sockets().open == 0).await;
+    assert_ne!(lease(&pool).await.id(), id);
+}
+
+#[tokio::test]
+async fn a_touched_connection_that_is_dropped_is_destroyed() {
+    let server = Server::start().await;
+    let pool = pool(&server, 4);
+    let untouched = lease(&pool).await;
+    let id = untouched.id();
+    drop(untouched);
+    let mut touched = lease(&pool).await;
+    assert_eq!(touched.id(), id);
+    touched.connection();
+    drop(touched);
+    assert_ne!(lease(&pool).await.id(), id);
+}
+
+#[tokio::test]
+async fn the_socket_of_a_handshake_that_failed_counts_too() {
+    let server = Server::start().await;
+    server.set(|mood| {
+        mood.deaf = true;
+        mood.clinging = true;
+    });
+    let pool = pool_with(
+        &server,
+        limits(2),
+        Connector {
+            time_limit: ms(20),
+            ..connector()
+        },
+    );
+    let late = pool.lease(FINISHING, Instant::now() + ms(600)).await;
+    assert_eq!(late.unwrap_err(), LeaseError::TimedOut);
+    assert_eq!(server.sockets().most, 2);
+    assert_eq!(pool.counts().closing, 2);
+    server.set(|mood| {
+        mood.deaf = false;
+        mood.clinging = false;
+    });
+    drop(lease(&pool).await);
+    assert_eq!(server.sockets().most, 2);
+}
+
+#[tokio::test]
+async fn a_probe_is_made_when_the_broken_connection_has_freed_its_slot() {
+    let server = Server::start().await;
+    let pool = pool(&server, 2);
+    let [mut broken, _busy] = [lease(&pool).await, lease(&pool).await];
+    broken.connection();
+    pool.probe();
+    assert_eq!(server.sockets().accepted, 2);
+    drop(broken);
+    until("the probe", || server.sockets().accepted == 3).await;
+    assert_eq!(server.sockets().most, 2);
+}
+
+#[tokio::test]
+async fn a_retired_pool_keeps_nothing_warm() {
+    let server = Server::start().await;
+    let pool = pool_with(
+        &server,
+        Limits {
+            min: 2,
+            ..limits(4)
+        },
+        connector(),
+    );
+    pool.set_available(true);
+    until("it is warm", || pool.counts().idle == 2).await;
+    pool.retire();
+    until("all are closed", || server.sockets().open == 0).await;
+    pool.upkeep.look();
+    sleep(ms(20)).await;
+    assert_eq!((pool.counts().sockets(), server.sockets().accepted), (0, 2));
+}
