@@ -166,7 +166,7 @@ async fn the_cap_holds_and_no_slot_leaks_whatever_becomes_of_operations() {
     for (n, handle) in handles.iter().enumerate() {
         match n % 20 {
             3 => handle.abort(),
-            7 => pool.probe(),
+            7 => drop(pool.probe()),
             11 => {
                 generation += 1;
                 pool.clear(generation);

@@ -139,7 +139,8 @@ fn visitable(snapshot: &Snapshot, upstream: &Upstream) -> Vec<NodeAddress> {
 }
 
 async fn visit(connector: &Connector, node: &NodeAddress) -> Result<Visit, ConnectError> {
-    let mut connection = connector.connect(node).await?;
+    let connected = connector.connect(node).await;
+    let mut connection = connected.map_err(|failure| failure.error)?;
     let document = Arc::clone(&connection.hello().document);
     let principal = connector.principal.as_ref();
     let mut visit = Visit {
