@@ -11,8 +11,6 @@ pub(crate) fn percent(text: &str) -> Option<u64> {
     let text = text.trim();
     let number = text.strip_suffix('%').unwrap_or(text).trim_end();
     let percent: f64 = number.parse().ok()?;
-    // The range leaves nothing that the conversion could cut but fractions of a step.
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
     (0.0..=100.0)
         .contains(&percent)
         .then(|| (percent * 100.0).round() as u64)

@@ -3,7 +3,7 @@
 use std::io;
 use std::net::IpAddr;
 
-use crate::config::{ListenAddr, ListenerConfig, Mechanism, Upstream};
+use crate::config::{ListenAddr, ListenerConfig, Mechanism, Upstream, tls};
 use crate::upstream::ConnectError;
 use crate::upstream::auth::LoginError;
 
@@ -15,10 +15,7 @@ const AUTHENTICATION_FAILED: i32 = 18;
 pub(super) fn of_failure(error: &ConnectError, upstream: &Upstream, seed: bool) -> String {
     let mut sentence = match error {
         ConnectError::Network(error) => of_network(error),
-        ConnectError::Tls { error } if !is_about_certificates(error) => format!(
-            "TLS failed ({error}): the server may not speak TLS; if so, remove tls=true from \
-             --upstream (mongodb+srv:// implies it: add tls=false)"
-        ),
+        ConnectError::Tls { error } => of_tls(error),
         ConnectError::Handshake(reason) => of_handshake(reason, upstream.tls.is_some()),
         ConnectError::Login(error) => of_login(error, upstream),
         ConnectError::TimedOut(limit) => format!(
@@ -59,16 +56,23 @@ fn of_network(error: &io::Error) -> String {
     }
 }
 
-fn is_about_certificates(error: &io::Error) -> bool {
-    let cause = error.get_ref().and_then(|cause| cause.downcast_ref());
-    matches!(
-        cause,
-        Some(
-            rustls::Error::InvalidCertificate(_)
-                | rustls::Error::AlertReceived(_)
-                | rustls::Error::NoCertificatesPresented
-        )
-    )
+fn of_tls(error: &io::Error) -> String {
+    let cause: Option<&rustls::Error> = error.get_ref().and_then(|cause| cause.downcast_ref());
+    let mend = match cause {
+        Some(cause) if tls::advice(cause).is_some() => tls::advice(cause),
+        // It speaks TLS and says no, most likely to a missing or strange client certificate.
+        Some(rustls::Error::AlertReceived(_)) => Some(
+            "the server refused it; if it demands a client certificate, name one with \
+             tlsCertificateKeyFile",
+        ),
+        Some(rustls::Error::InvalidCertificate(_)) => Some("see to the server's certificate"),
+        _ => None,
+    };
+    let mend = mend.unwrap_or(
+        "the server may not speak TLS; if so, remove tls=true from --upstream (mongodb+srv:// \
+         implies it: add tls=false)",
+    );
+    format!("TLS failed ({error}): {mend}")
 }
 
 fn of_handshake(reason: &str, tls: bool) -> String {
