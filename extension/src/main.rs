@@ -4,6 +4,9 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    eprintln!("weir-extension {}: not part of this version", env!("CARGO_PKG_VERSION"));
+    eprintln!(
+        "weir-extension {}: not part of this version",
+        env!("CARGO_PKG_VERSION")
+    );
     ExitCode::FAILURE
 }

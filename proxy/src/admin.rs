@@ -18,7 +18,9 @@ use std::{
 
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::{Request, Response, StatusCode, body::Incoming, server::conn::http1, service::service_fn};
+use hyper::{
+    Request, Response, StatusCode, body::Incoming, server::conn::http1, service::service_fn,
+};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use metrics_exporter_prometheus::PrometheusHandle;
 use parking_lot::Mutex;
@@ -67,7 +69,12 @@ impl Admin {
     /// An admin over these listeners.
     #[must_use]
     pub fn new(views: Vec<View>, clients: Arc<AtomicUsize>, drain: Drain) -> Self {
-        Self { views, clients, drain, started: Instant::now() }
+        Self {
+            views,
+            clients,
+            drain,
+            started: Instant::now(),
+        }
     }
 
     fn answer(&self, path: &str) -> (StatusCode, &'static str, String) {
@@ -99,7 +106,14 @@ impl Admin {
             return Some("this Weir is leaving".to_owned());
         }
         let dead = self.views.iter().find(|view| {
-            !view.front.relay.cluster.snapshot().nodes.iter().any(|node| node.kind.holds_data())
+            !view
+                .front
+                .relay
+                .cluster
+                .snapshot()
+                .nodes
+                .iter()
+                .any(|node| node.kind.holds_data())
         });
         dead.map(|view| format!("listener '{}': no database node can serve", view.name))
     }
@@ -139,7 +153,9 @@ fn response(code: StatusCode, kind: &'static str, text: String) -> Response<Full
     let mut response = Response::new(Full::new(Bytes::from(text)));
     *response.status_mut() = code;
     let kind = hyper::header::HeaderValue::from_static(kind);
-    response.headers_mut().insert(hyper::header::CONTENT_TYPE, kind);
+    response
+        .headers_mut()
+        .insert(hyper::header::CONTENT_TYPE, kind);
     response
 }
 

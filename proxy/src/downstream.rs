@@ -103,7 +103,12 @@ impl Client {
         client.front.metrics.client_came();
         while client.turn().await == Next::Continue {}
         client.front.metrics.client_left();
-        let Self { front, leavings, socket, .. } = client;
+        let Self {
+            front,
+            leavings,
+            socket,
+            ..
+        } = client;
         drop(socket);
         if !leavings.is_empty() {
             leavings.tidy_up(Arc::clone(&front.relay)).await;
@@ -147,9 +152,17 @@ impl Client {
     pub(crate) async fn write(&mut self, bytes: &[u8]) -> Next {
         let written = async {
             self.socket.write_all(bytes).await?;
-            if self.socket.is_tls() { self.socket.flush().await } else { Ok(()) }
+            if self.socket.is_tls() {
+                self.socket.flush().await
+            } else {
+                Ok(())
+            }
         };
-        if written.await.is_ok() { Next::Continue } else { Next::Close }
+        if written.await.is_ok() {
+            Next::Continue
+        } else {
+            Next::Close
+        }
     }
 
     /// Its message's original form, for replies.

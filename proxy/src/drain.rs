@@ -4,11 +4,9 @@
 //! its time is up. What stands before it (`--behind`) decides whether it still accepts
 //! new ones: a sidecar does, because its application may work on for a while.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
 };
 
 use tokio_util::{sync::CancellationToken, task::TaskTracker};

@@ -95,13 +95,18 @@ impl Labels {
     /// The set that holds the one label of this name, empty for a name Weir does not use.
     #[must_use]
     pub fn named(name: &[u8]) -> Self {
-        let known = Self::NAMES.iter().find(|(_, known)| known.as_bytes() == name);
+        let known = Self::NAMES
+            .iter()
+            .find(|(_, known)| known.as_bytes() == name);
         known.map_or(Self::NONE, |(label, _)| *label)
     }
 
     /// The names, as they stand in `errorLabels`.
     pub fn names(self) -> impl Iterator<Item = &'static str> {
-        Self::NAMES.into_iter().filter(move |(label, _)| self.contains(*label)).map(|(_, n)| n)
+        Self::NAMES
+            .into_iter()
+            .filter(move |(label, _)| self.contains(*label))
+            .map(|(_, n)| n)
     }
 }
 
@@ -157,7 +162,13 @@ impl ErrorReply {
     /// An error without labels.
     pub fn new(code: i32, name: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
         let labels = Labels::NONE;
-        Self { code, name, message: message.into(), labels, base_backoff_ms: 0 }
+        Self {
+            code,
+            name,
+            message: message.into(),
+            labels,
+            base_backoff_ms: 0,
+        }
     }
 
     /// 13 Unauthorized.
@@ -207,7 +218,11 @@ pub fn reply(failure: Failure, class: Class) -> ErrorReply {
     let (code, name, message) = wording(failure);
     let mut reply = ErrorReply::new(code, name, message);
     reply.labels = labels(failure, class);
-    if let Failure::Overloaded { backpressure: true, base_backoff_ms } = failure {
+    if let Failure::Overloaded {
+        backpressure: true,
+        base_backoff_ms,
+    } = failure
+    {
         reply.base_backoff_ms = base_backoff_ms;
     }
     reply
@@ -215,12 +230,16 @@ pub fn reply(failure: Failure, class: Class) -> ErrorReply {
 
 const fn wording(failure: Failure) -> (i32, &'static str, &'static str) {
     match failure {
-        Failure::Interrupted => {
-            (6, "HostUnreachable", "Weir lost its connection to the database during this operation")
-        }
-        Failure::ReplyTimeout => {
-            (89, "NetworkTimeout", "Weir received no reply from the database in time")
-        }
+        Failure::Interrupted => (
+            6,
+            "HostUnreachable",
+            "Weir lost its connection to the database during this operation",
+        ),
+        Failure::ReplyTimeout => (
+            89,
+            "NetworkTimeout",
+            "Weir received no reply from the database in time",
+        ),
         Failure::LoginRefused => (
             18,
             "AuthenticationFailed",
@@ -231,20 +250,31 @@ const fn wording(failure: Failure) -> (i32, &'static str, &'static str) {
             "MaxTimeMSExpired",
             "the operation's time limit passed while it waited in Weir; nothing was sent",
         ),
-        Failure::Overloaded { backpressure: true, .. } => (
+        Failure::Overloaded {
+            backpressure: true, ..
+        } => (
             462,
             "IngressRequestRateLimitExceeded",
             "no connection became free in time in Weir; nothing was sent",
         ),
-        Failure::Overloaded { backpressure: false, .. } => {
-            (6, "HostUnreachable", "no connection became free in time in Weir; nothing was sent")
-        }
+        Failure::Overloaded {
+            backpressure: false,
+            ..
+        } => (
+            6,
+            "HostUnreachable",
+            "no connection became free in time in Weir; nothing was sent",
+        ),
         Failure::NoNode => (
             133,
             "FailedToSatisfyReadPreference",
             "no database node suited this operation for the whole hold time of Weir",
         ),
-        Failure::Draining => (91, "ShutdownInProgress", "this Weir is leaving; nothing was sent"),
+        Failure::Draining => (
+            91,
+            "ShutdownInProgress",
+            "this Weir is leaving; nothing was sent",
+        ),
         Failure::CursorNotFound => (43, "CursorNotFound", "no database node knows this cursor"),
     }
 }
@@ -261,17 +291,32 @@ const fn labels(failure: Failure, class: Class) -> Labels {
         (Failure::DeadlinePassed, C::RetryableWrite) => L::NO_WRITES,
         (Failure::DeadlinePassed | Failure::NoNode, C::InTransaction) => L::TRANSIENT_TRANSACTION,
         (Failure::DeadlinePassed, C::Commit) => L::UNKNOWN_COMMIT,
-        (Failure::Overloaded { backpressure: true, .. }, class) => match class {
+        (
+            Failure::Overloaded {
+                backpressure: true, ..
+            },
+            class,
+        ) => match class {
             C::Read | C::Write => L::OVERLOAD,
             C::RetryableWrite => L::OVERLOAD.and(L::RETRYABLE_WRITE).and(L::NO_WRITES),
             C::InTransaction => L::OVERLOAD.and(L::TRANSIENT_TRANSACTION),
             C::Commit | C::Abort => L::OVERLOAD.and(L::RETRYABLE_WRITE),
             C::GetMore => L::OVERLOAD.and(L::RESUMABLE),
         },
-        (Failure::Overloaded { backpressure: false, .. }, C::RetryableWrite) => {
-            L::RETRYABLE_WRITE.and(L::NO_WRITES)
-        }
-        (Failure::Overloaded { backpressure: false, .. }, class) => executed_perhaps(class),
+        (
+            Failure::Overloaded {
+                backpressure: false,
+                ..
+            },
+            C::RetryableWrite,
+        ) => L::RETRYABLE_WRITE.and(L::NO_WRITES),
+        (
+            Failure::Overloaded {
+                backpressure: false,
+                ..
+            },
+            class,
+        ) => executed_perhaps(class),
         (Failure::NoNode, C::RetryableWrite) => L::NO_WRITES,
         (Failure::NoNode, C::Commit) => commit_unknown,
         (Failure::NoNode, C::GetMore) => L::RESUMABLE,
@@ -301,5 +346,8 @@ pub const fn executed_perhaps(class: Class) -> Labels {
 /// that see one mark the whole address Unknown, so Weir never passes one on.
 #[must_use]
 pub const fn is_state_change(code: i32) -> bool {
-    matches!(code, 10_107 | 13_435 | 10_058 | 11_600 | 11_602 | 13_436 | 189 | 91)
+    matches!(
+        code,
+        10_107 | 13_435 | 10_058 | 11_600 | 11_602 | 13_436 | 189 | 91
+    )
 }

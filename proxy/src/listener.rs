@@ -85,9 +85,9 @@ impl Listener {
     #[must_use]
     pub fn name(&self) -> String {
         match self {
-            Self::Tcp(listener) => {
-                listener.local_addr().map_or_else(|_| String::new(), |a| a.to_string())
-            }
+            Self::Tcp(listener) => listener
+                .local_addr()
+                .map_or_else(|_| String::new(), |a| a.to_string()),
             Self::Unix(_, path) => path.display().to_string(),
         }
     }

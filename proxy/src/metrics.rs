@@ -65,12 +65,8 @@ impl Metrics {
         let by_class = |metric: &'static str| {
             CLASSES.map(|(_, class)| counter!(metric, "listener" => name(), "class" => class))
         };
-        let wait = |lane: &'static str| {
-            histogram!("weir_checkout_wait_seconds", "listener" => name(), "lane" => lane)
-        };
-        let failed = |failure: &&'static str| {
-            counter!("weir_refused_total", "listener" => name(), "cause" => *failure)
-        };
+        let wait = |lane: &'static str| histogram!("weir_checkout_wait_seconds", "listener" => name(), "lane" => lane);
+        let failed = |failure: &&'static str| counter!("weir_refused_total", "listener" => name(), "cause" => *failure);
         Arc::new(Self {
             answered: by_class("weir_operations_total"),
             errors: by_class("weir_upstream_errors_total"),

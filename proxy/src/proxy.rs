@@ -3,10 +3,7 @@
 use std::{
     io,
     net::SocketAddr,
-    sync::{
-        Arc,
-        atomic::AtomicUsize,
-    },
+    sync::{Arc, atomic::AtomicUsize},
     time::Duration,
 };
 
@@ -17,7 +14,11 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     admin::{self, Admin},
     config::{ClientAuth, Config, ListenerConfig, tls},
-    downstream::{Front, auth::Authenticator, front::{Presentation, new_process_id}},
+    downstream::{
+        Front,
+        auth::Authenticator,
+        front::{Presentation, new_process_id},
+    },
     drain::Drain,
     listener::{Admission, Listener},
     metrics::Metrics,
@@ -108,14 +109,20 @@ impl Proxy {
         let drain = Drain::default();
         let mut services = Vec::new();
         for listener in &config.listeners {
-            let build = Build { config: &config, listener, process_id };
+            let build = Build {
+                config: &config,
+                listener,
+                process_id,
+            };
             let mut service = build.service(&budget, &fatal_sender)?;
             for address in &listener.listen {
-                let bound = Listener::bind(address).await.map_err(|source| StartError::Bind {
-                    address: address.to_string(),
-                    setting: "--listen",
-                    source,
-                })?;
+                let bound = Listener::bind(address)
+                    .await
+                    .map_err(|source| StartError::Bind {
+                        address: address.to_string(),
+                        setting: "--listen",
+                        source,
+                    })?;
                 let must_log_in = listener.client_auth(address) == ClientAuth::Required;
                 let admission = build.admission(&service.front, must_log_in, &clients, &tasks)?;
                 service.bound.push((bound, admission));
@@ -123,7 +130,15 @@ impl Proxy {
             services.push(service);
         }
         let admin = bind_admin(config.admin).await?;
-        Ok(Self { services, admin: Some(admin), config, clients, tasks, fatal, drain })
+        Ok(Self {
+            services,
+            admin: Some(admin),
+            config,
+            clients,
+            tasks,
+            fatal,
+            drain,
+        })
     }
 
     /// The addresses clients can use, in the order of the configuration.
@@ -136,7 +151,9 @@ impl Proxy {
     /// Where health, status and metrics are served.
     #[must_use]
     pub fn admin_address(&self) -> Option<SocketAddr> {
-        self.admin.as_ref().and_then(|admin| admin.local_addr().ok())
+        self.admin
+            .as_ref()
+            .and_then(|admin| admin.local_addr().ok())
     }
 
     /// What ends the proxy in good order.
@@ -152,7 +169,11 @@ impl Proxy {
     pub async fn run(mut self) -> Result<(), StartError> {
         let stop = CancellationToken::new();
         let views = self.services.iter().map(admin::View::of).collect();
-        let admin = Arc::new(Admin::new(views, Arc::clone(&self.clients), self.drain.clone()));
+        let admin = Arc::new(Admin::new(
+            views,
+            Arc::clone(&self.clients),
+            self.drain.clone(),
+        ));
         if let Some(listener) = self.admin.take() {
             tokio::spawn(admin::serve(listener, admin, stop.clone()));
         }
@@ -196,11 +217,13 @@ async fn fatal(reasons: &mut watch::Receiver<Option<String>>) -> String {
 }
 
 async fn bind_admin(address: SocketAddr) -> Result<TcpListener, StartError> {
-    TcpListener::bind(address).await.map_err(|source| StartError::Bind {
-        address: address.to_string(),
-        setting: "--admin",
-        source,
-    })
+    TcpListener::bind(address)
+        .await
+        .map_err(|source| StartError::Bind {
+            address: address.to_string(),
+            setting: "--admin",
+            source,
+        })
 }
 
 /// Forgets old pins, once in a while.
@@ -231,8 +254,12 @@ impl Build<'_> {
         let topology = Monitor::topology(&options);
         let metrics = Metrics::new(&listener.name);
         let connector = Arc::new(Connector::new(upstream, self.process_id)?);
-        let cluster =
-            Cluster::start(topology.clone(), self.pool_settings(), connector, fatal.clone());
+        let cluster = Cluster::start(
+            topology.clone(),
+            self.pool_settings(),
+            connector,
+            fatal.clone(),
+        );
         let monitor = Monitor::start(options, &topology)?;
         let settings = RelaySettings {
             queue_timeout: listener.queue_timeout,
@@ -300,9 +327,16 @@ impl Build<'_> {
         tasks: &TaskTracker,
     ) -> Result<Admission, StartError> {
         let config = self.config;
-        let tls = self.listener.tls.as_ref().map(tls::server_config).transpose()?;
+        let tls = self
+            .listener
+            .tls
+            .as_ref()
+            .map(tls::server_config)
+            .transpose()?;
         let probes = 9;
-        let silence = config.client_dead_after.saturating_sub(config.client_keepalive);
+        let silence = config
+            .client_dead_after
+            .saturating_sub(config.client_keepalive);
         Ok(Admission {
             front: Arc::clone(front),
             tls: tls.map(|config| TlsAcceptor::from(Arc::new(config))),
@@ -319,4 +353,3 @@ impl Build<'_> {
         })
     }
 }
-

@@ -17,7 +17,10 @@ pub fn secret<const N: usize>() -> [u8; N] {
     if getrandom::fill(&mut bytes).is_err() {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         let seed = now.map_or(1, |n| n.as_nanos());
-        bytes.iter_mut().zip(seed.to_le_bytes().into_iter().cycle()).for_each(|(b, s)| *b = s);
+        bytes
+            .iter_mut()
+            .zip(seed.to_le_bytes().into_iter().cycle())
+            .for_each(|(b, s)| *b = s);
     }
     bytes
 }

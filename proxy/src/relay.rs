@@ -45,10 +45,14 @@ use crate::{
     command::{Facts, Treatment},
     error::{Class, ErrorReply, Failure, reply},
     metrics::Metrics,
-    pool::{Lane, LeaseError, NodePool, Want, ConnId},
+    pool::{ConnId, Lane, LeaseError, NodePool, Want},
     random,
     relay::{
-        abandon::Cuts, attempt::Answer, budget::Budget, cluster::{Cluster, Table}, deadline::Deadline,
+        abandon::Cuts,
+        attempt::Answer,
+        budget::Budget,
+        cluster::{Cluster, Table},
+        deadline::Deadline,
     },
     route::{self, Route, pins::Pins, select},
     wire::reply as wire_reply,
@@ -106,7 +110,15 @@ impl Relay {
         metrics: Arc<Metrics>,
     ) -> Self {
         let (pins, cuts, epoch) = (Pins::default(), Cuts::default(), Instant::now());
-        Self { settings, cluster, pins, budget, cuts, metrics, epoch }
+        Self {
+            settings,
+            cluster,
+            pins,
+            budget,
+            cuts,
+            metrics,
+            epoch,
+        }
     }
 
     /// Serves one request to its end.
@@ -133,7 +145,10 @@ impl Relay {
         let mut retries = attempt::Retries::default();
         loop {
             let (pool, want) = self.find_node(client, request, deadline).await?;
-            match self.attempt(client, request, &pool, want, deadline, &mut retries).await? {
+            match self
+                .attempt(client, request, &pool, want, deadline, &mut retries)
+                .await?
+            {
                 attempt::Attempt::Done(answer) => return Ok(answer),
                 attempt::Attempt::Again => {}
             }
@@ -150,8 +165,13 @@ impl Relay {
         let facts = &request.facts;
         loop {
             let table = arc_swap::Guard::into_inner(self.cluster.table());
-            let route =
-                route::plan(facts, &request.message, &table.snapshot, &self.pins, self.settings.rules)?;
+            let route = route::plan(
+                facts,
+                &request.message,
+                &table.snapshot,
+                &self.pins,
+                self.settings.rules,
+            )?;
             if let Some(found) = pick(facts, route, &table) {
                 return Ok(found);
             }
@@ -239,7 +259,13 @@ impl Relay {
     pub(crate) fn overloaded(&self, client: ClientTraits, class: Class) -> ErrorReply {
         let base_backoff_ms = self.cluster.suggested_backoff_ms();
         let backpressure = client.backpressure;
-        self.refuse(Failure::Overloaded { backpressure, base_backoff_ms }, class)
+        self.refuse(
+            Failure::Overloaded {
+                backpressure,
+                base_backoff_ms,
+            },
+            class,
+        )
     }
 
     /// Counts a failure and words it.
@@ -262,7 +288,8 @@ impl Relay {
     /// Forgets pins that have outlived their servers' memory of them.
     pub fn expire_pins(&self) {
         let snapshot = self.cluster.snapshot();
-        self.pins.expire(self.now(), |node| snapshot.node(node).is_none());
+        self.pins
+            .expire(self.now(), |node| snapshot.node(node).is_none());
     }
 
     pub(crate) fn now(&self) -> Duration {
@@ -284,12 +311,23 @@ pub fn fresh_id() -> i32 {
 
 /// The pool and the kind of lease for a route; `None`: hold.
 fn pick(facts: &Facts, route: Route, table: &Table) -> Option<(Arc<NodePool>, Want)> {
-    let mut want = Want { lane: lane(facts), only: None, opens_transaction: false };
+    let mut want = Want {
+        lane: lane(facts),
+        only: None,
+        opens_transaction: false,
+    };
     let pool = match route {
         Route::Node(index) => table.pools.get(index)?,
         Route::AnyOf(nodes) => {
-            let busy = |index: usize| table.pools.get(index).map_or(usize::MAX, |p| p.counts().load());
-            table.pools.get(select::choose(&nodes, random::number(), busy)?)?
+            let busy = |index: usize| {
+                table
+                    .pools
+                    .get(index)
+                    .map_or(usize::MAX, |p| p.counts().load())
+            };
+            table
+                .pools
+                .get(select::choose(&nodes, random::number(), busy)?)?
         }
         Route::Bound(node, connection) => {
             want.only = connection.map(ConnId);
@@ -325,7 +363,13 @@ mod tests {
         let mut message = wire_reply::op_msg(1, 0, 0, body.as_bytes());
         op_msg::set_flags(&mut message, flags);
         let facts = Facts::read(&message, &OpMsg::parse(&message).unwrap()).unwrap();
-        Request { facts, message, missing: 0, id: 1, started: Instant::now() }
+        Request {
+            facts,
+            message,
+            missing: 0,
+            id: 1,
+            started: Instant::now(),
+        }
     }
 
     #[test]

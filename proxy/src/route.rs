@@ -56,14 +56,19 @@ pub fn plan(
 ) -> Result<Route, ErrorReply> {
     if facts.treatment == Treatment::GetMore {
         let pinned = |pin: CursorPin| Route::Bound(pin.node, pin.connection);
-        return Ok(pins.cursor(facts.cursor_id).map_or(Route::UnknownCursor, pinned));
+        return Ok(pins
+            .cursor(facts.cursor_id)
+            .map_or(Route::UnknownCursor, pinned));
     }
     if facts.in_transaction && has_router(snapshot) {
         return Ok(transaction(facts, snapshot, pins));
     }
     let preference = preference_of(facts, message)?;
     if preference.mode == Mode::Primary && snapshot.kind.is_replica_set() {
-        let primary = snapshot.nodes.iter().position(|node| node.kind == NodeKind::Primary);
+        let primary = snapshot
+            .nodes
+            .iter()
+            .position(|node| node.kind == NodeKind::Primary);
         return Ok(primary.map_or(Route::Hold, Route::Node));
     }
     let suitable: Vec<usize> =
@@ -71,7 +76,11 @@ pub fn plan(
     Ok(match suitable.as_slice() {
         [] => Route::Hold,
         [one] => Route::Node(*one),
-        _ => Route::AnyOf(select::in_window(snapshot, &suitable, rules.local_threshold)),
+        _ => Route::AnyOf(select::in_window(
+            snapshot,
+            &suitable,
+            rules.local_threshold,
+        )),
     })
 }
 
@@ -92,23 +101,32 @@ fn refused(error: &RouteError) -> ErrorReply {
 }
 
 fn has_router(snapshot: &Snapshot) -> bool {
-    matches!(snapshot.kind, TopologyKind::Sharded | TopologyKind::LoadBalanced)
+    matches!(
+        snapshot.kind,
+        TopologyKind::Sharded | TopologyKind::LoadBalanced
+    )
 }
 
 /// All commands of a transaction go to one router: the one that has its first
 /// statement, else the one that every Weir would choose for this session.
 fn transaction(facts: &Facts, snapshot: &Snapshot, pins: &Pins) -> Route {
-    let Some(session) = facts.session else { return Route::Hold };
+    let Some(session) = facts.session else {
+        return Route::Hold;
+    };
     if !facts.starts_transaction
         && let Some(pin) = pins.transaction(session)
         && Some(pin.number) == facts.txn_number
-        && snapshot.node(&pin.node).is_some_and(|node| node.kind.holds_data())
+        && snapshot
+            .node(&pin.node)
+            .is_some_and(|node| node.kind.holds_data())
     {
         return Route::Bound(pin.node, pin.connection);
     }
-    let routers = snapshot.nodes.iter().enumerate().filter(|(_, node)| {
-        matches!(node.kind, NodeKind::Mongos | NodeKind::LoadBalancer)
-    });
+    let routers = snapshot
+        .nodes
+        .iter()
+        .enumerate()
+        .filter(|(_, node)| matches!(node.kind, NodeKind::Mongos | NodeKind::LoadBalancer));
     let chosen = routers.max_by_key(|(_, node)| rendezvous(session, &node.address));
     chosen.map_or(Route::Hold, |(index, _)| Route::Node(index))
 }

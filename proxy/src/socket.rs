@@ -174,7 +174,9 @@ impl Socket {
     /// # Errors
     /// The operating system refuses an option.
     pub fn tune(&self, keepalive: &Keepalive) -> io::Result<()> {
-        let Transport::Tcp(stream) = self.transport() else { return Ok(()) };
+        let Transport::Tcp(stream) = self.transport() else {
+            return Ok(());
+        };
         stream.set_nodelay(true)?;
         let socket = SockRef::from(stream);
         let probes = TcpKeepalive::new()
@@ -252,7 +254,9 @@ mod tests {
 
     async fn pair() -> (Socket, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let peer = TcpStream::connect(listener.local_addr().unwrap())
+            .await
+            .unwrap();
         (Socket::Tcp(listener.accept().await.unwrap().0), peer)
     }
 
@@ -261,7 +265,11 @@ mod tests {
         let (socket, mut peer) = pair().await;
         peer.write_all(b"the next request").await.unwrap();
         socket.readable().await.unwrap();
-        assert!(timeout(Duration::from_millis(50), socket.departed()).await.is_err());
+        assert!(
+            timeout(Duration::from_millis(50), socket.departed())
+                .await
+                .is_err()
+        );
         drop(peer);
         timeout(SOON, socket.departed()).await.unwrap();
     }
@@ -272,7 +280,11 @@ mod tests {
         let (mut socket, mut peer) = pair().await;
         peer.write_all(b"1234").await.unwrap();
         socket.read_exact(&mut [0; 4]).await.unwrap();
-        assert!(timeout(Duration::from_millis(50), socket.departed()).await.is_err());
+        assert!(
+            timeout(Duration::from_millis(50), socket.departed())
+                .await
+                .is_err()
+        );
         drop(peer);
         timeout(SOON, socket.departed()).await.unwrap();
     }

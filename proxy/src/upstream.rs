@@ -22,14 +22,11 @@ use tokio::time::{Instant, timeout};
 
 pub use connect::{ConnectError, Connector, Failure};
 pub use cutter::Cutter;
-pub use exchange::{Received, ReceiveError, SendError};
+pub use exchange::{ReceiveError, Received, SendError};
 pub use handshake::ServerHello;
 pub use setup::SetupError;
 
-use crate::{
-    socket::Socket,
-    wire::compressed::Compressor,
-};
+use crate::{socket::Socket, wire::compressed::Compressor};
 
 /// A logged-in connection to one server.
 #[derive(Debug)]
@@ -45,7 +42,13 @@ impl Connection {
     pub(crate) fn new(socket: Socket) -> Self {
         let hello = ServerHello::default();
         let cutter = Cutter::default();
-        Self { socket, hello, compressor: None, next_request: 1, cutter }
+        Self {
+            socket,
+            hello,
+            compressor: None,
+            next_request: 1,
+            cutter,
+        }
     }
 
     /// What the server said of itself when the connection was made.

@@ -16,7 +16,10 @@ fn text(bytes: &[u8]) -> String {
 fn it_tells_its_version() {
     let output = weir(&["--version"]);
     assert!(output.status.success());
-    assert_eq!(text(&output.stdout).trim(), concat!("weir ", env!("CARGO_PKG_VERSION")));
+    assert_eq!(
+        text(&output.stdout).trim(),
+        concat!("weir ", env!("CARGO_PKG_VERSION"))
+    );
 }
 
 #[test]
@@ -34,5 +37,9 @@ fn a_pool_too_small_for_its_monitors_is_refused() {
     let upstream = "mongodb://127.0.0.1:1/?replicaSet=rs0";
     let output = weir(&["serve", "--upstream", upstream, "--max-connections", "3"]);
     assert_eq!(output.status.code(), Some(2));
-    assert!(text(&output.stderr).contains("max-connections"), "{}", text(&output.stderr));
+    assert!(
+        text(&output.stderr).contains("max-connections"),
+        "{}",
+        text(&output.stderr)
+    );
 }

@@ -47,7 +47,10 @@ async fn busy(weir: &WeirProcess, collection: &str, number: i32) -> Result<()> {
     for step in 0..3 {
         let insert = doc! { "insert": collection, "documents": [{ "_id": number * 10 + step }] };
         let reply = raw.command("crowd", insert).await?;
-        ensure!(reply.get_i32("n").ok() == Some(1), "client {number}: {reply}");
+        ensure!(
+            reply.get_i32("n").ok() == Some(1),
+            "client {number}: {reply}"
+        );
         let find = doc! { "find": collection, "filter": { "_id": number * 10 + step } };
         let reply = raw.command("crowd", find).await?;
         let batch = reply.get_document("cursor")?.get_array("firstBatch")?;
@@ -68,21 +71,34 @@ async fn fifteen_hundred_busy_clients_share_twenty_sockets() -> Result<()> {
         .start()
         .await?;
     let port = cluster.member(0)?.address().port();
-    let sampler = can_count().then(|| Sampler::start(weir.pid(), vec![port])).transpose()?;
+    let sampler = can_count()
+        .then(|| Sampler::start(weir.pid(), vec![port]))
+        .transpose()?;
     let collection = unique("crowd");
     try_join_all((0..CLIENTS).map(|number| busy(&weir, &collection, number))).await?;
     let status = weir.status().await?;
-    let used = status["listeners"][0]["nodes"][0]["sockets"].as_u64().context("sockets")?;
+    let used = status["listeners"][0]["nodes"][0]["sockets"]
+        .as_u64()
+        .context("sockets")?;
     ensure!(used <= 18, "{status}");
     // Other tests share this server; its own count can only be too high.
-    println!("the server counts {} above its baseline", counter.above_baseline().await?);
+    println!(
+        "the server counts {} above its baseline",
+        counter.above_baseline().await?
+    );
     match sampler {
         Some(sampler) => {
             let maxima = sampler.finish()?;
             let most = maxima.most.get(&port).context("no look")?;
-            ensure!(most.held + most.orphans <= CAP && maxima.looks > 10, "{maxima:?}");
+            ensure!(
+                most.held + most.orphans <= CAP && maxima.looks > 10,
+                "{maxima:?}"
+            );
         }
-        None => skip("the cap, counted by the kernel", "this system has no /proc/net/tcp"),
+        None => skip(
+            "the cap, counted by the kernel",
+            "this system has no /proc/net/tcp",
+        ),
     }
     Ok(())
 }
@@ -100,7 +116,9 @@ async fn count_up(things: &Collection<Document>, time: Duration) -> Result<(i32,
     let until = Instant::now() + time;
     while Instant::now() < until {
         let began = Instant::now();
-        things.update_one(doc! { "_id": 0 }, doc! { "$inc": { "n": 1 } }).await?;
+        things
+            .update_one(doc! { "_id": 0 }, doc! { "$inc": { "n": 1 } })
+            .await?;
         worst = worst.max(began.elapsed());
         done += 1;
     }
@@ -108,7 +126,10 @@ async fn count_up(things: &Collection<Document>, time: Duration) -> Result<(i32,
 }
 
 async fn counted(things: &Collection<Document>) -> Result<i32> {
-    let found = things.find_one(doc! { "_id": 0 }).await?.context("it is gone")?;
+    let found = things
+        .find_one(doc! { "_id": 0 })
+        .await?
+        .context("it is gone")?;
     Ok(found.get_i32("n")?)
 }
 
@@ -116,21 +137,29 @@ async fn counted(things: &Collection<Document>) -> Result<i32> {
 async fn one_reset_under_load_costs_a_quarter_of_a_second_at_most() -> Result<()> {
     let cluster = Cluster::builder().relays().start().await?;
     let weir = before(&cluster).await?;
-    best_of_three("worst operation around one reset", Duration::from_millis(250), async || {
-        let things = driver(&weir).await?;
-        let relay = cluster.relay(0)?;
-        let before = relay.counts().triggered;
-        let hurt = async {
-            tokio::time::sleep(Duration::from_millis(500)).await;
-            relay.add(Trigger::once("$inc", Side::Replies, Fault::Reset(0)));
-            anyhow::Ok(())
-        };
-        let time = Duration::from_secs(2);
-        let (a, b, _) = tokio::try_join!(count_up(&things, time), count_up(&things, time), hurt)?;
-        ensure!(relay.counts().triggered > before, "nothing was reset");
-        ensure!(counted(&things).await? == a.0 + b.0, "an increment was lost or doubled");
-        Ok(a.1.max(b.1))
-    })
+    best_of_three(
+        "worst operation around one reset",
+        Duration::from_millis(250),
+        async || {
+            let things = driver(&weir).await?;
+            let relay = cluster.relay(0)?;
+            let before = relay.counts().triggered;
+            let hurt = async {
+                tokio::time::sleep(Duration::from_millis(500)).await;
+                relay.add(Trigger::once("$inc", Side::Replies, Fault::Reset(0)));
+                anyhow::Ok(())
+            };
+            let time = Duration::from_secs(2);
+            let (a, b, _) =
+                tokio::try_join!(count_up(&things, time), count_up(&things, time), hurt)?;
+            ensure!(relay.counts().triggered > before, "nothing was reset");
+            ensure!(
+                counted(&things).await? == a.0 + b.0,
+                "an increment was lost or doubled"
+            );
+            Ok(a.1.max(b.1))
+        },
+    )
     .await
 }
 
@@ -138,25 +167,35 @@ async fn one_reset_under_load_costs_a_quarter_of_a_second_at_most() -> Result<()
 async fn the_first_write_after_a_restart_waits_a_second_at_most() -> Result<()> {
     let cluster = Cluster::builder().start().await?;
     let weir = before(&cluster).await?;
-    best_of_three("first write after the node takes writes", Duration::from_secs(1), async || {
-        let things = driver(&weir).await?;
-        let direct = unique("direct");
-        cluster.kill(0)?;
-        let held = async {
-            things.update_one(doc! { "_id": 0 }, doc! { "$inc": { "n": 1 } }).await?;
-            anyhow::Ok(Instant::now())
-        };
-        let writable = async {
-            cluster.restart(0).await?;
-            cluster.primary().await?;
-            let client = cluster.client().await?;
-            client.database("measures").collection(&direct).insert_one(doc! {}).await?;
-            anyhow::Ok(Instant::now())
-        };
-        let (served, writable) = tokio::try_join!(held, writable)?;
-        ensure!(counted(&things).await? == 1);
-        Ok(served.saturating_duration_since(writable))
-    })
+    best_of_three(
+        "first write after the node takes writes",
+        Duration::from_secs(1),
+        async || {
+            let things = driver(&weir).await?;
+            let direct = unique("direct");
+            cluster.kill(0)?;
+            let held = async {
+                things
+                    .update_one(doc! { "_id": 0 }, doc! { "$inc": { "n": 1 } })
+                    .await?;
+                anyhow::Ok(Instant::now())
+            };
+            let writable = async {
+                cluster.restart(0).await?;
+                cluster.primary().await?;
+                let client = cluster.client().await?;
+                client
+                    .database("measures")
+                    .collection(&direct)
+                    .insert_one(doc! {})
+                    .await?;
+                anyhow::Ok(Instant::now())
+            };
+            let (served, writable) = tokio::try_join!(held, writable)?;
+            ensure!(counted(&things).await? == 1);
+            Ok(served.saturating_duration_since(writable))
+        },
+    )
     .await
 }
 
@@ -164,7 +203,11 @@ async fn the_first_write_after_a_restart_waits_a_second_at_most() -> Result<()> 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_frozen_primary_is_survived() -> Result<()> {
     let timeout = Duration::from_secs(2);
-    let cluster = Cluster::builder().priorities(&[1, 1, 0]).election_timeout(timeout).start().await?;
+    let cluster = Cluster::builder()
+        .priorities(&[1, 1, 0])
+        .election_timeout(timeout)
+        .start()
+        .await?;
     cluster.settled().await?;
     let weir = before(&cluster).await?;
     let things = driver(&weir).await?;
@@ -184,8 +227,14 @@ async fn a_frozen_primary_is_survived() -> Result<()> {
     let worst = a.1.max(b.1);
     println!("worst operation around a frozen primary: {worst:?}, election {election:?}");
     ensure!(worst <= election + Duration::from_secs(8), "{worst:?}");
-    ensure!(worst >= Duration::from_secs(1), "the primary was not frozen: {worst:?}");
-    ensure!(counted(&things).await? == a.0 + b.0, "an increment was lost or doubled");
+    ensure!(
+        worst >= Duration::from_secs(1),
+        "the primary was not frozen: {worst:?}"
+    );
+    ensure!(
+        counted(&things).await? == a.0 + b.0,
+        "an increment was lost or doubled"
+    );
     cluster.thaw(frozen)
 }
 
@@ -204,26 +253,44 @@ async fn the_smallest_pool_with_an_open_cursor_finishes() -> Result<()> {
         .start()
         .await?;
     let client = Client::with_uri_str(weir.uri("")).await?;
-    let things = client.database("measures").collection::<Document>(&unique("cursor"));
-    things.insert_many((0..100).map(|n| doc! { "_id": n })).await?;
+    let things = client
+        .database("measures")
+        .collection::<Document>(&unique("cursor"));
+    things
+        .insert_many((0..100).map(|n| doc! { "_id": n }))
+        .await?;
     let mut cursor = things.find(doc! {}).batch_size(10).await?;
     let mut updated = 0;
     while cursor.advance().await? {
         let id = cursor.deserialize_current()?.get_i32("_id")?;
-        things.update_one(doc! { "_id": id }, doc! { "$set": { "seen": true } }).await?;
+        things
+            .update_one(doc! { "_id": id }, doc! { "$set": { "seen": true } })
+            .await?;
         updated += 1;
     }
     ensure!(updated == 100);
     let mut session = client.start_session().await?;
     session.start_transaction().await?;
-    let mut cursor = things.find(doc! {}).batch_size(10).session(&mut session).await?;
+    let mut cursor = things
+        .find(doc! {})
+        .batch_size(10)
+        .session(&mut session)
+        .await?;
     while cursor.advance(&mut session).await? {
         let id = cursor.deserialize_current()?.get_i32("_id")?;
         let inc = doc! { "$inc": { "n": 1 } };
-        things.update_one(doc! { "_id": id }, inc).session(&mut session).await?;
+        things
+            .update_one(doc! { "_id": id }, inc)
+            .session(&mut session)
+            .await?;
     }
     session.commit_transaction().await?;
-    ensure!(things.count_documents(doc! { "n": 1, "seen": true }).await? == 100);
+    ensure!(
+        things
+            .count_documents(doc! { "n": 1, "seen": true })
+            .await?
+            == 100
+    );
     Ok(())
 }
 
@@ -251,7 +318,10 @@ async fn finds(weir: &WeirProcess, time: Duration) -> Result<Vec<Duration>> {
 }
 
 fn p99(sorted: &[Duration]) -> Duration {
-    sorted.get(sorted.len() * 99 / 100).copied().unwrap_or_default()
+    sorted
+        .get(sorted.len() * 99 / 100)
+        .copied()
+        .unwrap_or_default()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -266,26 +336,35 @@ async fn clients_that_stop_reading_do_not_hold_the_pool() -> Result<()> {
     let big = client.database("measures").collection::<Document>(BIG);
     big.drop().await?;
     let payload = "x".repeat(15 * 1024 * 1024);
-    big.insert_one(doc! { "_id": 1, "payload": payload }).await?;
+    big.insert_one(doc! { "_id": 1, "payload": payload })
+        .await?;
     let limit = Duration::from_millis(1_500); // 1.5 times, told in seconds
-    best_of_three("p99 beside 20 stalled clients, per ms of p99 before", limit, async || {
-        let quiet = p99(&finds(&weir, Duration::from_secs(3)).await?);
-        let mut stalled = Vec::new();
-        for _ in 0..20 {
-            let mut raw = Raw::connect(weir.address()).await?;
-            raw.send(&op_msg(1, 0, 0, &doc! { "find": BIG, "$db": "measures" })).await?;
-            stalled.push(raw);
-        }
-        // After two seconds without a byte taken, their connections are free again.
-        tokio::time::sleep(Duration::from_millis(2_500)).await;
-        let beside = p99(&finds(&weir, Duration::from_secs(3)).await?);
-        println!("p99 {quiet:?} alone, {beside:?} beside 20 stalled clients");
-        let status = weir.status().await?;
-        let normal = status["listeners"][0]["nodes"][0]["normal"].as_u64();
-        ensure!(normal == Some(0), "stalled clients hold connections: {status}");
-        drop(stalled);
-        let ratio = beside.as_secs_f64() / quiet.as_secs_f64().max(0.000_5);
-        Ok(Duration::from_secs_f64(ratio))
-    })
+    best_of_three(
+        "p99 beside 20 stalled clients, per ms of p99 before",
+        limit,
+        async || {
+            let quiet = p99(&finds(&weir, Duration::from_secs(3)).await?);
+            let mut stalled = Vec::new();
+            for _ in 0..20 {
+                let mut raw = Raw::connect(weir.address()).await?;
+                raw.send(&op_msg(1, 0, 0, &doc! { "find": BIG, "$db": "measures" }))
+                    .await?;
+                stalled.push(raw);
+            }
+            // After two seconds without a byte taken, their connections are free again.
+            tokio::time::sleep(Duration::from_millis(2_500)).await;
+            let beside = p99(&finds(&weir, Duration::from_secs(3)).await?);
+            println!("p99 {quiet:?} alone, {beside:?} beside 20 stalled clients");
+            let status = weir.status().await?;
+            let normal = status["listeners"][0]["nodes"][0]["normal"].as_u64();
+            ensure!(
+                normal == Some(0),
+                "stalled clients hold connections: {status}"
+            );
+            drop(stalled);
+            let ratio = beside.as_secs_f64() / quiet.as_secs_f64().max(0.000_5);
+            Ok(Duration::from_secs_f64(ratio))
+        },
+    )
     .await
 }

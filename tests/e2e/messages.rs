@@ -13,7 +13,11 @@ use weir_tests::weir::WeirProcess;
 
 /// A Weir that is not going to be ready, and what its log must say.
 async fn told(upstream: &str, arguments: &[&str], says: &[&str]) -> Result<WeirProcess> {
-    let weir = WeirProcess::builder().upstream(upstream).args(arguments).launch().await?;
+    let weir = WeirProcess::builder()
+        .upstream(upstream)
+        .args(arguments)
+        .launch()
+        .await?;
     for text in says {
         let said = weir.wait_for_log(text).await;
         said.map_err(|error| error.context(format!("it does not say {text:?}")))?;
@@ -26,10 +30,14 @@ async fn an_unreachable_upstream_is_named_and_waited_for() -> Result<()> {
     let nobody = format!("127.0.0.1:{}", free_port()?);
     let upstream = format!("mongodb://{nobody}/?replicaSet=rs0");
     let weir = told(&upstream, &["--hold-timeout", "500ms"], &["serving"]).await?;
-    until("not ready, with the reason", Duration::from_secs(10), || async {
-        let (code, text) = weir.get_any("/ready").await.ok()?;
-        (code == 503 && text.contains("no database node can serve")).then_some(())
-    })
+    until(
+        "not ready, with the reason",
+        Duration::from_secs(10),
+        || async {
+            let (code, text) = weir.get_any("/ready").await.ok()?;
+            (code == 503 && text.contains("no database node can serve")).then_some(())
+        },
+    )
     .await?;
     // The process lives, clients are greeted, and an operation gets an honest error.
     ensure!(weir.get("/live").await?.contains("live"));
@@ -38,7 +46,10 @@ async fn an_unreachable_upstream_is_named_and_waited_for() -> Result<()> {
     ensure!(reply.get_i32("code")? == 133, "{reply}");
     let status = weir.status().await?;
     let error = &status["listeners"][0]["nodes"][0]["error"];
-    ensure!(error.as_str().is_some_and(|e| e.contains("refused")), "{status}");
+    ensure!(
+        error.as_str().is_some_and(|e| e.contains("refused")),
+        "{status}"
+    );
     Ok(())
 }
 
@@ -49,7 +60,12 @@ async fn a_standalone_is_refused_with_the_way_out() -> Result<()> {
     };
     let server = Scripted::start(Face::Custom(alone))?;
     let upstream = format!("mongodb://{}/", server.address());
-    let weir = told(&upstream, &[], &["standalone", "--replSet", "rs.initiate()"]).await?;
+    let weir = told(
+        &upstream,
+        &[],
+        &["standalone", "--replSet", "rs.initiate()"],
+    )
+    .await?;
     ensure!(!weir.wait(Duration::from_secs(10)).await?.success());
     Ok(())
 }
@@ -67,14 +83,24 @@ async fn an_upstream_that_is_this_weir_is_refused() -> Result<()> {
 #[tokio::test]
 async fn a_wrong_upstream_password_is_told_to_everybody() -> Result<()> {
     let cluster = shared::login().await?;
-    let upstream = cluster.uri().replace(&format!(":{PASSWORD_IN_URI}@"), ":wrong@");
-    let weir = told(&upstream, &[], &["could not open a connection", "refused the login"]).await?;
+    let upstream = cluster
+        .uri()
+        .replace(&format!(":{PASSWORD_IN_URI}@"), ":wrong@");
+    let weir = told(
+        &upstream,
+        &[],
+        &["could not open a connection", "refused the login"],
+    )
+    .await?;
     let mut raw = Raw::connect(weir.address()).await?;
     let reply = raw.command("shop", doc! { "find": "things" }).await?;
     ensure!(reply.get_i32("code")? == 18, "{reply}");
     ensure!(reply.get_str("errmsg")?.contains("weir status"), "{reply}");
     let status = weir.status().await?;
-    ensure!(status["listeners"][0]["nodes"][0]["login_refused"] == true, "{status}");
+    ensure!(
+        status["listeners"][0]["nodes"][0]["login_refused"] == true,
+        "{status}"
+    );
     Ok(())
 }
 
@@ -104,9 +130,13 @@ async fn a_client_that_only_greets_is_logged_with_the_likeliest_cause() -> Resul
         "driver": { "name": "SomeDriver", "version": "1" },
         "os": { "type": "Linux" },
     };
-    raw.command("admin", doc! { "hello": 1, "client": client }).await?;
+    raw.command("admin", doc! { "hello": 1, "client": client })
+        .await?;
     let line = weir.wait_for_log("replicaSet=").await?;
-    ensure!(line.contains("old-string") && line.contains("SomeDriver"), "{line}");
+    ensure!(
+        line.contains("old-string") && line.contains("SomeDriver"),
+        "{line}"
+    );
     Ok(())
 }
 
@@ -114,7 +144,12 @@ async fn a_client_that_only_greets_is_logged_with_the_likeliest_cause() -> Resul
 async fn a_taken_port_is_told_with_what_may_hold_it() -> Result<()> {
     let cluster: &Cluster = shared::single().await?;
     let taken = cluster.member(0)?.address().to_string();
-    let weir = told(&cluster.uri(), &["--listen", &taken], &["cannot listen on", "another process"]).await?;
+    let weir = told(
+        &cluster.uri(),
+        &["--listen", &taken],
+        &["cannot listen on", "another process"],
+    )
+    .await?;
     ensure!(!weir.wait(Duration::from_secs(10)).await?.success());
     Ok(())
 }

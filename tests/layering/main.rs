@@ -45,7 +45,10 @@ const LONGEST: usize = 350;
 const LONG_BY_NATURE: [(&str, usize); 1] = [("config/settings.rs", 600)];
 
 fn sources() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("proxy/src")
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .unwrap()
+        .join("proxy/src")
 }
 
 struct Source {
@@ -76,9 +79,15 @@ fn all() -> Vec<Source> {
     paths.sort();
     let read = |path: PathBuf| {
         let whole = fs::read_to_string(&path).unwrap();
-        let text = whole.split("\n#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+        let text = whole
+            .split("\n#[cfg(test)]\nmod tests {")
+            .next()
+            .unwrap_or_default();
         let name = path.strip_prefix(&root).unwrap().display().to_string();
-        Source { name, text: text.to_owned() }
+        Source {
+            name,
+            text: text.to_owned(),
+        }
     };
     let sources: Vec<_> = paths.into_iter().map(read).collect();
     assert!(sources.len() > 50, "the sources were not found");
@@ -88,7 +97,9 @@ fn all() -> Vec<Source> {
 /// Lines of code: comments may say what code may not do.
 fn code(source: &Source) -> impl Iterator<Item = (usize, &str)> {
     let lines = source.text.lines().enumerate();
-    lines.map(|(n, line)| (n + 1, line)).filter(|(_, line)| !line.trim_start().starts_with("//"))
+    lines
+        .map(|(n, line)| (n + 1, line))
+        .filter(|(_, line)| !line.trim_start().starts_with("//"))
 }
 
 fn part_of(name: &str) -> &str {
@@ -96,13 +107,18 @@ fn part_of(name: &str) -> &str {
 }
 
 fn rank(part: &str) -> Option<usize> {
-    WAY.iter().find(|(name, _)| *name == part).map(|(_, rank)| *rank)
+    WAY.iter()
+        .find(|(name, _)| *name == part)
+        .map(|(_, rank)| *rank)
 }
 
 /// The crate's modules that a source names, with the name behind them.
 fn imports(source: &Source) -> Vec<String> {
     let mut found = Vec::new();
-    let code: String = code(source).map(|(_, line)| line.trim()).collect::<Vec<_>>().join(" ");
+    let code: String = code(source)
+        .map(|(_, line)| line.trim())
+        .collect::<Vec<_>>()
+        .join(" ");
     for tail in code.split("crate::").skip(1) {
         if let Some(group) = tail.strip_prefix('{') {
             found.extend(first_level(group));
@@ -114,7 +130,9 @@ fn imports(source: &Source) -> Vec<String> {
 }
 
 fn path_of(text: &str) -> String {
-    text.chars().take_while(|c| c.is_alphanumeric() || matches!(c, '_' | ':')).collect()
+    text.chars()
+        .take_while(|c| c.is_alphanumeric() || matches!(c, '_' | ':'))
+        .collect()
 }
 
 /// `a::b, c::{d, e}, f}` → `a::b`, `c::`, `f`.
@@ -144,7 +162,9 @@ fn first_level(group: &str) -> Vec<String> {
 fn nothing_imports_to_its_left() {
     let mut wrong = Vec::new();
     for source in all() {
-        let Some(mine) = rank(part_of(&source.name)) else { continue };
+        let Some(mine) = rank(part_of(&source.name)) else {
+            continue;
+        };
         for import in imports(&source) {
             let part = import.split("::").next().unwrap_or_default();
             let allowed = NAMES.iter().any(|name| import.starts_with(name));
@@ -153,7 +173,11 @@ fn nothing_imports_to_its_left() {
             }
         }
     }
-    assert!(wrong.is_empty(), "imports to the left:\n{}", wrong.join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "imports to the left:\n{}",
+        wrong.join("\n")
+    );
 }
 
 #[test]
@@ -161,7 +185,10 @@ fn both_sides_of_the_proxy_do_not_know_each_other() {
     for source in all() {
         for (side, other) in [("downstream", "upstream"), ("upstream", "downstream")] {
             if part_of(&source.name) == side {
-                let named: Vec<_> = imports(&source).into_iter().filter(|i| i.starts_with(other)).collect();
+                let named: Vec<_> = imports(&source)
+                    .into_iter()
+                    .filter(|i| i.starts_with(other))
+                    .collect();
                 assert!(named.is_empty(), "{} imports {named:?}", source.name);
             }
         }
@@ -182,7 +209,13 @@ fn forbid(words: &[&str], files: impl Fn(&str) -> bool, why: &str) {
 
 #[test]
 fn pure_parts_do_no_io_and_read_no_clock() {
-    let words = ["tokio::", "tracing::", "use metrics", "Instant::now", "SystemTime::now"];
+    let words = [
+        "tokio::",
+        "tracing::",
+        "use metrics",
+        "Instant::now",
+        "SystemTime::now",
+    ];
     let pure = |name: &str| PURE.iter().any(|p| name.starts_with(p)) && name != "wire/codec.rs";
     forbid(&words, pure, "pure files must stay pure");
 }
@@ -190,24 +223,46 @@ fn pure_parts_do_no_io_and_read_no_clock() {
 #[test]
 fn the_driver_stays_behind_its_two_doors() {
     let door = |name: &str| name.starts_with("config/uri") || name.starts_with("topology/monitor");
-    forbid(&["mongodb::"], |name| !door(name), "the driver's types stop at two modules");
+    forbid(
+        &["mongodb::"],
+        |name| !door(name),
+        "the driver's types stop at two modules",
+    );
 }
 
 #[test]
 fn the_environment_is_read_in_one_place() {
-    let words = ["std::env::var", "std::env::args", "env::vars", "env::set_var", "env::var("];
-    forbid(&words, |name| name != "config/env.rs", "only config/env.rs reads the environment");
+    let words = [
+        "std::env::var",
+        "std::env::args",
+        "env::vars",
+        "env::set_var",
+        "env::var(",
+    ];
+    forbid(
+        &words,
+        |name| name != "config/env.rs",
+        "only config/env.rs reads the environment",
+    );
 }
 
 #[test]
 fn metrics_are_made_in_one_place() {
     let words = ["use metrics::", "counter!(", "gauge!(", "histogram!("];
-    forbid(&words, |name| name != "metrics.rs", "only metrics.rs makes metrics");
+    forbid(
+        &words,
+        |name| name != "metrics.rs",
+        "only metrics.rs makes metrics",
+    );
 }
 
 #[test]
 fn the_proxy_does_not_know_lambda() {
-    forbid(&["lambda_extension", "lambda_runtime"], |_| true, "Lambda belongs to extension and tests");
+    forbid(
+        &["lambda_extension", "lambda_runtime"],
+        |_| true,
+        "Lambda belongs to extension and tests",
+    );
 }
 
 #[test]

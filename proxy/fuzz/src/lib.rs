@@ -269,12 +269,23 @@ pub fn facts(data: &[u8]) {
     };
     assert_eq!(facts.body.of(&message), &message[msg.body.clone()]);
     if !facts.name.of(&message).is_empty() {
-        assert_eq!(raw::elements(data).next().map(|first| first.unwrap().key), Some(facts.name.of(&message)));
+        assert_eq!(
+            raw::elements(data).next().map(|first| first.unwrap().key),
+            Some(facts.name.of(&message))
+        );
     }
     if let Some(max) = facts.max_time {
         let mut edited = message.clone();
-        assert!(edit::overwrite_number(&mut edited, max.at, max.kind, max.ms));
-        assert_eq!(Facts::read(&edited, &msg).unwrap().max_time.map(|m| m.ms), Some(max.ms));
+        assert!(edit::overwrite_number(
+            &mut edited,
+            max.at,
+            max.kind,
+            max.ms
+        ));
+        assert_eq!(
+            Facts::read(&edited, &msg).unwrap().max_time.map(|m| m.ms),
+            Some(max.ms)
+        );
     }
 }
 
@@ -286,7 +297,10 @@ pub fn outcome(data: &[u8]) {
         scan.feed(piece);
     }
     if let (Ok(whole), Some(streamed)) = (whole, scan.outcome().cursor) {
-        assert!(whole.cursor.is_some(), "a cursor {streamed:?} out of nothing");
+        assert!(
+            whole.cursor.is_some(),
+            "a cursor {streamed:?} out of nothing"
+        );
     }
 }
 

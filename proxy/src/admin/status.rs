@@ -114,7 +114,9 @@ impl ServiceStatus {
             bytes_in_flight: relay.budget.used(),
             operations: view.front.metrics.operations(),
             refused: failures.map(|(cause, n)| (cause.to_owned(), n)).collect(),
-            nodes: nodes.map(|(node, pool)| NodeStatus::of(node, pool)).collect(),
+            nodes: nodes
+                .map(|(node, pool)| NodeStatus::of(node, pool))
+                .collect(),
         }
     }
 }
@@ -126,7 +128,10 @@ impl NodeStatus {
         Self {
             address: node.address.to_string(),
             kind: format!("{:?}", node.kind),
-            error: node.error.as_ref().map(|text| format!("{text}{}", hint(text))),
+            error: node
+                .error
+                .as_ref()
+                .map(|text| format!("{text}{}", hint(text))),
             round_trip_ms: node.rtt.map(|rtt| rtt.as_secs_f64() * 1000.0),
             idle: counts.idle,
             normal,

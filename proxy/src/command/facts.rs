@@ -29,14 +29,19 @@ impl Span {
     fn new(at: usize, len: usize) -> Self {
         // Messages end at 48,000,000 bytes, far inside u32.
         let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-        Self { at: number(at), len: number(len) }
+        Self {
+            at: number(at),
+            len: number(len),
+        }
     }
 
     /// The bytes of `message` that the span names; empty when it lies outside.
     #[must_use]
     pub fn of(self, message: &[u8]) -> &[u8] {
         let at = self.at as usize;
-        message.get(at..at.saturating_add(self.len as usize)).unwrap_or_default()
+        message
+            .get(at..at.saturating_add(self.len as usize))
+            .unwrap_or_default()
     }
 
     /// Where the span begins.
@@ -138,7 +143,10 @@ impl Facts {
             treatment: treatment(name),
             class: Class::Write,
             // The name stands before its value: one NUL between them.
-            name: Span::new((base + first.value_at).saturating_sub(name.len() + 1), name.len()),
+            name: Span::new(
+                (base + first.value_at).saturating_sub(name.len() + 1),
+                name.len(),
+            ),
             db: Span::default(),
             body: Span::new(base, msg.body.len()),
             flags: msg.flags,
@@ -168,7 +176,11 @@ impl Facts {
                 self.read_preference = Some(Span::new(at, field.value.len()));
             }
             b"maxTimeMS" => {
-                let found = |ms| MaxTime { ms, at, kind: field.kind };
+                let found = |ms| MaxTime {
+                    ms,
+                    at,
+                    kind: field.kind,
+                };
                 self.max_time = field.as_number_i64().map(found);
             }
             b"awaitData" => self.awaits_data = field.as_truthy(),
@@ -198,9 +210,15 @@ impl Facts {
     }
 
     fn conclude_aggregate(&mut self, body: &[u8]) {
-        let shape = find(body, b"pipeline").map(|p| pipeline_shape(&p)).unwrap_or_default();
+        let shape = find(body, b"pipeline")
+            .map(|p| pipeline_shape(&p))
+            .unwrap_or_default();
         self.awaits_data = shape.change_stream;
-        self.treatment = if shape.writes { Treatment::Write } else { Treatment::Read };
+        self.treatment = if shape.writes {
+            Treatment::Write
+        } else {
+            Treatment::Read
+        };
     }
 
     fn class_of(&self) -> Class {
@@ -238,7 +256,9 @@ impl Facts {
 /// The hash of `lsid.id`, stable across processes: two Weirs must choose the same
 /// mongos for one session.
 fn session_of(lsid: &Element<'_>) -> Result<Option<u64>, FactsError> {
-    let Some(document) = lsid.as_document() else { return Ok(None) };
+    let Some(document) = lsid.as_document() else {
+        return Ok(None);
+    };
     let mut session = None;
     for field in elements(document) {
         let field = field?;
@@ -268,9 +288,14 @@ struct PipelineShape {
 /// `$changeStream` must be a pipeline's first stage, `$out` and `$merge` its last.
 fn pipeline_shape(pipeline: &Element<'_>) -> PipelineShape {
     let mut shape = PipelineShape::default();
-    let Some(stages) = pipeline.as_array() else { return shape };
+    let Some(stages) = pipeline.as_array() else {
+        return shape;
+    };
     for stage in elements(stages).map_while(Result::ok) {
-        let name = stage.as_document().and_then(|d| elements(d).next()).and_then(Result::ok);
+        let name = stage
+            .as_document()
+            .and_then(|d| elements(d).next())
+            .and_then(Result::ok);
         match name.map(|n| n.key) {
             Some(b"$out" | b"$merge") => shape.writes = true,
             Some(b"$changeStream") => shape.change_stream = true,
@@ -282,11 +307,19 @@ fn pipeline_shape(pipeline: &Element<'_>) -> PipelineShape {
 
 fn explained(first: &Element<'_>) -> Treatment {
     let inner = first.as_document().unwrap_or_default();
-    let Some(Ok(command)) = elements(inner).next() else { return Treatment::Write };
+    let Some(Ok(command)) = elements(inner).next() else {
+        return Treatment::Write;
+    };
     match treatment(command.key) {
         Treatment::Aggregate => {
-            let shape = find(inner, b"pipeline").map(|p| pipeline_shape(&p)).unwrap_or_default();
-            if shape.writes { Treatment::Write } else { Treatment::Read }
+            let shape = find(inner, b"pipeline")
+                .map(|p| pipeline_shape(&p))
+                .unwrap_or_default();
+            if shape.writes {
+                Treatment::Write
+            } else {
+                Treatment::Read
+            }
         }
         Treatment::Read => Treatment::Read,
         _ if is_inline_map_reduce(command.key, inner) => Treatment::Read,
@@ -295,6 +328,10 @@ fn explained(first: &Element<'_>) -> Treatment {
 }
 
 fn is_inline_map_reduce(name: &[u8], body: &[u8]) -> bool {
-    let inline = || find(body, b"out")?.as_document().map(|out| find(out, b"inline").is_some());
+    let inline = || {
+        find(body, b"out")?
+            .as_document()
+            .map(|out| find(out, b"inline").is_some())
+    };
     matches!(name, b"mapReduce" | b"mapreduce") && inline() == Some(true)
 }

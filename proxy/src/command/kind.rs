@@ -58,13 +58,40 @@ impl Treatment {
 pub fn treatment(name: &[u8]) -> Treatment {
     use Treatment as T;
     match name {
-        b"find" | b"count" | b"distinct" | b"listCollections" | b"listIndexes"
-        | b"listDatabases" | b"dbStats" | b"dbstats" | b"collStats" | b"collstats" | b"dbHash"
-        | b"dbhash" | b"dataSize" | b"geoSearch" | b"ping" | b"serverStatus" | b"getLog"
-        | b"getCmdLineOpts" | b"hostInfo" | b"top" | b"getParameter" | b"connPoolStats"
-        | b"replSetGetStatus" | b"replSetGetConfig" | b"listCommands" | b"usersInfo"
-        | b"rolesInfo" | b"currentOp" | b"features" | b"isdbgrid" | b"filemd5"
-        | b"getShardMap" | b"lockInfo" | b"connectionPoolStats" => T::Read,
+        b"find"
+        | b"count"
+        | b"distinct"
+        | b"listCollections"
+        | b"listIndexes"
+        | b"listDatabases"
+        | b"dbStats"
+        | b"dbstats"
+        | b"collStats"
+        | b"collstats"
+        | b"dbHash"
+        | b"dbhash"
+        | b"dataSize"
+        | b"geoSearch"
+        | b"ping"
+        | b"serverStatus"
+        | b"getLog"
+        | b"getCmdLineOpts"
+        | b"hostInfo"
+        | b"top"
+        | b"getParameter"
+        | b"connPoolStats"
+        | b"replSetGetStatus"
+        | b"replSetGetConfig"
+        | b"listCommands"
+        | b"usersInfo"
+        | b"rolesInfo"
+        | b"currentOp"
+        | b"features"
+        | b"isdbgrid"
+        | b"filemd5"
+        | b"getShardMap"
+        | b"lockInfo"
+        | b"connectionPoolStats" => T::Read,
         b"insert" | b"update" | b"delete" | b"findAndModify" | b"findandmodify" | b"bulkWrite"
         | b"mapReduce" | b"mapreduce" | b"startSession" | b"refreshSessions" => T::Write,
         b"aggregate" => T::Aggregate,
@@ -80,12 +107,27 @@ pub fn treatment(name: &[u8]) -> Treatment {
         b"endSessions" => T::EndSessions,
         b"killSessions" => T::KillSessions,
         b"configureFailPoint" | b"killAllSessions" | b"killAllSessionsByPattern" => T::TestOnly,
-        b"replSetStepDown" | b"replSetFreeze" | b"replSetReconfig" | b"replSetInitiate"
-        | b"replSetMaintenance" | b"replSetSyncFrom" | b"replSetAbortPrimaryCatchUp"
-        | b"replSetStepUp" | b"replSetResizeOplog" | b"shutdown" | b"setParameter"
-        | b"logRotate" | b"dropConnections" | b"profile" | b"setFeatureCompatibilityVersion"
-        | b"fsync" | b"fsyncUnlock" | b"setDefaultRWConcern" | b"replSetTest"
-        | b"rotateCertificates" | b"killOp" => T::Denied,
+        b"replSetStepDown"
+        | b"replSetFreeze"
+        | b"replSetReconfig"
+        | b"replSetInitiate"
+        | b"replSetMaintenance"
+        | b"replSetSyncFrom"
+        | b"replSetAbortPrimaryCatchUp"
+        | b"replSetStepUp"
+        | b"replSetResizeOplog"
+        | b"shutdown"
+        | b"setParameter"
+        | b"logRotate"
+        | b"dropConnections"
+        | b"profile"
+        | b"setFeatureCompatibilityVersion"
+        | b"fsync"
+        | b"fsyncUnlock"
+        | b"setDefaultRWConcern"
+        | b"replSetTest"
+        | b"rotateCertificates"
+        | b"killOp" => T::Denied,
         b"getnonce" | b"getLastError" | b"getlasterror" | b"getPrevError" | b"resetError"
         | b"copydb" | b"copydbgetnonce" | b"copydbsaslstart" | b"clone" => T::NotFound,
         // Internal commands begin with an underscore; a shared privileged user must not

@@ -92,7 +92,9 @@ impl Outcome {
     }
 
     fn learn_write_errors(&mut self, field: &Element<'_>) {
-        let Some(errors) = field.as_array() else { return };
+        let Some(errors) = field.as_array() else {
+            return;
+        };
         let codes = elements(errors).map_while(Result::ok);
         let codes = codes.filter_map(|e| e.as_document().map(code_in));
         if let Some(code) = codes.into_iter().find(|code| is_state_change(*code)) {
@@ -108,7 +110,10 @@ impl Outcome {
 }
 
 fn int(field: &Element<'_>) -> i32 {
-    field.as_number_i64().and_then(|n| i32::try_from(n).ok()).unwrap_or_default()
+    field
+        .as_number_i64()
+        .and_then(|n| i32::try_from(n).ok())
+        .unwrap_or_default()
 }
 
 fn code_in(document: &[u8]) -> i32 {
@@ -117,7 +122,10 @@ fn code_in(document: &[u8]) -> i32 {
 }
 
 fn cursor_of(field: &Element<'_>) -> Option<CursorFacts> {
-    let mut facts = CursorFacts { id: 0, namespace: 0 };
+    let mut facts = CursorFacts {
+        id: 0,
+        namespace: 0,
+    };
     for field in elements(field.as_document()?).map_while(Result::ok) {
         match field.key {
             b"id" => facts.id = field.as_i64().unwrap_or_default(),
@@ -131,7 +139,9 @@ fn cursor_of(field: &Element<'_>) -> Option<CursorFacts> {
 fn labels_of(field: &Element<'_>) -> Labels {
     let list = field.as_array().unwrap_or_default();
     let labels = elements(list).map_while(Result::ok);
-    labels.fold(Labels::NONE, |all, l| all.and(Labels::named(l.as_str().unwrap_or_default())))
+    labels.fold(Labels::NONE, |all, l| {
+        all.and(Labels::named(l.as_str().unwrap_or_default()))
+    })
 }
 
 fn version_of(field: &Element<'_>) -> Option<ReportedVersion> {
@@ -144,13 +154,18 @@ fn version_of(field: &Element<'_>) -> Option<ReportedVersion> {
             _ => {}
         }
     }
-    Some(ReportedVersion { process_id: process?, counter: counter? })
+    Some(ReportedVersion {
+        process_id: process?,
+        counter: counter?,
+    })
 }
 
 /// The two phrases by which servers without codes announced a change of role.
 #[must_use]
 pub fn names_state_change(message: &[u8]) -> bool {
     ["not master", "node is recovering"].iter().any(|phrase| {
-        message.windows(phrase.len()).any(|w| w.eq_ignore_ascii_case(phrase.as_bytes()))
+        message
+            .windows(phrase.len())
+            .any(|w| w.eq_ignore_ascii_case(phrase.as_bytes()))
     })
 }

@@ -1,10 +1,7 @@
 //! What becomes of one request: answered here, refused, or relayed.
 
 use crate::{
-    command::{
-        Facts, FactsError, Treatment,
-        kind::allowed_before_login,
-    },
+    command::{Facts, FactsError, Treatment, kind::allowed_before_login},
     downstream::{Client, Next, failpoint::Planned, inbox::Shape},
     error::{Class, ErrorReply},
     relay::{Reply, Request, error_message, sessions},
@@ -52,7 +49,13 @@ impl Client {
                 return self.refuse_facts(&shape, &error).await;
             }
         };
-        let request = Request { facts, message, missing, id: shape.id, started: shape.started };
+        let request = Request {
+            facts,
+            message,
+            missing,
+            id: shape.id,
+            started: shape.started,
+        };
         if request.facts.treatment.is_answered_here() {
             let text = "a message of this size cannot belong to this command";
             let error = ErrorReply::new(10334, "BSONObjectTooLarge", text);
@@ -81,25 +84,38 @@ impl Client {
         let namespace = message.get(query.namespace.clone()).unwrap_or_default();
         let database = namespace.strip_suffix(b".$cmd").unwrap_or(b"admin");
         let body = message.get(query.body.clone()).unwrap_or_default();
-        let Some(translated) = as_op_msg(shape.id, database, body) else { return Next::Close };
+        let Some(translated) = as_op_msg(shape.id, database, body) else {
+            return Next::Close;
+        };
         let facts = match read(&translated) {
             Ok(facts) => facts,
             Err(error) => return self.refuse_facts(&shape, &error).await,
         };
-        let accepted =
-            matches!(facts.treatment, Treatment::Hello | Treatment::Login | Treatment::BuildInfo);
+        let accepted = matches!(
+            facts.treatment,
+            Treatment::Hello | Treatment::Login | Treatment::BuildInfo
+        );
         if !accepted || !namespace.ends_with(b".$cmd") {
             let text = "Unsupported OP_QUERY command; the client driver may require an upgrade";
             let error = ErrorReply::new(352, "UnsupportedOpQueryCommand", text);
             return self.send(&shape, error_message(shape.id, &error)).await;
         }
         let (id, started) = (shape.id, shape.started);
-        let request = Request { facts, message: translated, missing: 0, id, started };
+        let request = Request {
+            facts,
+            message: translated,
+            missing: 0,
+            id,
+            started,
+        };
         self.dispatch(&shape, request).await
     }
 
     async fn dispatch(&mut self, shape: &Shape, request: Request) -> Next {
-        let planned = self.front.fail_points.plan(&request, self.app_name.as_deref());
+        let planned = self
+            .front
+            .fail_points
+            .plan(&request, self.app_name.as_deref());
         let mut planned = match planned {
             Some(planned) => planned,
             None => return self.serve_request(shape, request).await,
@@ -146,7 +162,10 @@ impl Client {
     /// Relays a request and writes what comes back.
     async fn relay_request(&mut self, shape: &Shape, mut request: Request) -> Next {
         if self.peer.over_limit {
-            let error = self.front.relay.overloaded(self.traits, request.facts.class);
+            let error = self
+                .front
+                .relay
+                .overloaded(self.traits, request.facts.class);
             return self.refuse_request(shape, request, &error).await;
         }
         let front = std::sync::Arc::clone(&self.front);
@@ -164,7 +183,9 @@ impl Client {
     /// Gives the request's buffer back, after the rest of a large one has been read.
     async fn forget(&mut self, request: Request, next: Next) -> Next {
         self.reply_bytes = None;
-        if next == Next::Continue && request.missing > 0 && self.skip(request.missing).await.is_err()
+        if next == Next::Continue
+            && request.missing > 0
+            && self.skip(request.missing).await.is_err()
         {
             return Next::Close;
         }
@@ -198,7 +219,8 @@ impl Client {
             return Next::Continue;
         }
         let id = crate::relay::fresh_id();
-        self.send(shape, reply::op_msg(id, shape.id, 0, document)).await
+        self.send(shape, reply::op_msg(id, shape.id, 0, document))
+            .await
     }
 
     async fn send_unless_silent(
@@ -213,7 +235,12 @@ impl Client {
         self.send(shape, error_message(shape.id, error)).await
     }
 
-    async fn refuse_request(&mut self, shape: &Shape, request: Request, error: &ErrorReply) -> Next {
+    async fn refuse_request(
+        &mut self,
+        shape: &Shape,
+        request: Request,
+        error: &ErrorReply,
+    ) -> Next {
         let next = self.send_unless_silent(shape, &request, error).await;
         self.forget(request, next).await
     }

@@ -78,10 +78,17 @@ impl FailPoints {
         }
         let mode = find(body, b"mode").and_then(|mode| read_mode(&mode));
         let Some(mode) = mode else {
-            return Some(Err(ErrorReply::new(2, "BadValue", "unknown fail point mode")));
+            return Some(Err(ErrorReply::new(
+                2,
+                "BadValue",
+                "unknown fail point mode",
+            )));
         };
         let data = find(body, b"data");
-        let data = data.as_ref().and_then(Element::as_document).unwrap_or_default();
+        let data = data
+            .as_ref()
+            .and_then(Element::as_document)
+            .unwrap_or_default();
         let fail = (mode != Mode::Off).then(|| FailCommand::read(mode, data));
         self.active.store(fail.is_some(), Ordering::Release);
         *self.state.lock() = fail;
@@ -97,7 +104,10 @@ impl FailPoints {
         let fail = state.as_mut()?;
         let name = request.facts.name.of(&request.message);
         let meant = fail.commands.iter().any(|command| command == name)
-            && fail.app_name.as_deref().is_none_or(|app| app_name == Some(app));
+            && fail
+                .app_name
+                .as_deref()
+                .is_none_or(|app| app_name == Some(app));
         if !meant || !fail.acts() {
             return None;
         }
@@ -115,7 +125,11 @@ impl FailCommand {
         let list = |key: &[u8]| -> Option<Vec<Vec<u8>>> {
             let list = find(data, key)?;
             let items = elements(list.as_array()?).map_while(Result::ok);
-            Some(items.filter_map(|item| item.as_str().map(<[u8]>::to_vec)).collect())
+            Some(
+                items
+                    .filter_map(|item| item.as_str().map(<[u8]>::to_vec))
+                    .collect(),
+            )
         };
         let flag = |key: &[u8]| find(data, key).is_some_and(|f| f.as_truthy());
         let number = |key: &[u8]| find(data, key).and_then(|f| f.as_number_i64());
@@ -141,7 +155,11 @@ impl FailCommand {
             Mode::Off => false,
             Mode::Always => true,
             Mode::Times(left) => {
-                self.mode = if left <= 1 { Mode::Off } else { Mode::Times(left - 1) };
+                self.mode = if left <= 1 {
+                    Mode::Off
+                } else {
+                    Mode::Times(left - 1)
+                };
                 left > 0
             }
             Mode::Skip(0) => true,
@@ -154,11 +172,15 @@ impl FailCommand {
 
     fn plan(&self, class: Class) -> Planned {
         let error = self.code.map(|code| {
-            let mut error = ErrorReply::new(code, code_name(code), "Failing command via 'failCommand' failpoint");
+            let mut error = ErrorReply::new(
+                code,
+                code_name(code),
+                "Failing command via 'failCommand' failpoint",
+            );
             error.labels = match &self.labels {
-                Some(names) => names
-                    .iter()
-                    .fold(Labels::NONE, |all, name| all.and(Labels::named(name.as_bytes()))),
+                Some(names) => names.iter().fold(Labels::NONE, |all, name| {
+                    all.and(Labels::named(name.as_bytes()))
+                }),
                 None => labels_of_a_server(code, class),
             };
             error
@@ -188,7 +210,12 @@ impl Planned {
         if !self.labels.is_empty() {
             out.strings("errorLabels", self.labels.iter().map(String::as_str));
         }
-        Some(reply::op_msg(fresh_id(), header.response_to, 0, &out.finish()))
+        Some(reply::op_msg(
+            fresh_id(),
+            header.response_to,
+            0,
+            &out.finish(),
+        ))
     }
 }
 
@@ -200,7 +227,9 @@ fn read_mode(mode: &Element<'_>) -> Option<Mode> {
     }
     let document = mode.as_document()?;
     let number = |key: &[u8]| {
-        find(document, key).and_then(|f| f.as_number_i64()).and_then(|n| u64::try_from(n).ok())
+        find(document, key)
+            .and_then(|f| f.as_number_i64())
+            .and_then(|n| u64::try_from(n).ok())
     };
     match (number(b"times"), number(b"skip")) {
         (Some(0), _) => Some(Mode::Off),
@@ -212,8 +241,9 @@ fn read_mode(mode: &Element<'_>) -> Option<Mode> {
 
 /// The labels that a server adds by itself when the fail point names none.
 fn labels_of_a_server(code: i32, class: Class) -> Labels {
-    const RETRYABLE: [i32; 13] =
-        [6, 7, 89, 91, 134, 189, 262, 9001, 10_107, 11_600, 11_602, 13_435, 13_436];
+    const RETRYABLE: [i32; 13] = [
+        6, 7, 89, 91, 134, 189, 262, 9001, 10_107, 11_600, 11_602, 13_435, 13_436,
+    ];
     let retryable = RETRYABLE.contains(&code);
     match class {
         Class::RetryableWrite | Class::Commit | Class::Abort if retryable => {

@@ -112,13 +112,17 @@ impl Front {
             }
         }
         let version = version.unwrap_or(self.presentation.fallback_wire_version);
-        self.presentation.max_wire_version.map_or(version, |max| version.min(max))
+        self.presentation
+            .max_wire_version
+            .map_or(version, |max| version.min(max))
     }
 }
 
 impl std::fmt::Debug for Front {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Front").field("presentation", &self.presentation).finish_non_exhaustive()
+        f.debug_struct("Front")
+            .field("presentation", &self.presentation)
+            .finish_non_exhaustive()
     }
 }
 

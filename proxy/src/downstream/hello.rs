@@ -54,10 +54,16 @@ impl Client {
         };
         let legacy_name = facts.name.of(message) != b"hello";
         if question.wait.is_some() {
-            return self.keep_informed(shape, facts, &question, legacy_name).await;
+            return self
+                .keep_informed(shape, facts, &question, legacy_name)
+                .await;
         }
         let document = self.hello_document(body, &question, legacy_name).await;
-        self.send(shape, reply::op_msg(fresh_id(), shape.id, 0, document.as_bytes())).await
+        self.send(
+            shape,
+            reply::op_msg(fresh_id(), shape.id, 0, document.as_bytes()),
+        )
+        .await
     }
 
     fn read_question(
@@ -87,7 +93,10 @@ impl Client {
             if self.front.presentation.load_balanced_only && !question.load_balanced {
                 let text = "this address serves only clients with loadBalanced=true in their \
                             connection string";
-                return Err((ErrorReply::new(354, "LoadBalancerSupportMismatch", text), Next::Close));
+                return Err((
+                    ErrorReply::new(354, "LoadBalancerSupportMismatch", text),
+                    Next::Close,
+                ));
             }
         }
         self.traits.backpressure = backpressure;
@@ -102,7 +111,11 @@ impl Client {
             return Err(ErrorReply::new(186, "ClientMetadataCannotBeMutated", text));
         }
         let Some(document) = field.as_document() else {
-            return Err(ErrorReply::new(14, "TypeMismatch", "client metadata must be a document"));
+            return Err(ErrorReply::new(
+                14,
+                "TypeMismatch",
+                "client metadata must be a document",
+            ));
         };
         if document.len() > LONGEST_METADATA {
             let text = "The client metadata document must be less then or equal to 512 bytes";
@@ -121,7 +134,10 @@ impl Client {
         }
         let driver = text([b"driver", b"name"]).unwrap_or_default();
         self.is_weir = driver.contains("weir");
-        self.newcomer = self.front.newcomers.arrived(&self.peer, &driver, app.as_deref());
+        self.newcomer = self
+            .front
+            .newcomers
+            .arrived(&self.peer, &driver, app.as_deref());
         self.app_name = app.map(String::into_boxed_str);
         Ok(())
     }
@@ -135,8 +151,11 @@ impl Client {
         // Another Weir asks again soon, and this very one would wait for itself.
         let wire = self.front.wire_version(!self.is_weir).await;
         let mut out = RawDocumentBuf::new();
-        let writable =
-            if legacy_name { cstr!("ismaster") } else { cstr!("isWritablePrimary") };
+        let writable = if legacy_name {
+            cstr!("ismaster")
+        } else {
+            cstr!("isWritablePrimary")
+        };
         out.append(writable, true);
         out.append(cstr!("msg"), "isdbgrid");
         if question.hello_ok {
@@ -151,11 +170,17 @@ impl Client {
         out.append(cstr!("minWireVersion"), 0);
         out.append(cstr!("maxWireVersion"), wire);
         if self.traits.load_balanced {
-            out.append(cstr!("serviceId"), ObjectId::from_bytes(self.front.process_id));
+            out.append(
+                cstr!("serviceId"),
+                ObjectId::from_bytes(self.front.process_id),
+            );
         }
         self.append_negotiated(&mut out, body);
         out.append(cstr!("weir"), env!("CARGO_PKG_VERSION"));
-        out.append(cstr!("weirProcess"), ObjectId::from_bytes(self.front.process_id));
+        out.append(
+            cstr!("weirProcess"),
+            ObjectId::from_bytes(self.front.process_id),
+        );
         out.append(cstr!("ok"), 1.0);
         out
     }
@@ -167,9 +192,18 @@ impl Client {
         let smallest = |default: i32, of: fn(&crate::topology::Limits) -> i32| {
             limits().map(|l| of(&l)).min().unwrap_or(default)
         };
-        out.append(cstr!("maxBsonObjectSize"), smallest(16 * 1024 * 1024, |l| l.max_bson));
-        out.append(cstr!("maxMessageSizeBytes"), smallest(48_000_000, |l| l.max_message));
-        out.append(cstr!("maxWriteBatchSize"), smallest(100_000, |l| l.max_batch));
+        out.append(
+            cstr!("maxBsonObjectSize"),
+            smallest(16 * 1024 * 1024, |l| l.max_bson),
+        );
+        out.append(
+            cstr!("maxMessageSizeBytes"),
+            smallest(48_000_000, |l| l.max_message),
+        );
+        out.append(
+            cstr!("maxWriteBatchSize"),
+            smallest(100_000, |l| l.max_batch),
+        );
         let minutes = snapshot.session_timeout_minutes().unwrap_or(30);
         let minutes = i32::try_from(minutes).unwrap_or(30);
         out.append(cstr!("logicalSessionTimeoutMinutes"), minutes);
@@ -177,7 +211,8 @@ impl Client {
 
     /// Compression, mechanisms and the speculative login, as far as they were asked for.
     fn append_negotiated(&mut self, out: &mut RawDocumentBuf, body: &[u8]) {
-        if let Some(codecs) = find(body, b"compression").and_then(|f| f.as_array().map(shared_codecs))
+        if let Some(codecs) =
+            find(body, b"compression").and_then(|f| f.as_array().map(shared_codecs))
             && !codecs.is_empty()
         {
             out.append(cstr!("compression"), codecs);
@@ -200,7 +235,10 @@ impl Client {
 
     fn topology_version(&self) -> RawDocumentBuf {
         let mut version = RawDocumentBuf::new();
-        version.append(cstr!("processId"), ObjectId::from_bytes(self.front.process_id));
+        version.append(
+            cstr!("processId"),
+            ObjectId::from_bytes(self.front.process_id),
+        );
         version.append(cstr!("counter"), *self.front.version.borrow());
         version
     }
@@ -283,13 +321,18 @@ fn shared_codecs(asked: &[u8]) -> RawArrayBuf {
     let mut shared = RawArrayBuf::new();
     let names = elements(asked).map_while(Result::ok);
     let names = names.filter_map(|f| f.as_str().and_then(|n| std::str::from_utf8(n).ok()));
-    for name in names.filter_map(Compressor::from_name).map(|codec| codec.name()) {
+    for name in names
+        .filter_map(Compressor::from_name)
+        .map(|codec| codec.name())
+    {
         shared.push(name);
     }
     shared
 }
 
 fn now() -> DateTime {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     DateTime::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }

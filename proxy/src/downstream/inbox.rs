@@ -120,7 +120,11 @@ impl Client {
         }
     }
 
-    async fn read_rest(&mut self, mut buf: Vec<u8>, header: Header) -> Result<Incoming, InboxError> {
+    async fn read_rest(
+        &mut self,
+        mut buf: Vec<u8>,
+        header: Header,
+    ) -> Result<Incoming, InboxError> {
         let anonymous = self.peer.must_log_in && self.is_anonymous();
         if anonymous && header.length > LONGEST_BEFORE_LOGIN {
             return Err(InboxError::TooLongBeforeLogin(header.length));
@@ -182,7 +186,9 @@ impl Client {
                 return Ok(Incoming::TooMuch(shape, 0));
             }
         }
-        shape.codec = packed.get(HEADER_LEN + 8).and_then(|id| Compressor::from_id(*id));
+        shape.codec = packed
+            .get(HEADER_LEN + 8)
+            .and_then(|id| Compressor::from_id(*id));
         let message = decompress(&packed, MAX_MESSAGE_LEN)?;
         shape._bytes = room;
         let op_code = Header::decode(&message, MAX_MESSAGE_LEN)?.map_or(0, |inner| inner.op_code);
@@ -198,7 +204,10 @@ impl Client {
     ) -> Result<Incoming, InboxError> {
         self.fill(&mut buf, HEADER_LEN + 4).await?;
         shape.silent = is_silent(&buf);
-        Ok(Incoming::TooMuch(shape, header.length.saturating_sub(buf.len())))
+        Ok(Incoming::TooMuch(
+            shape,
+            header.length.saturating_sub(buf.len()),
+        ))
     }
 
     async fn fill(&mut self, buf: &mut Vec<u8>, length: usize) -> Result<(), InboxError> {

@@ -10,7 +10,10 @@ use crate::{
     downstream::Client,
     error::ErrorReply,
     random,
-    relay::{Reply, Request, sessions::{Nobody, refuse_kill_sessions}},
+    relay::{
+        Reply, Request,
+        sessions::{Nobody, refuse_kill_sessions},
+    },
     scram::Nonce,
     wire::{
         build::DocumentBuilder,
@@ -55,7 +58,11 @@ impl Client {
             Some(Err(error)) => {
                 self.front.metrics.login_refused();
                 tracing::info!(peer = %self.peer.name, %error, "a client's login was refused");
-                Err(ErrorReply::new(error.code(), error.code_name(), error.to_string()))
+                Err(ErrorReply::new(
+                    error.code(),
+                    error.code_name(),
+                    error.to_string(),
+                ))
             }
             None => Err(ErrorReply::command_not_found(name)),
         }
@@ -76,10 +83,20 @@ impl Client {
         }
         let command = rawdoc! { "buildInfo": 1, "$db": "admin" };
         let message = reply::op_msg(0, 0, 0, command.as_bytes());
-        let facts = OpMsg::parse(&message).ok().and_then(|m| Facts::read(&message, &m).ok());
-        let Some(mut facts) = facts else { return Err(ErrorReply::command_not_found(b"buildInfo")) };
+        let facts = OpMsg::parse(&message)
+            .ok()
+            .and_then(|m| Facts::read(&message, &m).ok());
+        let Some(mut facts) = facts else {
+            return Err(ErrorReply::command_not_found(b"buildInfo"));
+        };
         facts.treatment = Treatment::Read;
-        let mut request = Request { facts, message, missing: 0, id: 0, started: Instant::now() };
+        let mut request = Request {
+            facts,
+            message,
+            missing: 0,
+            id: 0,
+            started: Instant::now(),
+        };
         match self.front.relay.run(&mut Nobody, &mut request).await {
             Reply::Message(answer) => {
                 let body = OpMsg::parse(&answer).ok().and_then(|m| answer.get(m.body));
@@ -89,7 +106,11 @@ impl Client {
                 }
                 Ok(document)
             }
-            _ => Err(ErrorReply::new(6, "HostUnreachable", "the database did not answer")),
+            _ => Err(ErrorReply::new(
+                6,
+                "HostUnreachable",
+                "the database did not answer",
+            )),
         }
     }
 
@@ -103,7 +124,10 @@ impl Client {
             return None;
         }
         let body = facts.body.of(&request.message);
-        self.front.fail_points.configure(body).map(|done| done.map(|()| ok(RawDocumentBuf::new())))
+        self.front
+            .fail_points
+            .configure(body)
+            .map(|done| done.map(|()| ok(RawDocumentBuf::new())))
     }
 }
 

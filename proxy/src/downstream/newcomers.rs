@@ -47,7 +47,9 @@ impl Newcomer {
 impl Newcomers {
     /// A client has introduced itself. `None`: its source is known to work.
     pub(crate) fn arrived(&self, peer: &Peer, driver: &str, app: Option<&str>) -> Option<Newcomer> {
-        let from = peer.ip.map_or_else(|| "unix".to_owned(), |ip| ip.to_string());
+        let from = peer
+            .ip
+            .map_or_else(|| "unix".to_owned(), |ip| ip.to_string());
         let app = app.unwrap_or("no application name");
         let key = format!("{from} {driver} {app}");
         if let Some(source) = self.0.get(&key) {

@@ -4,7 +4,8 @@ use crate::{
     downstream::inbox::Shape,
     wire::{
         compressed::compress,
-        legacy, op_msg::{self, OpMsg},
+        legacy,
+        op_msg::{self, OpMsg},
     },
 };
 
@@ -16,7 +17,11 @@ const WORTH_COMPRESSING: usize = 1024;
 pub(crate) fn dress(shape: &Shape, mut message: Vec<u8>) -> Option<Vec<u8>> {
     if shape.legacy {
         let body = OpMsg::parse(&message).ok()?.body;
-        return Some(legacy::op_reply(crate::relay::fresh_id(), shape.id, message.get(body)?));
+        return Some(legacy::op_reply(
+            crate::relay::fresh_id(),
+            shape.id,
+            message.get(body)?,
+        ));
     }
     if shape.checksum {
         op_msg::append_checksum(&mut message);

@@ -15,8 +15,14 @@ const FAILURES: [Failure; 9] = [
     Failure::ReplyTimeout,
     Failure::LoginRefused,
     Failure::DeadlinePassed,
-    Failure::Overloaded { backpressure: true, base_backoff_ms: 7 },
-    Failure::Overloaded { backpressure: false, base_backoff_ms: 7 },
+    Failure::Overloaded {
+        backpressure: true,
+        base_backoff_ms: 7,
+    },
+    Failure::Overloaded {
+        backpressure: false,
+        base_backoff_ms: 7,
+    },
     Failure::NoNode,
     Failure::Draining,
     Failure::CursorNotFound,
@@ -26,28 +32,61 @@ const FAILURES: [Failure; 9] = [
 fn row(failure: Failure) -> [String; 7] {
     CLASSES.map(|class| {
         let labels = reply(failure, class).labels;
-        labels.names().map(|name| name.chars().filter(|c| c.is_uppercase()).collect::<String>())
-            .collect::<Vec<_>>().join(" ")
+        labels
+            .names()
+            .map(|name| {
+                name.chars()
+                    .filter(|c| c.is_uppercase())
+                    .collect::<String>()
+            })
+            .collect::<Vec<_>>()
+            .join(" ")
     })
 }
 
 #[test]
 fn the_table_of_labels_is_the_contract() {
-    assert_eq!(row(Failure::Interrupted), ["", "RWE", "", "TTE", "RWE UTCR", "RWE", "RCSE"]);
+    assert_eq!(
+        row(Failure::Interrupted),
+        ["", "RWE", "", "TTE", "RWE UTCR", "RWE", "RCSE"]
+    );
     assert_eq!(row(Failure::ReplyTimeout), row(Failure::Interrupted));
-    assert_eq!(row(Failure::LoginRefused), ["", "NWP", "", "", "UTCR", "", ""]);
-    assert_eq!(row(Failure::DeadlinePassed), ["", "NWP", "", "TTE", "UTCR", "", ""]);
-    let overloaded = |backpressure| Failure::Overloaded { backpressure, base_backoff_ms: 0 };
+    assert_eq!(
+        row(Failure::LoginRefused),
+        ["", "NWP", "", "", "UTCR", "", ""]
+    );
+    assert_eq!(
+        row(Failure::DeadlinePassed),
+        ["", "NWP", "", "TTE", "UTCR", "", ""]
+    );
+    let overloaded = |backpressure| Failure::Overloaded {
+        backpressure,
+        base_backoff_ms: 0,
+    };
     assert_eq!(
         row(overloaded(true)),
         [
-            "SOE RE", "RWE SOE RE NWP", "SOE RE", "TTE SOE RE", "RWE SOE RE", "RWE SOE RE",
+            "SOE RE",
+            "RWE SOE RE NWP",
+            "SOE RE",
+            "TTE SOE RE",
+            "RWE SOE RE",
+            "RWE SOE RE",
             "RCSE SOE RE"
         ]
     );
-    assert_eq!(row(overloaded(false)), ["", "RWE NWP", "", "TTE", "RWE UTCR", "RWE", "RCSE"]);
-    assert_eq!(row(Failure::NoNode), ["", "NWP", "", "TTE", "RWE UTCR", "", "RCSE"]);
-    assert_eq!(row(Failure::Draining), ["", "RWE NWP", "SOE RE", "TTE", "RWE", "RWE", "RCSE"]);
+    assert_eq!(
+        row(overloaded(false)),
+        ["", "RWE NWP", "", "TTE", "RWE UTCR", "RWE", "RCSE"]
+    );
+    assert_eq!(
+        row(Failure::NoNode),
+        ["", "NWP", "", "TTE", "RWE UTCR", "", "RCSE"]
+    );
+    assert_eq!(
+        row(Failure::Draining),
+        ["", "RWE NWP", "SOE RE", "TTE", "RWE", "RWE", "RCSE"]
+    );
     assert_eq!(row(Failure::CursorNotFound), [""; 7]);
 }
 
@@ -55,7 +94,10 @@ fn the_table_of_labels_is_the_contract() {
 fn no_label_ever_invites_a_second_execution() {
     for failure in FAILURES {
         let commit = reply(failure, Class::Commit).labels;
-        assert!(!commit.contains(Labels::TRANSIENT_TRANSACTION), "{failure:?}");
+        assert!(
+            !commit.contains(Labels::TRANSIENT_TRANSACTION),
+            "{failure:?}"
+        );
         let write = reply(failure, Class::Write).labels;
         assert!(!write.contains(Labels::RETRYABLE_WRITE), "{failure:?}");
     }
@@ -80,12 +122,21 @@ fn only_a_leaving_weir_uses_a_state_change_code_and_no_text_looks_like_one() {
 
 #[test]
 fn the_document_carries_what_drivers_read() {
-    let failure = Failure::Overloaded { backpressure: true, base_backoff_ms: 250 };
+    let failure = Failure::Overloaded {
+        backpressure: true,
+        base_backoff_ms: 250,
+    };
     let document = reply(failure, Class::RetryableWrite).document();
     assert_eq!(document.get_f64("ok").ok(), Some(0.0));
     assert_eq!(document.get_i32("code").ok(), Some(462));
     assert_eq!(document.get_i32("baseBackoffMS").ok(), Some(250));
-    assert_eq!(document.get_array("errorLabels").map(|a| a.into_iter().count()).ok(), Some(4));
+    assert_eq!(
+        document
+            .get_array("errorLabels")
+            .map(|a| a.into_iter().count())
+            .ok(),
+        Some(4)
+    );
     let plain = ErrorReply::command_not_found(b"getnonce").document();
     assert!(plain.get("errorLabels").ok().flatten().is_none());
     assert_eq!(plain.get_str("codeName").ok(), Some("CommandNotFound"));

@@ -77,7 +77,8 @@ impl Relay {
         let Some(lease) = self.lease(client, request, pool, want, deadline).await? else {
             return self.again(class, deadline);
         };
-        self.attempt_on(client, request, lease, deadline, retries).await
+        self.attempt_on(client, request, lease, deadline, retries)
+            .await
     }
 
     /// Tries the operation once on this connection.
@@ -104,7 +105,9 @@ impl Relay {
             return Err(self.refuse(Failure::Interrupted, class).into());
         }
         let mut reply = buffer::take();
-        let received = self.receive(client, &mut lease, &mut reply, id, class, deadline).await?;
+        let received = self
+            .receive(client, &mut lease, &mut reply, id, class, deadline)
+            .await?;
         let mut _packed = None;
         match received {
             Received::Whole(_) => {}
@@ -118,10 +121,13 @@ impl Relay {
                 rest.map_err(|error| self.broken(&lease, class, &error))?;
             }
             Received::Head(header) => {
-                return self.stream_reply(client, request, lease, reply, header).await;
+                return self
+                    .stream_reply(client, request, lease, reply, header)
+                    .await;
             }
         }
-        self.finish(client, request, lease, reply, deadline, retries).await
+        self.finish(client, request, lease, reply, deadline, retries)
+            .await
     }
 
     /// Nothing was sent: another try, unless the time for trying is over.
@@ -130,8 +136,11 @@ impl Relay {
             return Ok(Attempt::Again);
         }
         let until = deadline.hold_until();
-        let failure =
-            if deadline.is_clients(until) { Failure::DeadlinePassed } else { Failure::NoNode };
+        let failure = if deadline.is_clients(until) {
+            Failure::DeadlinePassed
+        } else {
+            Failure::NoNode
+        };
         Err(self.refuse(failure, class).into())
     }
 
@@ -142,7 +151,9 @@ impl Relay {
         if !precious || lease.idle_for() < TRUSTED_IDLE {
             return true;
         }
-        let Some(conn) = lease.connection() else { return false };
+        let Some(conn) = lease.connection() else {
+            return false;
+        };
         let hello = bson::rawdoc! { "hello": 1, "$db": "admin" };
         matches!(timeout(CHECK_TIME, conn.ask(&hello)).await, Ok(Ok(_)))
     }
@@ -182,17 +193,23 @@ impl Relay {
         let pool = lease.pool();
         match error {
             ReceiveError::Io(source) => {
-                self.cluster.on_network_error(pool, lease.generation(), source);
+                self.cluster
+                    .on_network_error(pool, lease.generation(), source);
             }
             ReceiveError::Closed => {
                 let closed = std::io::ErrorKind::UnexpectedEof.into();
-                self.cluster.on_network_error(pool, lease.generation(), &closed);
+                self.cluster
+                    .on_network_error(pool, lease.generation(), &closed);
             }
             // The byte stream is not to be trusted, but the node lives.
             _ => tracing::error!(node = %pool.node(), %error, "destroyed an upstream connection"),
         }
         let dead = pool.is_dead();
-        let failure = if dead { Failure::ReplyTimeout } else { Failure::Interrupted };
+        let failure = if dead {
+            Failure::ReplyTimeout
+        } else {
+            Failure::Interrupted
+        };
         self.refuse(failure, class).into()
     }
 
@@ -249,7 +266,11 @@ impl Relay {
                 Ok(Attempt::Done(Answer::Message(rewritten)))
             }
             Lesson::Again { pause, discard } => {
-                if discard { lease.destroy() } else { lease.give_back() }
+                if discard {
+                    lease.destroy()
+                } else {
+                    lease.give_back()
+                }
                 buffer::give(reply);
                 // A large request is not kept, and a pause beyond the deadline helps nobody.
                 if request.is_spent() || !deadline.allows(pause) {
@@ -302,7 +323,10 @@ async fn at(instant: Option<Instant>) {
 
 /// The plain form of a compressed reply; `None`: it is plain.
 fn unpack(reply: &[u8]) -> Option<Result<Vec<u8>, ReceiveError>> {
-    let compressed = crate::wire::Header::decode(reply, MAX_MESSAGE_LEN).ok().flatten()?.op_code
+    let compressed = crate::wire::Header::decode(reply, MAX_MESSAGE_LEN)
+        .ok()
+        .flatten()?
+        .op_code
         == opcode::COMPRESSED;
     compressed.then(|| decompress(reply, MAX_MESSAGE_LEN).map_err(ReceiveError::Wire))
 }

@@ -23,15 +23,23 @@ impl Budget {
     /// A budget of `limit` bytes.
     #[must_use]
     pub const fn new(limit: usize) -> Self {
-        Self { limit, used: AtomicUsize::new(0) }
+        Self {
+            limit,
+            used: AtomicUsize::new(0),
+        }
     }
 
     /// Reserves `bytes` before they are allocated; `None`: they would pass the limit.
     #[must_use]
     pub fn try_reserve(self: &Arc<Self>, bytes: usize) -> Option<Reserved> {
         let fits = |used: usize| used.checked_add(bytes).filter(|sum| *sum <= self.limit);
-        let added = self.used.fetch_update(Ordering::AcqRel, Ordering::Relaxed, fits);
-        added.ok().map(|_| Reserved { budget: Arc::clone(self), bytes })
+        let added = self
+            .used
+            .fetch_update(Ordering::AcqRel, Ordering::Relaxed, fits);
+        added.ok().map(|_| Reserved {
+            budget: Arc::clone(self),
+            bytes,
+        })
     }
 
     /// Bytes in use now.

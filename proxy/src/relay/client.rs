@@ -76,7 +76,9 @@ impl Request {
     /// A part of it was passed on without being kept: it cannot be sent once more.
     #[must_use]
     pub fn is_spent(&self) -> bool {
-        let announced = Header::decode(&self.message, MAX_MESSAGE_LEN).ok().flatten();
+        let announced = Header::decode(&self.message, MAX_MESSAGE_LEN)
+            .ok()
+            .flatten();
         self.missing == 0 && announced.is_some_and(|header| header.length > self.message.len())
     }
 

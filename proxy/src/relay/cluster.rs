@@ -162,7 +162,11 @@ impl Cluster {
         }
         let keeps_transactions_apart = snapshot.kind == TopologyKind::LoadBalanced;
         let revision = snapshot.revision;
-        self.table.store(Arc::new(Table { snapshot, pools, keeps_transactions_apart }));
+        self.table.store(Arc::new(Table {
+            snapshot,
+            pools,
+            keeps_transactions_apart,
+        }));
         self.revision.send_replace(revision);
     }
 
@@ -220,7 +224,11 @@ impl Cluster {
     #[must_use]
     pub fn round_trip(&self, address: &NodeAddress) -> Duration {
         let table = self.table.load();
-        table.snapshot.node(address).and_then(|node| node.rtt).unwrap_or_default()
+        table
+            .snapshot
+            .node(address)
+            .and_then(|node| node.rtt)
+            .unwrap_or_default()
     }
 
     /// The first pause to suggest to clients that are turned away.
@@ -232,6 +240,8 @@ impl Cluster {
 
 impl std::fmt::Debug for Cluster {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Cluster").field("table", &self.table.load()).finish_non_exhaustive()
+        f.debug_struct("Cluster")
+            .field("table", &self.table.load())
+            .finish_non_exhaustive()
     }
 }

@@ -21,13 +21,7 @@ use crate::{
         fresh_id,
     },
     route::pins::CursorPin,
-    wire::{
-        build::DocumentBuilder,
-        edit,
-        op_msg::OpMsg,
-        raw::find,
-        reply,
-    },
+    wire::{build::DocumentBuilder, edit, op_msg::OpMsg, raw::find, reply},
 };
 
 /// How long a server waits for data when a getMore does not say.
@@ -66,8 +60,14 @@ impl Relay {
                 if pin.awaits {
                     self.await_data(client, request, &pool, &pin).await
                 } else {
-                    self.ask_node(client, request, &pool, wanted(&pin, Lane::Finishing), deadline)
-                        .await
+                    self.ask_node(
+                        client,
+                        request,
+                        &pool,
+                        wanted(&pin, Lane::Finishing),
+                        deadline,
+                    )
+                    .await
                 }
             }
             None if self.settings.probe_cursors => self.probe(client, request, deadline).await,
@@ -86,7 +86,9 @@ impl Relay {
     ) -> Result<Answer, Stop> {
         let mut retries = Retries::default();
         loop {
-            let tried = self.attempt(client, request, pool, want, deadline, &mut retries).await;
+            let tried = self
+                .attempt(client, request, pool, want, deadline, &mut retries)
+                .await;
             match tried? {
                 Attempt::Done(answer) => return Ok(answer),
                 Attempt::Again => tokio::task::yield_now().await,
@@ -102,11 +104,18 @@ impl Relay {
         request: &mut Request,
         deadline: Deadline,
     ) -> Result<Answer, Stop> {
-        let want = Want { lane: Lane::Finishing, ..Want::default() };
+        let want = Want {
+            lane: Lane::Finishing,
+            ..Want::default()
+        };
         let mut last = None;
         for pool in self.cluster.data_pools_primary_first() {
-            let answer = self.ask_node(client, request, &pool, want, deadline).await?;
-            let Answer::Message(message) = &answer else { return Ok(answer) };
+            let answer = self
+                .ask_node(client, request, &pool, want, deadline)
+                .await?;
+            let Answer::Message(message) = &answer else {
+                return Ok(answer);
+            };
             if !says_not_found(message) || request.is_spent() {
                 return Ok(answer);
             }
@@ -125,7 +134,10 @@ impl Relay {
         pin: &CursorPin,
     ) -> Result<Answer, Stop> {
         let _counted = Counted::new(&self.cluster.awaiting);
-        let asked = request.facts.max_time.and_then(|max| u64::try_from(max.ms).ok());
+        let asked = request
+            .facts
+            .max_time
+            .and_then(|max| u64::try_from(max.ms).ok());
         let wait = asked.map_or(DEFAULT_WAIT, Duration::from_millis);
         let until = request.started + wait;
         let want = wanted(pin, Lane::Awaiting);
@@ -139,8 +151,14 @@ impl Relay {
             if has_left(client).await {
                 return Err(Stop::Abandoned);
             }
-            self.set_wait(request, self.wait_share(pool, until.saturating_duration_since(now)));
-            match self.poll_once(client, request, pool, want, until, &mut retries).await? {
+            self.set_wait(
+                request,
+                self.wait_share(pool, until.saturating_duration_since(now)),
+            );
+            match self
+                .poll_once(client, request, pool, want, until, &mut retries)
+                .await?
+            {
                 Poll::Answered(answer) if is_empty_batch(&answer) => last = Some(answer),
                 Poll::Answered(answer) => return Ok(answer),
                 Poll::NoSlot => break,
@@ -167,7 +185,9 @@ impl Relay {
             return;
         }
         let value = i32::try_from(ms).unwrap_or(1000).to_le_bytes();
-        let Ok(msg) = OpMsg::parse(&request.message) else { return };
+        let Ok(msg) = OpMsg::parse(&request.message) else {
+            return;
+        };
         if edit::append_to_body(&mut request.message, &msg, 0x10, "maxTimeMS", &value).is_err() {
             return;
         }
@@ -207,7 +227,10 @@ impl Relay {
             }
         };
         let deadline = Deadline::of(request, &self.settings);
-        match self.attempt_on(client, request, lease, deadline, retries).await? {
+        match self
+            .attempt_on(client, request, lease, deadline, retries)
+            .await?
+        {
             Attempt::Done(answer) => Ok(Poll::Answered(answer)),
             Attempt::Again => Ok(Poll::Again),
         }
@@ -216,7 +239,11 @@ impl Relay {
     /// What a server would have said had nothing happened: the wait ended in our queue.
     fn empty_batch(&self, request: &Request) -> Vec<u8> {
         let id = request.facts.cursor_id;
-        let position = self.pins.cursor(id).and_then(|pin| pin.position).unwrap_or_default();
+        let position = self
+            .pins
+            .cursor(id)
+            .and_then(|pin| pin.position)
+            .unwrap_or_default();
         let mut cursor = DocumentBuilder::new();
         cursor.array("nextBatch", &DocumentBuilder::new().finish());
         if !position.resume_token.is_empty() {
@@ -251,7 +278,11 @@ async fn has_left<C: ClientSide>(client: &C) -> bool {
 }
 
 fn wanted(pin: &CursorPin, lane: Lane) -> Want {
-    Want { lane, only: pin.connection.map(ConnId), opens_transaction: false }
+    Want {
+        lane,
+        only: pin.connection.map(ConnId),
+        opens_transaction: false,
+    }
 }
 
 fn body(message: &[u8]) -> Option<&[u8]> {
@@ -262,8 +293,12 @@ fn body(message: &[u8]) -> Option<&[u8]> {
 fn namespace_asked(request: &Request) -> String {
     let facts = &request.facts;
     let collection = find(facts.body.of(&request.message), b"collection");
-    let collection = collection.as_ref().and_then(|name| name.as_str()).unwrap_or_default();
-    String::from_utf8_lossy(&[facts.db.of(&request.message), b".", collection].concat()).into_owned()
+    let collection = collection
+        .as_ref()
+        .and_then(|name| name.as_str())
+        .unwrap_or_default();
+    String::from_utf8_lossy(&[facts.db.of(&request.message), b".", collection].concat())
+        .into_owned()
 }
 
 fn says_not_found(message: &[u8]) -> bool {
@@ -273,7 +308,9 @@ fn says_not_found(message: &[u8]) -> bool {
 
 /// An empty batch of a cursor that is still open.
 fn is_empty_batch(answer: &Answer) -> bool {
-    let Answer::Message(message) = answer else { return false };
+    let Answer::Message(message) = answer else {
+        return false;
+    };
     let batch = || {
         let cursor = find(body(message)?, b"cursor")?;
         let cursor = cursor.as_document()?;

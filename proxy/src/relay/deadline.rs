@@ -28,8 +28,13 @@ impl Deadline {
     /// a limit.
     #[must_use]
     pub fn of(request: &Request, settings: &RelaySettings) -> Self {
-        let limit = request.facts.max_time.filter(|_| request.facts.class != Class::GetMore);
-        let limit = limit.and_then(|max| u64::try_from(max.ms).ok()).filter(|ms| *ms > 0);
+        let limit = request
+            .facts
+            .max_time
+            .filter(|_| request.facts.class != Class::GetMore);
+        let limit = limit
+            .and_then(|max| u64::try_from(max.ms).ok())
+            .filter(|ms| *ms > 0);
         // A server refuses limits above i32::MAX ms; so much is as good as none.
         let limit = limit.filter(|ms| *ms <= i32::MAX.unsigned_abs().into());
         Self {

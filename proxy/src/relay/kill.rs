@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     pool::{ConnId, Lane, Want},
-    relay::{
-        ClientSide, Relay, Request, Stop, attempt::Answer, deadline::Deadline, fresh_id,
-    },
+    relay::{ClientSide, Relay, Request, Stop, attempt::Answer, deadline::Deadline, fresh_id},
     topology::NodeAddress,
     wire::{
         build::DocumentBuilder,
@@ -18,8 +16,12 @@ use crate::{
 };
 
 /// The four result lists of killCursors.
-const KILL_LISTS: [&str; 4] =
-    ["cursorsKilled", "cursorsNotFound", "cursorsAlive", "cursorsUnknown"];
+const KILL_LISTS: [&str; 4] = [
+    "cursorsKilled",
+    "cursorsNotFound",
+    "cursorsAlive",
+    "cursorsUnknown",
+];
 
 impl Relay {
     /// killCursors, split by the nodes that hold the cursors, results merged.
@@ -38,11 +40,19 @@ impl Relay {
         let mut last = None;
         let single = homes.len() == 1;
         for ((node, connection), ids) in homes {
-            let Some(pool) = self.cluster.pool_of(&node) else { continue };
+            let Some(pool) = self.cluster.pool_of(&node) else {
+                continue;
+            };
             let only = connection.map(ConnId);
-            let want = Want { lane: Lane::Finishing, only, opens_transaction: false };
+            let want = Want {
+                lane: Lane::Finishing,
+                only,
+                opens_transaction: false,
+            };
             let mut part = part_of(request, &ids)?;
-            let asked = self.ask_node(client, &mut part, &pool, want, deadline).await;
+            let asked = self
+                .ask_node(client, &mut part, &pool, want, deadline)
+                .await;
             let answer = match asked {
                 Ok(answer) => answer,
                 // Best effort: one unreachable node must not hide the others' results.
@@ -53,7 +63,9 @@ impl Relay {
                 Err(stop) => return Err(stop),
             };
             // Too large for the memory there is, it went to the client: one reply is all it may get.
-            let Answer::Message(message) = &answer else { return Ok(answer) };
+            let Answer::Message(message) = &answer else {
+                return Ok(answer);
+            };
             collect(message, &mut merged);
             last = Some(answer);
         }
@@ -71,11 +83,17 @@ impl Relay {
         let mut homes: BTreeMap<_, Vec<i64>> = BTreeMap::new();
         for id in ids {
             if let Some(pin) = self.pins.cursor(*id) {
-                homes.entry((pin.node, pin.connection)).or_default().push(*id);
+                homes
+                    .entry((pin.node, pin.connection))
+                    .or_default()
+                    .push(*id);
                 continue;
             }
             for pool in self.cluster.data_pools_primary_first() {
-                homes.entry((pool.node().clone(), None)).or_default().push(*id);
+                homes
+                    .entry((pool.node().clone(), None))
+                    .or_default()
+                    .push(*id);
             }
         }
         homes
@@ -85,8 +103,14 @@ impl Relay {
 fn cursor_ids(request: &Request) -> Vec<i64> {
     let body = request.facts.body.of(&request.message);
     let list = find(body, b"cursors");
-    let list = list.as_ref().and_then(|list| list.as_array()).unwrap_or_default();
-    elements(list).map_while(Result::ok).filter_map(|id| id.as_number_i64()).collect()
+    let list = list
+        .as_ref()
+        .and_then(|list| list.as_array())
+        .unwrap_or_default();
+    elements(list)
+        .map_while(Result::ok)
+        .filter_map(|id| id.as_number_i64())
+        .collect()
 }
 
 /// The same command for some of its cursors only.
@@ -107,14 +131,25 @@ fn part_of(request: &Request, ids: &[i64]) -> Result<Request, Stop> {
     let facts = OpMsg::parse(&message).ok();
     let facts = facts.and_then(|msg| crate::command::Facts::read(&message, &msg).ok());
     let facts = facts.ok_or(Stop::Abandoned)?;
-    Ok(Request { facts, message, missing: 0, id: request.id, started: request.started })
+    Ok(Request {
+        facts,
+        message,
+        missing: 0,
+        id: request.id,
+        started: request.started,
+    })
 }
 
 fn collect(message: &[u8], merged: &mut BTreeMap<&str, Vec<i64>>) {
     for name in KILL_LISTS {
         let list = body(message).and_then(|body| find(body, name.as_bytes()));
-        let list = list.as_ref().and_then(|list| list.as_array()).unwrap_or_default();
-        let ids = elements(list).map_while(Result::ok).filter_map(|id| id.as_i64());
+        let list = list
+            .as_ref()
+            .and_then(|list| list.as_array())
+            .unwrap_or_default();
+        let ids = elements(list)
+            .map_while(Result::ok)
+            .filter_map(|id| id.as_i64());
         merged.entry(name).or_default().extend(ids);
     }
 }
@@ -123,7 +158,12 @@ fn collect(message: &[u8], merged: &mut BTreeMap<&str, Vec<i64>>) {
 fn merged_reply(request: &Request, ids: &[i64], merged: BTreeMap<&str, Vec<i64>>) -> Vec<u8> {
     let mut out = DocumentBuilder::new();
     let mut left: Vec<i64> = ids.to_vec();
-    for name in ["cursorsKilled", "cursorsAlive", "cursorsUnknown", "cursorsNotFound"] {
+    for name in [
+        "cursorsKilled",
+        "cursorsAlive",
+        "cursorsUnknown",
+        "cursorsNotFound",
+    ] {
         let named = merged.get(name).cloned().unwrap_or_default();
         let last = name == "cursorsNotFound";
         let (these, rest): (Vec<i64>, Vec<i64>) =

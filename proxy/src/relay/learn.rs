@@ -44,7 +44,10 @@ pub(crate) enum Lesson {
 
 impl Relay {
     /// Takes in what the reply says. Called before its connection is given back.
-    #[expect(clippy::too_many_arguments, reason = "one reply and everything it bears on")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "one reply and everything it bears on"
+    )]
     pub(crate) fn learn(
         &self,
         client: ClientTraits,
@@ -59,10 +62,14 @@ impl Relay {
         let body = reply.get(msg.body.clone()).unwrap_or_default();
         if let Some(code) = outcome.state_change {
             let version = outcome.topology_version;
-            self.cluster.on_state_change(lease.pool(), code, version, lease.generation());
+            self.cluster
+                .on_state_change(lease.pool(), code, version, lease.generation());
             if facts.class == Class::Read && !outcome.ok && !retries.rerouted {
                 retries.rerouted = true;
-                return Lesson::Again { pause: Duration::ZERO, discard: false };
+                return Lesson::Again {
+                    pause: Duration::ZERO,
+                    discard: false,
+                };
             }
             self.note_transaction(facts, lease, outcome);
             return Lesson::Rewrite;
@@ -86,11 +93,17 @@ impl Relay {
     ) -> Option<Lesson> {
         if outcome.code == REAUTHENTICATE && !retries.logged_in_again {
             retries.logged_in_again = true;
-            return Some(Lesson::Again { pause: Duration::ZERO, discard: true });
+            return Some(Lesson::Again {
+                pause: Duration::ZERO,
+                discard: true,
+            });
         }
         if outcome.is_overload() && !client.backpressure {
             if retries.overloads >= 2 {
-                let failure = Failure::Overloaded { backpressure: false, base_backoff_ms: 0 };
+                let failure = Failure::Overloaded {
+                    backpressure: false,
+                    base_backoff_ms: 0,
+                };
                 return Some(Lesson::Refuse(failure));
             }
             let named = find(body, b"baseBackoffMS").and_then(|f| f.as_number_i64());
@@ -98,7 +111,10 @@ impl Relay {
             let base = base.map_or(BASE_BACKOFF, Duration::from_millis);
             let pause = base.mul_f64(random::fraction()) * 2_u32.pow(retries.overloads.into());
             retries.overloads += 1;
-            return Some(Lesson::Again { pause, discard: false });
+            return Some(Lesson::Again {
+                pause,
+                discard: false,
+            });
         }
         None
     }
@@ -154,17 +170,22 @@ impl Relay {
 
     /// Forgets cursor `id` and frees the connection it was tied to.
     pub(crate) fn unpin_cursor(&self, id: i64) {
-        let Some(pin) = self.pins.remove_cursor(id) else { return };
-        if let Some((pool, connection)) = pin.connection.and_then(|c| {
-            Some((self.cluster.pool_of(&pin.node)?, crate::pool::ConnId(c)))
-        }) {
+        let Some(pin) = self.pins.remove_cursor(id) else {
+            return;
+        };
+        if let Some((pool, connection)) = pin
+            .connection
+            .and_then(|c| Some((self.cluster.pool_of(&pin.node)?, crate::pool::ConnId(c))))
+        {
             pool.bond(connection, Bond::Cursor, false);
         }
     }
 
     /// Behind routers a transaction stays with the one that began it.
     pub(crate) fn note_transaction(&self, facts: &Facts, lease: &Lease, outcome: &Outcome) {
-        let (Some(session), Some(number)) = (facts.session, facts.txn_number) else { return };
+        let (Some(session), Some(number)) = (facts.session, facts.txn_number) else {
+            return;
+        };
         if !facts.in_transaction || !self.cluster.has_router() {
             return;
         }
@@ -182,7 +203,12 @@ impl Relay {
                 lease.bond(Bond::Transaction, true);
             }
             let node = lease.pool().node().clone();
-            let pin = TransactionPin { number, node, connection, last_used: self.now() };
+            let pin = TransactionPin {
+                number,
+                node,
+                connection,
+                last_used: self.now(),
+            };
             if let Some(old) = self.pins.set_transaction(session, pin) {
                 self.unbond(&old);
             }
@@ -197,10 +223,18 @@ impl Relay {
     }
 
     fn end_transaction(&self, session: u64, keep: bool) {
-        let Some(pin) = self.pins.remove_transaction(session) else { return };
+        let Some(pin) = self.pins.remove_transaction(session) else {
+            return;
+        };
         self.unbond(&pin);
         if keep {
-            self.pins.set_transaction(session, TransactionPin { connection: None, ..pin });
+            self.pins.set_transaction(
+                session,
+                TransactionPin {
+                    connection: None,
+                    ..pin
+                },
+            );
         }
     }
 
@@ -231,8 +265,7 @@ impl Relay {
 
 /// A find that is tailable and waits, by its own fields.
 fn waits_for_data(facts: &Facts, message: &[u8]) -> bool {
-    facts.treatment == Treatment::GetMore
-        && find(facts.body.of(message), b"maxTimeMS").is_some()
+    facts.treatment == Treatment::GetMore && find(facts.body.of(message), b"maxTimeMS").is_some()
 }
 
 /// Where the cursor of this reply stands.
@@ -242,14 +275,17 @@ fn position_in(body: &[u8]) -> Option<Position> {
     let token = find(cursor, b"postBatchResumeToken");
     Some(Position {
         namespace: find(cursor, b"ns")?.as_str()?.to_vec(),
-        resume_token: token.and_then(|t| t.as_document().map(<[u8]>::to_vec)).unwrap_or_default(),
+        resume_token: token
+            .and_then(|t| t.as_document().map(<[u8]>::to_vec))
+            .unwrap_or_default(),
     })
 }
 
 /// Whether this level of a reply carries a state-change code.
 fn changes_state(document: &[u8]) -> bool {
     let code = find(document, b"code").and_then(|code| code.as_number_i64());
-    code.and_then(|code| i32::try_from(code).ok()).is_some_and(is_state_change)
+    code.and_then(|code| i32::try_from(code).ok())
+        .is_some_and(is_state_change)
 }
 
 /// Rewrites one level of an error reply; `labels` are added at the top level only.
@@ -258,7 +294,9 @@ fn scrub(document: &[u8], labels: Option<Labels>, class: Class) -> Vec<u8> {
     let mut present = Labels::NONE;
     let mut unknown: Vec<&[u8]> = Vec::new();
     let change = find(document, b"code").and_then(|c| c.as_number_i64());
-    let change = change.and_then(|c| i32::try_from(c).ok()).is_none_or(is_state_change);
+    let change = change
+        .and_then(|c| i32::try_from(c).ok())
+        .is_none_or(is_state_change);
     for field in elements(document).map_while(Result::ok) {
         match field.key {
             b"code" if change => drop(out.i32("code", 6)),
@@ -270,8 +308,7 @@ fn scrub(document: &[u8], labels: Option<Labels>, class: Class) -> Vec<u8> {
                 let inner = field.as_document().unwrap_or_default();
                 // A retryable write that was not replicated is retried by its label.
                 out.document("writeConcernError", &scrub(inner, None, class));
-                if changes_state(inner)
-                    && executed_perhaps(class).contains(Labels::RETRYABLE_WRITE)
+                if changes_state(inner) && executed_perhaps(class).contains(Labels::RETRYABLE_WRITE)
                 {
                     present = present.and(Labels::RETRYABLE_WRITE);
                 }
@@ -290,7 +327,9 @@ fn scrub(document: &[u8], labels: Option<Labels>, class: Class) -> Vec<u8> {
     }
     let all = present.and(labels.unwrap_or_default());
     if !all.is_empty() || !unknown.is_empty() {
-        let others = unknown.into_iter().filter_map(|name| std::str::from_utf8(name).ok());
+        let others = unknown
+            .into_iter()
+            .filter_map(|name| std::str::from_utf8(name).ok());
         let mut names: Vec<&str> = others.collect();
         all.names().for_each(|name| names.push(name));
         out.strings("errorLabels", names);
@@ -300,26 +339,35 @@ fn scrub(document: &[u8], labels: Option<Labels>, class: Class) -> Vec<u8> {
 
 fn collect_labels<'a>(field: &Element<'a>, known: &mut Labels, unknown: &mut Vec<&'a [u8]>) {
     let list = field.as_array().unwrap_or_default();
-    for name in elements(list).map_while(Result::ok).filter_map(|label| label.as_str()) {
+    for name in elements(list)
+        .map_while(Result::ok)
+        .filter_map(|label| label.as_str())
+    {
         let label = Labels::named(name);
-        if label.is_empty() { unknown.push(name) } else { *known = known.and(label) }
+        if label.is_empty() {
+            unknown.push(name)
+        } else {
+            *known = known.and(label)
+        }
     }
 }
 
 /// Old drivers recognise a state change by these phrases, whatever the code says.
 fn scrub_text(out: &mut DocumentBuilder, field: &Element<'_>) {
     let text = String::from_utf8_lossy(field.as_str().unwrap_or_default());
-    let text = ["not master", "node is recovering"].iter().fold(text.into_owned(), |text, phrase| {
-        let lower = text.to_ascii_lowercase();
-        match lower.find(phrase) {
-            Some(at) => {
-                let (head, tail) = text.split_at(at);
-                let tail = tail.get(phrase.len()..).unwrap_or_default();
-                format!("{head}node changed its role{tail}")
-            }
-            None => text,
-        }
-    });
+    let text =
+        ["not master", "node is recovering"]
+            .iter()
+            .fold(text.into_owned(), |text, phrase| {
+                let lower = text.to_ascii_lowercase();
+                match lower.find(phrase) {
+                    Some(at) => {
+                        let (head, tail) = text.split_at(at);
+                        let tail = tail.get(phrase.len()..).unwrap_or_default();
+                        format!("{head}node changed its role{tail}")
+                    }
+                    None => text,
+                }
+            });
     out.str("errmsg", &text);
 }
-

@@ -14,12 +14,7 @@ use crate::{
     command::{Facts, Outcome},
     error::{Class, Labels},
     relay::{Relay, Request, sessions::Nobody},
-    wire::{
-        build::DocumentBuilder,
-        op_msg::OpMsg,
-        raw::find,
-        reply,
-    },
+    wire::{build::DocumentBuilder, op_msg::OpMsg, raw::find, reply},
 };
 
 /// Cursors and the transaction that one client connection has open.
@@ -51,8 +46,8 @@ impl Leavings {
             None if outcome.code == 43 => drop(self.cursors.remove(&facts.cursor_id)),
             None => {}
         }
-        let ended = facts.class == Class::Abort
-            || outcome.labels.contains(Labels::TRANSIENT_TRANSACTION);
+        let ended =
+            facts.class == Class::Abort || outcome.labels.contains(Labels::TRANSIENT_TRANSACTION);
         if ended {
             self.transaction = None;
         } else if facts.starts_transaction {
@@ -72,7 +67,10 @@ impl Leavings {
     pub async fn tidy_up(self, relay: Arc<Relay>) {
         if let Some((session, number)) = self.transaction {
             let mut abort = DocumentBuilder::new();
-            abort.i32("abortTransaction", 1).document("lsid", &session).i64("txnNumber", number);
+            abort
+                .i32("abortTransaction", 1)
+                .document("lsid", &session)
+                .i64("txnNumber", number);
             abort.bool("autocommit", false).str("$db", "admin");
             run(&relay, &abort.finish()).await;
         }
@@ -82,13 +80,16 @@ impl Leavings {
         }
         for (namespace, ids) in by_namespace {
             let text = String::from_utf8_lossy(&namespace).into_owned();
-            let Some((database, collection)) = text.split_once('.') else { continue };
+            let Some((database, collection)) = text.split_once('.') else {
+                continue;
+            };
             let mut list = DocumentBuilder::new();
             for (index, id) in ids.iter().enumerate() {
                 list.i64(&index.to_string(), *id);
             }
             let mut kill = DocumentBuilder::new();
-            kill.str("killCursors", collection).array("cursors", &list.finish());
+            kill.str("killCursors", collection)
+                .array("cursors", &list.finish());
             kill.str("$db", database);
             run(&relay, &kill.finish()).await;
         }
@@ -103,10 +104,18 @@ fn namespace_in(body: &[u8]) -> Option<Vec<u8>> {
 /// Runs a command of Weir's own; whatever it answers, nobody is there to be told.
 async fn run(relay: &Relay, body: &[u8]) {
     let message = reply::op_msg(0, 0, 0, body);
-    let facts = OpMsg::parse(&message).ok().and_then(|m| Facts::read(&message, &m).ok());
+    let facts = OpMsg::parse(&message)
+        .ok()
+        .and_then(|m| Facts::read(&message, &m).ok());
     if let Some(facts) = facts {
         let started = Instant::now();
-        let mut request = Request { facts, message, missing: 0, id: 0, started };
+        let mut request = Request {
+            facts,
+            message,
+            missing: 0,
+            id: 0,
+            started,
+        };
         drop(relay.run(&mut Nobody, &mut request).await);
     }
 }

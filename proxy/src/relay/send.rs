@@ -26,7 +26,9 @@ impl Relay {
         deadline: Deadline,
     ) -> Result<i32, Stop> {
         let facts = &request.facts;
-        if let Some(max) = facts.max_time.filter(|max| max.ms > 0 && facts.class != Class::GetMore)
+        if let Some(max) = facts
+            .max_time
+            .filter(|max| max.ms > 0 && facts.class != Class::GetMore)
         {
             let round_trip = self.cluster.round_trip(lease.pool().node());
             let Some(left) = deadline.remaining_ms(max.ms, round_trip) else {
@@ -57,9 +59,12 @@ impl Relay {
         let conn = lease.connection().ok_or(Stop::Abandoned)?;
         let packed = conn.compressor().filter(|_| worth);
         let packed = packed.and_then(|codec| compress(&request.message, codec).ok());
-        let sent = conn.send(packed.as_deref().unwrap_or(&request.message)).await;
+        let sent = conn
+            .send(packed.as_deref().unwrap_or(&request.message))
+            .await;
         if let Err(error) = sent {
-            self.cluster.on_network_error(&pool, generation, &error.source);
+            self.cluster
+                .on_network_error(&pool, generation, &error.source);
             return Ok(Err(error.sent));
         }
         if request.missing > 0 {

@@ -66,7 +66,10 @@ pub fn end_later(relay: &Arc<Relay>, mut request: Request) {
 pub fn refuse_kill_sessions(request: &Request) -> Option<ErrorReply> {
     let body = request.facts.body.of(&request.message);
     let list = find(body, b"killSessions");
-    let list = list.as_ref().and_then(|list| list.as_array()).unwrap_or_default();
+    let list = list
+        .as_ref()
+        .and_then(|list| list.as_array())
+        .unwrap_or_default();
     elements(list).next().is_none().then(|| {
         ErrorReply::unauthorized(
             "killSessions with an empty list would end every client's sessions; name them",

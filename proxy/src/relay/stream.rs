@@ -75,7 +75,11 @@ impl Relay {
         let mut scan = StreamScan::default();
         scan.feed(reply.get(BODY..).unwrap_or_default());
         let missing = header.length.saturating_sub(reply.len());
-        let mut passage = Passage { lease, scan, missing };
+        let mut passage = Passage {
+            lease,
+            scan,
+            missing,
+        };
         let mut chunk = Vec::with_capacity(CHUNK);
         chunk.append(&mut reply);
         buffer::give(reply);
@@ -160,7 +164,8 @@ impl Relay {
             Some(0) => self.unpin_cursor(facts.cursor_id),
             // The resume token went by unread, and the last one known is now too old.
             Some(id) if self.pins.cursor(id).is_some() => {
-                self.pins.touch_cursor(id, self.now(), Some(Position::default()));
+                self.pins
+                    .touch_cursor(id, self.now(), Some(Position::default()));
             }
             Some(id) => self.pin_cursor(id, facts, &request.message, &passage.lease, &[]),
             None => {}
@@ -176,8 +181,10 @@ impl Relay {
         mut passage: Passage,
         mut held: Vec<u8>,
     ) -> Result<Attempt, Stop> {
-        let _bytes: Reserved =
-            self.budget.try_reserve(held.len() + passage.missing).ok_or_else(|| {
+        let _bytes: Reserved = self
+            .budget
+            .try_reserve(held.len() + passage.missing)
+            .ok_or_else(|| {
                 self.metrics.stalled_client();
                 Stop::Hangup
             })?;
@@ -213,7 +220,8 @@ impl Relay {
             let conn = lease.connection().ok_or(Stop::Abandoned)?;
             if let Err(error) = conn.send(&chunk).await {
                 let generation = lease.generation();
-                self.cluster.on_network_error(lease.pool(), generation, &error.source);
+                self.cluster
+                    .on_network_error(lease.pool(), generation, &error.source);
                 return Ok(Err(sent + error.sent));
             }
             sent += chunk.len();

@@ -9,8 +9,10 @@ use crate::{
     wire::{op_msg::OpMsg, reply},
 };
 
-const RULES: Rules =
-    Rules { local_threshold: Duration::from_millis(15), heartbeat: Duration::from_secs(1) };
+const RULES: Rules = Rules {
+    local_threshold: Duration::from_millis(15),
+    heartbeat: Duration::from_secs(1),
+};
 
 fn node(port: u16, kind: NodeKind) -> Node {
     Node {
@@ -31,14 +33,28 @@ fn node(port: u16, kind: NodeKind) -> Node {
 }
 
 fn snapshot(kind: TopologyKind, kinds: &[NodeKind]) -> Arc<Snapshot> {
-    let nodes = kinds.iter().zip(1_u16..).map(|(kind, port)| node(port, *kind)).collect();
+    let nodes = kinds
+        .iter()
+        .zip(1_u16..)
+        .map(|(kind, port)| node(port, *kind))
+        .collect();
     let (set_name, incompatible, notice) = (None, None, None);
-    Arc::new(Snapshot { kind, nodes, set_name, incompatible, notice, revision: 1 })
+    Arc::new(Snapshot {
+        kind,
+        nodes,
+        set_name,
+        incompatible,
+        notice,
+        revision: 1,
+    })
 }
 
 fn set() -> Arc<Snapshot> {
     use NodeKind::{Primary, Secondary};
-    snapshot(TopologyKind::ReplicaSetWithPrimary, &[Secondary, Primary, Secondary])
+    snapshot(
+        TopologyKind::ReplicaSetWithPrimary,
+        &[Secondary, Primary, Secondary],
+    )
 }
 
 fn planned(document: &RawDocumentBuf, snapshot: &Snapshot, pins: &Pins) -> Route {
@@ -49,7 +65,13 @@ fn planned(document: &RawDocumentBuf, snapshot: &Snapshot, pins: &Pins) -> Route
 
 fn pin(port: u16) -> CursorPin {
     let node = NodeAddress::tcp("h", Some(port));
-    CursorPin { node, connection: None, awaits: false, position: None, last_used: Duration::ZERO }
+    CursorPin {
+        node,
+        connection: None,
+        awaits: false,
+        position: None,
+        last_used: Duration::ZERO,
+    }
 }
 
 #[test]
@@ -80,7 +102,10 @@ fn without_a_primary_writes_are_held_and_secondary_reads_are_not() {
         TopologyKind::ReplicaSetNoPrimary,
         &[NodeKind::Secondary, NodeKind::Unknown],
     );
-    assert_eq!(planned(&rawdoc! { "insert": "c", "$db": "d" }, &set, &pins), Route::Hold);
+    assert_eq!(
+        planned(&rawdoc! { "insert": "c", "$db": "d" }, &set, &pins),
+        Route::Hold
+    );
     let mode = rawdoc! { "mode": "secondaryPreferred" };
     let find = rawdoc! { "find": "c", "$db": "d", "$readPreference": mode };
     assert_eq!(planned(&find, &set, &pins), Route::Node(0));
@@ -92,7 +117,10 @@ fn a_get_more_follows_its_cursor_wherever_the_primary_is() {
     let more = rawdoc! { "getMore": 7_i64, "collection": "c", "$db": "d" };
     assert_eq!(planned(&more, &set(), &pins), Route::UnknownCursor);
     pins.set_cursor(7, pin(3));
-    assert_eq!(planned(&more, &set(), &pins), Route::Bound(NodeAddress::tcp("h", Some(3)), None));
+    assert_eq!(
+        planned(&more, &set(), &pins),
+        Route::Bound(NodeAddress::tcp("h", Some(3)), None)
+    );
 }
 
 #[test]

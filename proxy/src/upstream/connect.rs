@@ -74,12 +74,16 @@ pub enum ConnectError {
     #[error("the connection broke during the login: {0}")]
     LoginInterrupted(String),
     /// `loadBalanced=true`, but the reply carries no `serviceId`.
-    #[error("the server is not behind a load balancer (its hello carries no serviceId); \
-             remove loadBalanced=true from the upstream's connection string")]
+    #[error(
+        "the server is not behind a load balancer (its hello carries no serviceId); \
+             remove loadBalanced=true from the upstream's connection string"
+    )]
     NotLoadBalanced,
     /// The upstream is this process.
-    #[error("the upstream is this Weir itself; --upstream must name the database, \
-             not an address that Weir listens on")]
+    #[error(
+        "the upstream is this Weir itself; --upstream must name the database, \
+             not an address that Weir listens on"
+    )]
     Itself,
     /// It took too long.
     #[error("no answer within {0:?} (connectTimeoutMS)")]
@@ -205,7 +209,10 @@ impl Connector {
             Ok(outcome) => outcome,
             Err(_) => Err(ConnectError::TimedOut(self.time_limit)),
         };
-        outcome.map_err(|error| Failure { error, remains: spare.map(Remains) })
+        outcome.map_err(|error| Failure {
+            error,
+            remains: spare.map(Remains),
+        })
     }
 
     /// Opens the socket; a second handle on it is left in `spare`.
@@ -215,14 +222,17 @@ impl Connector {
         spare: &mut Option<socket2::Socket>,
     ) -> Result<Socket, ConnectError> {
         if node.is_unix() {
-            let stream = UnixStream::connect(node.host()).await.map_err(ConnectError::Network)?;
+            let stream = UnixStream::connect(node.host())
+                .await
+                .map_err(ConnectError::Network)?;
             let socket = Socket::Unix(stream);
             *spare = socket.handle().ok();
             return Ok(socket);
         }
         let port = node.port().unwrap_or(27017);
-        let stream =
-            TcpStream::connect((node.host(), port)).await.map_err(ConnectError::Network)?;
+        let stream = TcpStream::connect((node.host(), port))
+            .await
+            .map_err(ConnectError::Network)?;
         let socket = Socket::Tcp(stream);
         *spare = socket.handle().ok();
         socket.tune(&KEEPALIVE).map_err(ConnectError::Network)?;
@@ -231,7 +241,10 @@ impl Connector {
                 let name = ServerName::try_from(node.host().to_owned())
                     .map_err(|_| ConnectError::ServerName(node.host().to_owned()))?;
                 let connector = TlsConnector::from(Arc::clone(tls));
-                let stream = connector.connect(name, stream).await.map_err(|error| ConnectError::Tls { error })?;
+                let stream = connector
+                    .connect(name, stream)
+                    .await
+                    .map_err(|error| ConnectError::Tls { error })?;
                 Ok(Socket::TlsClient(Box::new(stream)))
             }
             (_, socket) => Ok(socket),
@@ -241,6 +254,8 @@ impl Connector {
 
 impl std::fmt::Debug for Connector {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Connector").field("load_balanced", &self.load_balanced).finish_non_exhaustive()
+        f.debug_struct("Connector")
+            .field("load_balanced", &self.load_balanced)
+            .finish_non_exhaustive()
     }
 }

@@ -83,7 +83,12 @@ impl Connection {
             let write = write.await;
             let sent = message.len() - rest.len();
             match write {
-                Ok(0) => return Err(SendError { sent, source: io::ErrorKind::WriteZero.into() }),
+                Ok(0) => {
+                    return Err(SendError {
+                        sent,
+                        source: io::ErrorKind::WriteZero.into(),
+                    });
+                }
                 Ok(n) => rest = rest.get(n..).unwrap_or_default(),
                 Err(source) => return Err(SendError { sent, source }),
             }
@@ -93,7 +98,10 @@ impl Connection {
                 Poll::Pending if self.cutter.is_cut(cx) => Poll::Ready(Err(cut())),
                 polled => polled,
             });
-            flush.await.map_err(|source| SendError { sent: message.len(), source })?;
+            flush.await.map_err(|source| SendError {
+                sent: message.len(),
+                source,
+            })?;
         }
         Ok(())
     }
@@ -118,12 +126,20 @@ impl Connection {
         };
         if header.response_to != request {
             let found = header.response_to;
-            return Err(ReceiveError::WrongReply { expected: request, found });
+            return Err(ReceiveError::WrongReply {
+                expected: request,
+                found,
+            });
         }
         let whole = header.length <= whole_up_to;
-        let target = if whole { header.length } else { HEADER_LEN + 4 + 1 + 4 };
+        let target = if whole {
+            header.length
+        } else {
+            HEADER_LEN + 4 + 1 + 4
+        };
         while buf.len() < target {
-            self.read_some(buf, header.length.min(whole_up_to.max(BUFFER))).await?;
+            self.read_some(buf, header.length.min(whole_up_to.max(BUFFER)))
+                .await?;
         }
         if buf.len() > header.length {
             return Err(ReceiveError::Unasked);
@@ -133,7 +149,11 @@ impl Connection {
         {
             return Err(ReceiveError::Unasked);
         }
-        Ok(if whole { Received::Whole(header) } else { Received::Head(header) })
+        Ok(if whole {
+            Received::Whole(header)
+        } else {
+            Received::Head(header)
+        })
     }
 
     /// Receives what is missing of a reply that began with [`Received::Head`]. The caller
@@ -149,7 +169,11 @@ impl Connection {
         while buf.len() < header.length {
             self.read_some(buf, header.length).await?;
         }
-        if buf.len() > header.length { Err(ReceiveError::Unasked) } else { Ok(()) }
+        if buf.len() > header.length {
+            Err(ReceiveError::Unasked)
+        } else {
+            Ok(())
+        }
     }
 
     /// Appends what has arrived to `buf`, whose capacity is first raised to `capacity`.

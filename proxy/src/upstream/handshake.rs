@@ -53,7 +53,10 @@ impl ServerHello {
 impl Connector {
     pub(super) async fn shake_hands(&self, conn: &mut Connection) -> Result<(), ConnectError> {
         let nonce = || Nonce::from_random(random::secret());
-        let login = self.principal.as_ref().map(|p| Speculation::new(Arc::clone(p), [nonce(), nonce()]));
+        let login = self
+            .principal
+            .as_ref()
+            .map(|p| Speculation::new(Arc::clone(p), [nonce(), nonce()]));
         let hello = self.hello(login.as_ref());
         let reply = conn.ask(&hello).await.map_err(ConnectError::in_handshake)?;
         if let Some(refusal) = refusal(&reply) {
@@ -75,7 +78,11 @@ impl Connector {
 
     fn hello(&self, login: Option<&Speculation>) -> RawDocumentBuf {
         let mut hello = RawDocumentBuf::new();
-        let name = if self.load_balanced { cstr!("hello") } else { cstr!("isMaster") };
+        let name = if self.load_balanced {
+            cstr!("hello")
+        } else {
+            cstr!("isMaster")
+        };
         hello.append(name, 1);
         hello.append(cstr!("helloOk"), true);
         if self.load_balanced {
@@ -83,7 +90,9 @@ impl Connector {
         }
         hello.append(cstr!("client"), self.metadata());
         let mut codecs = RawArrayBuf::new();
-        self.compressors.iter().for_each(|codec| codecs.push(codec.name()));
+        self.compressors
+            .iter()
+            .for_each(|codec| codecs.push(codec.name()));
         hello.append(cstr!("compression"), codecs);
         hello.append(cstr!("backpressure"), true);
         if let Some(login) = login {
@@ -110,9 +119,13 @@ impl Connector {
     /// The first of our codecs that the server accepted.
     fn agreed_compressor(&self, reply: &[u8]) -> Option<Compressor> {
         let accepted = find(reply, b"compression")?;
-        let names: Vec<_> = elements(accepted.as_array()?).map_while(Result::ok).collect();
+        let names: Vec<_> = elements(accepted.as_array()?)
+            .map_while(Result::ok)
+            .collect();
         let accepts = |codec: &&Compressor| {
-            names.iter().any(|name| name.as_str() == Some(codec.name().as_bytes()))
+            names
+                .iter()
+                .any(|name| name.as_str() == Some(codec.name().as_bytes()))
         };
         self.compressors.iter().find(accepts).copied()
     }
@@ -139,7 +152,8 @@ impl Connection {
         command: &RawDocumentBuf,
     ) -> Result<Vec<u8>, super::connect::Exchange> {
         let id = self.request_id();
-        self.send(&reply::op_msg(id, 0, 0, command.as_bytes())).await?;
+        self.send(&reply::op_msg(id, 0, 0, command.as_bytes()))
+            .await?;
         let mut buf = Vec::new();
         if let Received::Head(header) = self.receive(&mut buf, id, MAX_MESSAGE_LEN).await? {
             self.receive_rest(&mut buf, &header).await?;
@@ -154,5 +168,9 @@ fn refusal(reply: &[u8]) -> Option<String> {
     let ok = find(reply, b"ok").is_some_and(|field| field.as_truthy());
     let message = || find(reply, b"errmsg").and_then(|m| m.as_str().map(<[u8]>::to_vec));
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-    if ok { None } else { Some(message().map_or_else(|| "no reason given".to_owned(), text)) }
+    if ok {
+        None
+    } else {
+        Some(message().map_or_else(|| "no reason given".to_owned(), text))
+    }
 }

@@ -153,7 +153,9 @@ pub fn decompress(message: &[u8], max_len: usize) -> Result<Vec<u8>, WireError> 
 pub fn plain_len(message: &[u8]) -> Option<usize> {
     let header = Header::decode(message, MAX_MESSAGE_LEN).ok().flatten()?;
     let announced = usize::try_from(le::i32_at(message, PLAIN_SIZE_AT)?).ok()?;
-    (header.op_code == opcode::COMPRESSED).then(|| announced.checked_add(HEADER_LEN)).flatten()
+    (header.op_code == opcode::COMPRESSED)
+        .then(|| announced.checked_add(HEADER_LEN))
+        .flatten()
 }
 
 /// Whether `data` can possibly become `size` bytes, as far as the format tells

@@ -74,7 +74,9 @@ impl StreamScan {
         let pending = std::mem::take(&mut self.pending);
         let mut rest = pending.as_slice();
         while self.state != State::Done {
-            let Step::Advance { used, skip } = self.step(rest) else { break };
+            let Step::Advance { used, skip } = self.step(rest) else {
+                break;
+            };
             let passed = (used + skip).min(rest.len());
             self.skip = (used + skip) - passed;
             rest = rest.get(passed..).unwrap_or_default();
@@ -93,12 +95,20 @@ impl StreamScan {
             self.state = State::Top;
             return Step::Advance { used: 4, skip: 0 };
         }
-        let Some((&kind, rest)) = bytes.split_first() else { return Step::Wait };
+        let Some((&kind, rest)) = bytes.split_first() else {
+            return Step::Wait;
+        };
         if kind == 0 {
-            self.state = if self.state == State::Cursor { State::Top } else { State::Done };
+            self.state = if self.state == State::Cursor {
+                State::Top
+            } else {
+                State::Done
+            };
             return Step::Advance { used: 1, skip: 0 };
         }
-        let Some(end) = rest.iter().position(|b| *b == 0) else { return Step::Wait };
+        let Some(end) = rest.iter().position(|b| *b == 0) else {
+            return Step::Wait;
+        };
         let (key, value) = (rest.get(..end).unwrap_or_default(), rest.get(end + 1..));
         self.field(kind, key, value.unwrap_or_default())
     }
@@ -106,17 +116,30 @@ impl StreamScan {
     /// One field, its value perhaps incomplete.
     fn field(&mut self, kind: u8, key: &[u8], value: &[u8]) -> Step {
         let before = key.len() + 2;
-        let Some(len) = value_len(kind, value) else { return self.incomplete(kind) };
+        let Some(len) = value_len(kind, value) else {
+            return self.incomplete(kind);
+        };
         if kind == 3 && key == b"cursor" && self.state == State::Top {
             self.state = State::Cursor;
-            return Step::Advance { used: before + 4, skip: 0 };
+            return Step::Advance {
+                used: before + 4,
+                skip: 0,
+            };
         }
         if len > LONGEST_FACT || !self.teaches(key) {
-            return Step::Advance { used: before, skip: len };
+            return Step::Advance {
+                used: before,
+                skip: len,
+            };
         }
-        let Some(value) = value.get(..len) else { return Step::Wait };
+        let Some(value) = value.get(..len) else {
+            return Step::Wait;
+        };
         self.learn(kind, key, value);
-        Step::Advance { used: before + len, skip: 0 }
+        Step::Advance {
+            used: before + len,
+            skip: 0,
+        }
     }
 
     /// The length of the value is not known yet, or never will be.
@@ -135,7 +158,10 @@ impl StreamScan {
     }
 
     fn learn(&mut self, kind: u8, key: &[u8], value: &[u8]) {
-        let cursor = CursorFacts { id: 0, namespace: 0 };
+        let cursor = CursorFacts {
+            id: 0,
+            namespace: 0,
+        };
         match (key, kind) {
             (b"ok", 1) => self.outcome.ok = value.iter().any(|b| *b != 0),
             (b"id", 0x12) => {
@@ -143,7 +169,9 @@ impl StreamScan {
                 self.outcome.cursor.get_or_insert(cursor).id = id;
             }
             (b"ns", 2) => {
-                let name = value.get(4..value.len().saturating_sub(1)).unwrap_or_default();
+                let name = value
+                    .get(4..value.len().saturating_sub(1))
+                    .unwrap_or_default();
                 self.outcome.cursor.get_or_insert(cursor).namespace = stable_hash(name);
             }
             _ => {}

@@ -8,10 +8,17 @@ fn read(document: &bson::RawDocumentBuf) -> Outcome {
 
 #[test]
 fn a_cursor_is_found_behind_its_batch() {
-    let reply = rawdoc! { "cursor": { "firstBatch": [{ "a": 1 }], "id": 7_i64, "ns": "d.c" }, "ok": 1.0 };
+    let reply =
+        rawdoc! { "cursor": { "firstBatch": [{ "a": 1 }], "id": 7_i64, "ns": "d.c" }, "ok": 1.0 };
     let outcome = read(&reply);
     assert!(outcome.ok);
-    assert_eq!(outcome.cursor, Some(CursorFacts { id: 7, namespace: stable_hash(b"d.c") }));
+    assert_eq!(
+        outcome.cursor,
+        Some(CursorFacts {
+            id: 7,
+            namespace: stable_hash(b"d.c")
+        })
+    );
 }
 
 #[test]
@@ -25,7 +32,11 @@ fn a_state_change_is_seen_wherever_it_hides() {
     assert_eq!(read(&item).state_change, Some(11602));
     assert_eq!(read(&text).state_change, Some(10107));
     let other = rawdoc! { "ok": 0.0, "errmsg": "not master", "code": 11000 };
-    assert_eq!(read(&other).state_change, None, "a code decides before any text");
+    assert_eq!(
+        read(&other).state_change,
+        None,
+        "a code decides before any text"
+    );
 }
 
 #[test]
@@ -51,7 +62,10 @@ fn the_stream_agrees_with_the_whole_for_every_cut() {
     let whole = read(&reply);
     for step in [1, 2, 3, 7, 64, 1000, 4096, 100_000] {
         let mut scan = StreamScan::default();
-        reply.as_bytes().chunks(step).for_each(|chunk| scan.feed(chunk));
+        reply
+            .as_bytes()
+            .chunks(step)
+            .for_each(|chunk| scan.feed(chunk));
         assert_eq!(scan.outcome().cursor, whole.cursor, "step {step}");
         assert_eq!(scan.outcome().ok, whole.ok, "step {step}");
     }

@@ -30,13 +30,9 @@ impl Cluster {
     pub fn on_network_error(&self, pool: &Arc<NodePool>, generation: u64, error: &io::Error) {
         let timed_out = error.kind() == io::ErrorKind::TimedOut;
         let text = error.to_string();
-        let change = self.topology.on_network_error(
-            pool.node(),
-            generation,
-            Phase::Ready,
-            timed_out,
-            &text,
-        );
+        let change =
+            self.topology
+                .on_network_error(pool.node(), generation, Phase::Ready, timed_out, &text);
         self.apply(pool, change);
         if change.mark_unknown && !timed_out {
             self.look_again(pool);
@@ -51,11 +47,17 @@ impl Cluster {
         version: Option<ReportedVersion>,
         generation: u64,
     ) {
-        let Some(kind) = StateChangeKind::of(Some(code), "") else { return };
-        let version = version.map(|v| TopologyVersion { process_id: v.process_id, counter: v.counter });
+        let Some(kind) = StateChangeKind::of(Some(code), "") else {
+            return;
+        };
+        let version = version.map(|v| TopologyVersion {
+            process_id: v.process_id,
+            counter: v.counter,
+        });
         let text = format!("it answered an operation with code {code}");
-        let change =
-            self.topology.on_state_change(pool.node(), generation, kind, version, &text);
+        let change = self
+            .topology
+            .on_state_change(pool.node(), generation, kind, version, &text);
         self.apply(pool, change);
         if change.mark_unknown {
             self.look_again(pool);
@@ -74,12 +76,20 @@ impl Cluster {
             // A verdict passed meanwhile is younger than the hello: ask once more.
             for _ in 0..MOST_LOOKS {
                 let heard = tokio::time::timeout(LOOK_TIME, hello_of(&pool)).await;
-                let Some(cluster) = this.upgrade() else { return };
+                let Some(cluster) = this.upgrade() else {
+                    return;
+                };
                 if let Ok(Some((started, hello))) = heard {
-                    cluster.topology.on_hello(pool.node(), started.into_std(), hello);
+                    cluster
+                        .topology
+                        .on_hello(pool.node(), started.into_std(), hello);
                     cluster.rebuild();
                 }
-                if !cluster.snapshot().node(pool.node()).is_some_and(|node| node.suspended) {
+                if !cluster
+                    .snapshot()
+                    .node(pool.node())
+                    .is_some_and(|node| node.suspended)
+                {
                     break;
                 }
             }
@@ -93,32 +103,54 @@ impl Cluster {
         if change.clear_pool {
             // Behind a load balancer the pool counts for itself.
             let own = pool.generation() + 1;
-            let to = if self.is_load_balanced() { own } else { change.generation };
+            let to = if self.is_load_balanced() {
+                own
+            } else {
+                change.generation
+            };
             pool.clear(to);
         }
         self.rebuild();
     }
 
     fn on_event(&self, event: &TopologyEvent) {
-        if let TopologyEvent::NodeDown { address, timed_out, error, generation } = event {
+        if let TopologyEvent::NodeDown {
+            address,
+            timed_out,
+            error,
+            generation,
+        } = event
+        {
             let known = self.pools.lock().get(address).cloned();
             if let Some(pool) = known {
                 let hint = hint(error);
                 tracing::warn!(node = %address, timed_out, "a database node is down: {error}{hint}");
-                if *timed_out { pool.interrupt(*generation) } else { pool.clear(*generation) }
+                if *timed_out {
+                    pool.interrupt(*generation)
+                } else {
+                    pool.clear(*generation)
+                }
             }
         }
         if let TopologyEvent::PrimaryChanged { primary } = event {
             let primary = primary.as_ref().map(ToString::to_string);
-            tracing::info!(primary = primary.as_deref().unwrap_or("none"), "primary changed");
+            tracing::info!(
+                primary = primary.as_deref().unwrap_or("none"),
+                "primary changed"
+            );
         }
         self.rebuild();
     }
 }
 
 /// Follows the topology for as long as the cluster lives.
-pub(super) async fn follow(cluster: Weak<Cluster>, mut events: mpsc::UnboundedReceiver<TopologyEvent>) {
-    let Some(mut revision) = cluster.upgrade().map(|c| c.topology.watch()) else { return };
+pub(super) async fn follow(
+    cluster: Weak<Cluster>,
+    mut events: mpsc::UnboundedReceiver<TopologyEvent>,
+) {
+    let Some(mut revision) = cluster.upgrade().map(|c| c.topology.watch()) else {
+        return;
+    };
     loop {
         let event = tokio::select! {
             biased;
@@ -133,7 +165,9 @@ pub(super) async fn follow(cluster: Weak<Cluster>, mut events: mpsc::UnboundedRe
                 None
             }
         };
-        let Some(cluster) = cluster.upgrade() else { return };
+        let Some(cluster) = cluster.upgrade() else {
+            return;
+        };
         match event {
             Some(event) => cluster.on_event(&event),
             None => cluster.rebuild(),
@@ -146,7 +180,9 @@ pub(super) struct Reporter(pub(super) Weak<Cluster>);
 
 impl Observer for Reporter {
     fn connected(&self, node: &NodeAddress, started: Instant, hello: &ServerHello) {
-        let Some(cluster) = self.0.upgrade() else { return };
+        let Some(cluster) = self.0.upgrade() else {
+            return;
+        };
         if let Ok(hello) = Hello::parse(&hello.document) {
             cluster.topology.on_hello(node, started.into_std(), hello);
             cluster.rebuild();
@@ -154,18 +190,25 @@ impl Observer for Reporter {
     }
 
     fn connect_failed(&self, node: &NodeAddress, generation: u64, error: &ConnectError) {
-        let Some(cluster) = self.0.upgrade() else { return };
+        let Some(cluster) = self.0.upgrade() else {
+            return;
+        };
         if matches!(error, ConnectError::Itself | ConnectError::NotLoadBalanced) {
             cluster.fatal.send_replace(Some(error.to_string()));
         }
         if !error.is_network() {
             return;
         }
-        let phase =
-            if error.is_before_hello() { Phase::Connecting } else { Phase::LoggingIn };
+        let phase = if error.is_before_hello() {
+            Phase::Connecting
+        } else {
+            Phase::LoggingIn
+        };
         let timed_out = matches!(error, ConnectError::TimedOut(_));
         let text = error.to_string();
-        let change = cluster.topology.on_network_error(node, generation, phase, timed_out, &text);
+        let change = cluster
+            .topology
+            .on_network_error(node, generation, phase, timed_out, &text);
         if let Some(pool) = cluster.pool_of(node) {
             cluster.apply(&pool, change);
         }
@@ -174,7 +217,10 @@ impl Observer for Reporter {
 
 /// What the node of `pool` says of itself on the next connection that is free.
 async fn hello_of(pool: &Arc<NodePool>) -> Option<(Instant, Hello)> {
-    let want = Want { lane: Lane::Finishing, ..Want::default() };
+    let want = Want {
+        lane: Lane::Finishing,
+        ..Want::default()
+    };
     let mut lease = pool.lease(want, Instant::now() + LOOK_TIME).await.ok()?;
     let started = Instant::now();
     let command = bson::rawdoc! { "hello": 1, "$db": "admin" };

@@ -19,10 +19,16 @@ fn data(plain: &[u8], with: Compressor) -> Vec<u8> {
 #[test]
 fn the_plain_length_is_told_before_any_work() {
     let plain = framed(opcode::MSG, &[0; 100]);
-    assert_eq!(plain_len(&compress(&plain, Compressor::Zstd).unwrap()), Some(plain.len()));
+    assert_eq!(
+        plain_len(&compress(&plain, Compressor::Zstd).unwrap()),
+        Some(plain.len())
+    );
     assert_eq!(plain_len(&plain), None);
     assert_eq!(plain_len(&wrapped(opcode::MSG, -1, 2, &[])), None);
-    assert_eq!(plain_len(&wrapped(opcode::MSG, i32::MAX, 2, &[])), Some(i32::MAX as usize + 16));
+    assert_eq!(
+        plain_len(&wrapped(opcode::MSG, i32::MAX, 2, &[])),
+        Some(i32::MAX as usize + 16)
+    );
     assert_eq!(plain_len(&[1, 0, 0]), None);
 }
 
