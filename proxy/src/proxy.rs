@@ -8,33 +8,21 @@ use std::{
 };
 
 use tokio::{net::TcpListener, sync::watch};
-use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     admin::{self, Admin},
-    config::{ClientAuth, Config, ListenerConfig, tls},
-    downstream::{
-        Front,
-        auth::Authenticator,
-        front::{Presentation, new_process_id},
-    },
+    config::{ClientAuth, Config, tls},
+    downstream::{Front, front::new_process_id},
     drain::Drain,
     listener::{Admission, Listener},
-    metrics::Metrics,
-    pool::Limits,
-    random,
-    relay::{
-        Relay, RelaySettings,
-        budget::Budget,
-        cluster::{Cluster, PoolSettings},
-    },
-    route::Rules,
-    scram::keys::SaltSource,
-    socket::Keepalive,
+    proxy::build::Build,
+    relay::budget::Budget,
     topology::monitor::Monitor,
-    upstream::{Connector, SetupError},
+    upstream::SetupError,
 };
+
+mod build;
 
 /// Why Weir did not start, or ended.
 #[derive(Debug, thiserror::Error)]
@@ -232,124 +220,5 @@ async fn upkeep(front: std::sync::Weak<Front>) {
         tokio::time::sleep(Duration::from_secs(30)).await;
         let Some(front) = front.upgrade() else { return };
         front.relay.expire_pins();
-    }
-}
-
-/// Builds the parts of one listener.
-struct Build<'a> {
-    config: &'a Config,
-    listener: &'a ListenerConfig,
-    process_id: [u8; 12],
-}
-
-impl Build<'_> {
-    fn service(
-        &self,
-        budget: &Arc<Budget>,
-        fatal: &watch::Sender<Option<String>>,
-    ) -> Result<Service, StartError> {
-        let listener = self.listener;
-        let upstream = &listener.upstream;
-        let options = upstream.seed.client_options();
-        let topology = Monitor::topology(&options);
-        let metrics = Metrics::new(&listener.name);
-        let connector = Arc::new(Connector::new(upstream, self.process_id)?);
-        let cluster = Cluster::start(
-            topology.clone(),
-            self.pool_settings(),
-            connector,
-            fatal.clone(),
-        );
-        let monitor = Monitor::start(options, &topology)?;
-        let settings = RelaySettings {
-            queue_timeout: listener.queue_timeout,
-            hold_timeout: listener.hold_timeout,
-            probe_cursors: listener.probe_cursors,
-            rules: Rules {
-                local_threshold: upstream.local_threshold,
-                heartbeat: upstream.heartbeat,
-            },
-        };
-        let relay = Relay::new(settings, cluster, Arc::clone(budget), Arc::clone(&metrics));
-        let salts = SaltSource::new(random::secret());
-        let authenticator = Arc::new(Authenticator::new(upstream.credential.as_ref(), salts));
-        let front = Front::new(
-            Arc::new(relay),
-            authenticator,
-            self.presentation(),
-            metrics,
-            self.process_id,
-        );
-        Ok(Service {
-            name: listener.name.clone(),
-            upstream: upstream.redacted().to_owned(),
-            max_connections: listener.max_connections,
-            monitor_sockets: upstream.monitor_sockets(),
-            front,
-            monitor,
-            bound: Vec::new(),
-        })
-    }
-
-    const fn presentation(&self) -> Presentation {
-        Presentation {
-            streaming: self.listener.streaming_hello,
-            max_wire_version: self.listener.max_wire_version,
-            fallback_wire_version: self.listener.wire_version,
-            load_balanced_only: self.listener.load_balanced_only,
-            test_commands: self.config.enable_test_commands,
-        }
-    }
-
-    fn pool_settings(&self) -> PoolSettings {
-        let listener = self.listener;
-        let spacing = listener.connect_rate.filter(|rate| *rate > 0.0);
-        let spacing = spacing.map_or(Duration::ZERO, |rate| Duration::from_secs_f64(1.0 / rate));
-        PoolSettings {
-            limits: Limits {
-                slots: listener.data_connections(),
-                depth: listener.queue_depth,
-                min: listener.min_connections,
-                max_connecting: listener.max_connecting,
-                idle_time: listener.max_idle_time,
-                connect_spacing: spacing,
-                affinity: listener.upstream.load_balanced,
-            },
-            lifetime: listener.connection_lifetime,
-        }
-    }
-
-    fn admission(
-        &self,
-        front: &Arc<Front>,
-        must_log_in: bool,
-        clients: &Arc<AtomicUsize>,
-        tasks: &TaskTracker,
-    ) -> Result<Admission, StartError> {
-        let config = self.config;
-        let tls = self
-            .listener
-            .tls
-            .as_ref()
-            .map(tls::server_config)
-            .transpose()?;
-        let probes = 9;
-        let silence = config
-            .client_dead_after
-            .saturating_sub(config.client_keepalive);
-        Ok(Admission {
-            front: Arc::clone(front),
-            tls: tls.map(|config| TlsAcceptor::from(Arc::new(config))),
-            must_log_in,
-            keepalive: Keepalive {
-                idle: config.client_keepalive,
-                interval: (silence / probes).max(Duration::from_secs(1)),
-                probes,
-                user_timeout: Some(config.client_dead_after),
-            },
-            clients: Arc::clone(clients),
-            max_clients: config.max_clients,
-            tasks: tasks.clone(),
-        })
     }
 }

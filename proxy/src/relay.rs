@@ -29,6 +29,10 @@ pub mod learn;
 
 pub mod leavings;
 
+pub mod pick;
+
+pub(crate) mod scrub;
+
 pub mod send;
 
 pub mod sessions;
@@ -42,10 +46,10 @@ use tokio::time::Instant;
 pub use client::{ClientSide, ClientTraits, Reply, Request};
 
 use crate::{
-    command::{Facts, Treatment},
+    command::Treatment,
     error::{Class, ErrorReply, Failure, reply},
     metrics::Metrics,
-    pool::{ConnId, Lane, LeaseError, NodePool, Want},
+    pool::{LeaseError, NodePool, Want},
     random,
     relay::{
         abandon::Cuts,
@@ -54,7 +58,7 @@ use crate::{
         cluster::{Cluster, Table},
         deadline::Deadline,
     },
-    route::{self, Route, pins::Pins, select},
+    route::{self, pins::Pins},
     wire::reply as wire_reply,
 };
 
@@ -172,7 +176,7 @@ impl Relay {
                 &self.pins,
                 self.settings.rules,
             )?;
-            if let Some(found) = pick(facts, route, &table) {
+            if let Some(found) = pick::pick(facts, route, &table) {
                 return Ok(found);
             }
             self.hold(client, request, &table, deadline).await?;
@@ -307,48 +311,6 @@ pub fn error_message(request_id: i32, error: &ErrorReply) -> Vec<u8> {
 #[must_use]
 pub fn fresh_id() -> i32 {
     i32::try_from(random::number() >> 33).unwrap_or_default()
-}
-
-/// The pool and the kind of lease for a route; `None`: hold.
-fn pick(facts: &Facts, route: Route, table: &Table) -> Option<(Arc<NodePool>, Want)> {
-    let mut want = Want {
-        lane: lane(facts),
-        only: None,
-        opens_transaction: false,
-    };
-    let pool = match route {
-        Route::Node(index) => table.pools.get(index)?,
-        Route::AnyOf(nodes) => {
-            let busy = |index: usize| {
-                table
-                    .pools
-                    .get(index)
-                    .map_or(usize::MAX, |p| p.counts().load())
-            };
-            table
-                .pools
-                .get(select::choose(&nodes, random::number(), busy)?)?
-        }
-        Route::Bound(node, connection) => {
-            want.only = connection.map(ConnId);
-            table.pools.get(table.snapshot.position(&node)?)?
-        }
-        Route::Hold | Route::UnknownCursor => return None,
-    };
-    want.opens_transaction = facts.starts_transaction && table.keeps_transactions_apart;
-    Some((Arc::clone(pool), want))
-}
-
-/// Commands that let others proceed may use the reserve.
-pub(crate) const fn lane(facts: &Facts) -> Lane {
-    match facts.class {
-        Class::Commit | Class::Abort | Class::GetMore => Lane::Finishing,
-        Class::InTransaction if !facts.starts_transaction => Lane::Finishing,
-        _ => match facts.treatment {
-            Treatment::KillCursors => Lane::Finishing,
-            _ => Lane::Normal,
-        },
-    }
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ mod cli;
 mod crud;
 mod cursors;
 mod demo;
+mod errors;
 mod faults;
 mod handshake;
 mod limits;

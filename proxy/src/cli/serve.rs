@@ -52,6 +52,8 @@ fn try_run(flags: &Flags) -> io::Result<ExitCode> {
 /// Runs the proxy until it is drained.
 async fn serve(config: Config, signals: Signals) -> Result<(), StartError> {
     drop(crate::admin::recorder());
+    let open_files = crate::limits::raise_open_files();
+    tracing::info!(open_files, "limit of open files, raised as far as it goes");
     let proxy = Proxy::bind(config).await?;
     tokio::spawn(signals.pass_on(proxy.drain()));
     proxy.run().await

@@ -1,0 +1,149 @@
+//! Builds the parts of one listener from its configuration.
+
+use std::{
+    sync::{Arc, atomic::AtomicUsize},
+    time::Duration,
+};
+
+use tokio::sync::watch;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::task::TaskTracker;
+
+use crate::{
+    config::{Config, ListenerConfig, tls},
+    downstream::{Front, auth::Authenticator, front::Presentation},
+    listener::Admission,
+    metrics::Metrics,
+    pool::Limits,
+    proxy::{Service, StartError},
+    random,
+    relay::{
+        Relay, RelaySettings,
+        budget::Budget,
+        cluster::{Cluster, PoolSettings},
+    },
+    route::Rules,
+    scram::keys::SaltSource,
+    socket::Keepalive,
+    topology::monitor::Monitor,
+    upstream::Connector,
+};
+
+/// Builds the parts of one listener.
+pub(super) struct Build<'a> {
+    pub(super) config: &'a Config,
+    pub(super) listener: &'a ListenerConfig,
+    pub(super) process_id: [u8; 12],
+}
+
+impl Build<'_> {
+    pub(super) fn service(
+        &self,
+        budget: &Arc<Budget>,
+        fatal: &watch::Sender<Option<String>>,
+    ) -> Result<Service, StartError> {
+        let listener = self.listener;
+        let upstream = &listener.upstream;
+        let options = upstream.seed.client_options();
+        let topology = Monitor::topology(&options);
+        let metrics = Metrics::new(&listener.name);
+        let connector = Arc::new(Connector::new(upstream, self.process_id)?);
+        let cluster = Cluster::start(
+            topology.clone(),
+            self.pool_settings(),
+            connector,
+            fatal.clone(),
+        );
+        let monitor = Monitor::start(options, &topology)?;
+        let settings = RelaySettings {
+            queue_timeout: listener.queue_timeout,
+            hold_timeout: listener.hold_timeout,
+            probe_cursors: listener.probe_cursors,
+            rules: Rules {
+                local_threshold: upstream.local_threshold,
+                heartbeat: upstream.heartbeat,
+            },
+        };
+        let relay = Relay::new(settings, cluster, Arc::clone(budget), Arc::clone(&metrics));
+        let salts = SaltSource::new(random::secret());
+        let authenticator = Arc::new(Authenticator::new(upstream.credential.as_ref(), salts));
+        let front = Front::new(
+            Arc::new(relay),
+            authenticator,
+            self.presentation(),
+            metrics,
+            self.process_id,
+        );
+        Ok(Service {
+            name: listener.name.clone(),
+            upstream: upstream.redacted().to_owned(),
+            max_connections: listener.max_connections,
+            monitor_sockets: upstream.monitor_sockets(),
+            front,
+            monitor,
+            bound: Vec::new(),
+        })
+    }
+
+    const fn presentation(&self) -> Presentation {
+        Presentation {
+            streaming: self.listener.streaming_hello,
+            max_wire_version: self.listener.max_wire_version,
+            fallback_wire_version: self.listener.wire_version,
+            load_balanced_only: self.listener.load_balanced_only,
+            test_commands: self.config.enable_test_commands,
+        }
+    }
+
+    fn pool_settings(&self) -> PoolSettings {
+        let listener = self.listener;
+        let spacing = listener.connect_rate.filter(|rate| *rate > 0.0);
+        let spacing = spacing.map_or(Duration::ZERO, |rate| Duration::from_secs_f64(1.0 / rate));
+        PoolSettings {
+            limits: Limits {
+                slots: listener.data_connections(),
+                depth: listener.queue_depth,
+                min: listener.min_connections,
+                max_connecting: listener.max_connecting,
+                idle_time: listener.max_idle_time,
+                connect_spacing: spacing,
+                affinity: listener.upstream.load_balanced,
+            },
+            lifetime: listener.connection_lifetime,
+        }
+    }
+
+    pub(super) fn admission(
+        &self,
+        front: &Arc<Front>,
+        must_log_in: bool,
+        clients: &Arc<AtomicUsize>,
+        tasks: &TaskTracker,
+    ) -> Result<Admission, StartError> {
+        let config = self.config;
+        let tls = self
+            .listener
+            .tls
+            .as_ref()
+            .map(tls::server_config)
+            .transpose()?;
+        let probes = 9;
+        let silence = config
+            .client_dead_after
+            .saturating_sub(config.client_keepalive);
+        Ok(Admission {
+            front: Arc::clone(front),
+            tls: tls.map(|config| TlsAcceptor::from(Arc::new(config))),
+            must_log_in,
+            keepalive: Keepalive {
+                idle: config.client_keepalive,
+                interval: (silence / probes).max(Duration::from_secs(1)),
+                probes,
+                user_timeout: Some(config.client_dead_after),
+            },
+            clients: Arc::clone(clients),
+            max_clients: config.max_clients,
+            tasks: tasks.clone(),
+        })
+    }
+}

@@ -1,0 +1,218 @@
+//! What clients are told when the upstream misbehaves in ways that a real server cannot be
+//! made to: each reaction is the one that makes a driver retry what is safe, and nothing else.
+
+use anyhow::{Context, Result, ensure};
+use bson::{Document, doc};
+use weir_tests::raw::Raw;
+use weir_tests::scripted::{Act, Face, Scripted};
+use weir_tests::weir::WeirProcess;
+
+struct Stage {
+    server: Scripted,
+    weir: WeirProcess,
+}
+
+impl Stage {
+    async fn set() -> Result<Self> {
+        let server = Scripted::start(Face::Primary)?;
+        let upstream = format!("mongodb://{}/?replicaSet=rs0", server.address());
+        let weir = WeirProcess::builder().upstream(upstream).start().await?;
+        Ok(Self { server, weir })
+    }
+
+    /// A client; a new one announces `backpressure`.
+    async fn client(&self, backpressure: bool) -> Result<Raw> {
+        let mut raw = Raw::connect(self.weir.address()).await?;
+        let hello = if backpressure {
+            doc! { "hello": 1, "backpressure": "2" }
+        } else {
+            doc! { "hello": 1 }
+        };
+        raw.command("admin", hello).await?;
+        Ok(raw)
+    }
+}
+
+fn retryable_insert() -> Document {
+    let session = bson::Binary {
+        subtype: bson::spec::BinarySubtype::Uuid,
+        bytes: vec![7; 16],
+    };
+    doc! { "insert": "c", "documents": [{}], "lsid": { "id": session }, "txnNumber": 1_i64 }
+}
+
+fn in_transaction(mut command: Document) -> Document {
+    let insert = retryable_insert();
+    for key in ["lsid", "txnNumber"] {
+        command.insert(key, insert.get(key).cloned());
+    }
+    command.insert("autocommit", false);
+    command
+}
+
+fn labels(reply: &Document) -> Vec<&str> {
+    let labels = reply
+        .get_array("errorLabels")
+        .map(Vec::as_slice)
+        .unwrap_or_default();
+    labels.iter().filter_map(|label| label.as_str()).collect()
+}
+
+/// A reply to somebody else's request, and an answer nobody asked for, reach nobody.
+#[tokio::test]
+async fn a_reply_that_is_not_ours_destroys_its_connection() -> Result<()> {
+    let stage = Stage::set().await?;
+    let ok = || doc! { "ok": 1, "secret": true };
+    let odd = [
+        Act::Odd {
+            flags: 0,
+            response_to: Some(4_711),
+            body: ok(),
+        },
+        Act::Chain(vec![ok(), ok()]),
+        Act::Bytes(b"this is no message at all, but long enough for a header".to_vec()),
+        Act::Cut(20, ok()),
+    ];
+    let mut raw = stage.client(false).await?;
+    for act in odd {
+        let what = format!("{act:?}");
+        stage.server.script("count", [act]);
+        let reply = raw.command("d", doc! { "count": "c" }).await?;
+        ensure!(reply.get_i32("code").ok() == Some(6), "{what}: {reply}");
+        ensure!(
+            !reply.contains_key("secret") && labels(&reply).is_empty(),
+            "{what}: {reply}"
+        );
+        let used = stage.server.received_of("count");
+        let burnt = used.last().context("nothing received")?.connection;
+        stage
+            .server
+            .script("distinct", [Act::Reply(doc! { "ok": 1, "values": [] })]);
+        let reply = raw
+            .command("d", doc! { "distinct": "c", "key": "k" })
+            .await?;
+        ensure!(reply.get_i32("ok").ok() == Some(1), "after {what}: {reply}");
+        let next = stage.server.received_of("distinct");
+        let next = next.last().context("nothing received")?.connection;
+        ensure!(next != burnt, "{what}: the connection was used again");
+    }
+    Ok(())
+}
+
+/// Once a byte is out, nothing is sent again: the server sees each operation once.
+#[tokio::test]
+async fn a_broken_connection_is_told_with_the_label_of_its_class() -> Result<()> {
+    let stage = Stage::set().await?;
+    let cases = [
+        (doc! { "count": "c" }, vec![]),
+        (retryable_insert(), vec!["RetryableWriteError"]),
+        (doc! { "update": "c", "updates": [] }, vec![]),
+        (
+            in_transaction(doc! { "delete": "c", "deletes": [] }),
+            vec!["TransientTransactionError"],
+        ),
+        (
+            in_transaction(doc! { "commitTransaction": 1 }),
+            vec!["RetryableWriteError", "UnknownTransactionCommitResult"],
+        ),
+        (
+            in_transaction(doc! { "abortTransaction": 1 }),
+            vec!["RetryableWriteError"],
+        ),
+    ];
+    let mut raw = stage.client(true).await?;
+    for (command, expected) in cases {
+        let name = command.keys().next().context("no name")?.clone();
+        let database = if name.ends_with("Transaction") {
+            "admin"
+        } else {
+            "d"
+        };
+        stage.server.script(&name, [Act::Close]);
+        let reply = raw.command(database, command).await?;
+        ensure!(reply.get_i32("code").ok() == Some(6), "{name}: {reply}");
+        ensure!(labels(&reply) == expected, "{name}: {reply}");
+        ensure!(
+            stage.server.received_of(&name).len() == 1,
+            "{name} was sent again"
+        );
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_change_of_role_never_reaches_a_client() -> Result<()> {
+    let stage = Stage::set().await?;
+    let mut raw = stage.client(true).await?;
+    for code in [10107, 13435, 11602, 189, 91] {
+        let error = Act::Reply(doc! {
+            "ok": 0, "errmsg": "not master any more", "code": code, "codeName": "Old",
+        });
+        stage.server.script("insert", [error]);
+        let reply = raw.command("d", retryable_insert()).await?;
+        ensure!(reply.get_i32("code").ok() == Some(6), "{code}: {reply}");
+        ensure!(
+            reply.get_str("codeName").ok() == Some("HostUnreachable"),
+            "{code}: {reply}"
+        );
+        ensure!(labels(&reply) == ["RetryableWriteError"], "{code}: {reply}");
+        ensure!(
+            !reply.get_str("errmsg")?.contains("not master"),
+            "{code}: {reply}"
+        );
+    }
+    Ok(())
+}
+
+/// The server answered that it executed nothing, so the read may go out once more, and the
+/// driver's own retry stays unspent.
+#[tokio::test]
+async fn a_read_refused_by_a_former_primary_is_routed_again_once() -> Result<()> {
+    let stage = Stage::set().await?;
+    let mut raw = stage.client(false).await?;
+    let fine = || Act::Reply(doc! { "ok": 1, "n": 3 });
+    stage.server.script(
+        "count",
+        [Act::error(10107, "NotWritablePrimary", &[]), fine()],
+    );
+    let reply = raw.command("d", doc! { "count": "c" }).await?;
+    ensure!(reply.get_i32("n").ok() == Some(3), "{reply}");
+    ensure!(stage.server.received_of("count").len() == 2);
+    let twice = || Act::error(10107, "NotWritablePrimary", &[]);
+    stage.server.script("distinct", [twice(), twice(), fine()]);
+    let reply = raw
+        .command("d", doc! { "distinct": "c", "key": "k" })
+        .await?;
+    ensure!(reply.get_i32("code").ok() == Some(6), "{reply}");
+    ensure!(
+        stage.server.received_of("distinct").len() == 2,
+        "routed again more than once"
+    );
+    Ok(())
+}
+
+/// A new driver is told; an old one would surface 462, so Weir retries for it.
+#[tokio::test]
+async fn the_upstreams_overload_is_told_to_those_who_understand_it() -> Result<()> {
+    const LABELS: [&str; 2] = ["SystemOverloadedError", "RetryableError"];
+    let stage = Stage::set().await?;
+    let overload = || Act::error(462, "IngressRequestRateLimitExceeded", &LABELS);
+    stage.server.script("count", [overload()]);
+    let mut new = stage.client(true).await?;
+    let reply = new.command("d", doc! { "count": "c" }).await?;
+    ensure!(
+        reply.get_i32("code").ok() == Some(462) && labels(&reply) == LABELS,
+        "{reply}"
+    );
+    let fine = Act::Reply(doc! { "ok": 1, "values": [] });
+    stage
+        .server
+        .script("distinct", [overload(), overload(), fine]);
+    let mut old = stage.client(false).await?;
+    let reply = old
+        .command("d", doc! { "distinct": "c", "key": "k" })
+        .await?;
+    ensure!(reply.get_i32("ok").ok() == Some(1), "{reply}");
+    ensure!(stage.server.received_of("distinct").len() == 3);
+    Ok(())
+}
