@@ -318,7 +318,10 @@ mod tests {
     use bson::rawdoc;
 
     use super::*;
-    use crate::wire::{OpMsg, op_msg};
+    use crate::{
+        command::Facts,
+        wire::{OpMsg, op_msg},
+    };
 
     fn request(flags: u32) -> Request {
         let body = rawdoc! { "insert": "c", "$db": "d", "x": "0123456789" };

@@ -57,6 +57,8 @@ async fn an_unreachable_upstream_is_named_and_waited_for() -> Result<()> {
 async fn a_standalone_is_refused_with_the_way_out() -> Result<()> {
     let alone = doc! {
         "ismaster": true, "isWritablePrimary": true, "minWireVersion": 0, "maxWireVersion": 17,
+        "maxBsonObjectSize": 16 << 20, "maxMessageSizeBytes": 48_000_000,
+        "maxWriteBatchSize": 100_000, "readOnly": false, "localTime": bson::DateTime::now(),
     };
     let server = Scripted::start(Face::Custom(alone))?;
     let upstream = format!("mongodb://{}/", server.address());

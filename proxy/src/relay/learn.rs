@@ -275,10 +275,3 @@ fn position_in(body: &[u8]) -> Option<Position> {
             .unwrap_or_default(),
     })
 }
-
-/// Whether this level of a reply carries a state-change code.
-fn changes_state(document: &[u8]) -> bool {
-    let code = find(document, b"code").and_then(|code| code.as_number_i64());
-    code.and_then(|code| i32::try_from(code).ok())
-        .is_some_and(is_state_change)
-}

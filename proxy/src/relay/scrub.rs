@@ -95,3 +95,10 @@ fn scrub_text(out: &mut DocumentBuilder, field: &Element<'_>) {
             });
     out.str("errmsg", &text);
 }
+
+/// Whether this level of a reply carries a state-change code.
+fn changes_state(document: &[u8]) -> bool {
+    let code = find(document, b"code").and_then(|code| code.as_number_i64());
+    code.and_then(|code| i32::try_from(code).ok())
+        .is_some_and(is_state_change)
+}
