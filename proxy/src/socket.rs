@@ -1,7 +1,7 @@
 //! One byte stream, whatever carries it: TCP or a unix socket, plain or TLS.
 //!
 //! Both sides of the proxy use it. Besides reading and writing it answers two
-//! questions without a system call: has the peer left ([`Socket::is_closed`]), and
+//! questions without a system call: has the peer left ([`Socket::departed`]), and
 //! wake me when anything happens ([`Socket::watch`]).
 
 use std::{

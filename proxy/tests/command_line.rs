@@ -5,7 +5,8 @@ use std::process::{Command, Output};
 
 fn weir(arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_weir"));
-    command.args(arguments).env_clear().output().unwrap()
+    let output = command.args(arguments).env_clear().output();
+    output.unwrap_or_else(|error| unreachable!("cargo has built the program: {error}"))
 }
 
 fn text(bytes: &[u8]) -> String {

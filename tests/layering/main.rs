@@ -4,6 +4,12 @@
 //! left makes a pure part impure or a circle, and a file that has grown too long has
 //! taken on a second job.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::string_slice,
+    reason = "all of this file is a test"
+)]
+
 use std::{
     fs,
     path::{Path, PathBuf},

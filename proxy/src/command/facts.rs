@@ -199,10 +199,10 @@ impl Facts {
                 self.treatment = Treatment::Read;
             }
             // `profile: -1` only reads the level.
-            Treatment::Denied if self.name.of(message) == b"profile" => {
-                if first.as_number_i64() == Some(-1) {
-                    self.treatment = Treatment::Read;
-                }
+            Treatment::Denied
+                if self.name.of(message) == b"profile" && first.as_number_i64() == Some(-1) =>
+            {
+                self.treatment = Treatment::Read;
             }
             _ => {}
         }

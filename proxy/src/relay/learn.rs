@@ -69,10 +69,10 @@ impl Relay {
             self.note_transaction(facts, lease, outcome);
             return Lesson::Rewrite;
         }
-        if !outcome.ok {
-            if let Some(lesson) = self.learn_refusal(client, outcome, body, retries) {
-                return lesson;
-            }
+        if !outcome.ok
+            && let Some(lesson) = self.learn_refusal(client, outcome, body, retries)
+        {
+            return lesson;
         }
         self.note_cursor(facts, &request.message, lease, body, outcome);
         self.note_transaction(facts, lease, outcome);

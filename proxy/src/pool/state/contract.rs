@@ -86,16 +86,16 @@ pub enum CloseReason {
 /// What the caller must do.
 #[derive(Debug)]
 pub enum Effect<C, W> {
-    /// Open a connection and report it with [`Machine::connected`] or
-    /// [`Machine::connect_failed`].
+    /// Open a connection and report it with [`Machine::connected`](super::Machine::connected) or
+    /// [`Machine::connect_failed`](super::Machine::connect_failed).
     Connect(ConnId, u64),
     /// Give the connection to the waiter; check it in again if the waiter is gone.
     HandOver(W, Slot<C>),
     /// Tell the waiter that it will get none.
     Reject(W, Rejection),
-    /// Destroy the connection, then report [`Machine::closed`].
+    /// Destroy the connection, then report [`Machine::closed`](super::Machine::closed).
     Close(Slot<C>, CloseReason),
-    /// Call [`Machine::tick`] at that time: a handshake is wanted that may not begin yet.
+    /// Call [`Machine::tick`](super::Machine::tick) at that time: a handshake is wanted that may not begin yet.
     TickAt(Duration),
 }
 
