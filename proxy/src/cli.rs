@@ -9,7 +9,7 @@
 //! | [`status`] | live state of a running Weir |
 //! | [`http`] | one small GET for the two above |
 //! | [`demo`] | the quick start |
-//! | [`plan`], [`bench`] | names kept for later versions |
+//! | [`plan`], [`mod@bench`] | names kept for later versions |
 //!
 //! Exit codes: 0 done, 1 it failed, 2 the command line or the configuration is wrong.
 
