@@ -51,6 +51,7 @@ fn a_node_that_is_back_is_not_made_to_wait() {
 fn handshakes_keep_their_distance() {
     let spacing = Limits {
         connect_spacing: ms(100),
+        max_connecting: 9,
         ..limits(20)
     };
     let mut pool = Pool::by_hand(spacing);

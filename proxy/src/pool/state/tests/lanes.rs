@@ -34,16 +34,21 @@ fn plain_writes_cannot_starve_a_commit_in_the_smallest_pool() {
 
 #[test]
 fn finishing_work_goes_first_while_its_reserve_is_unused() {
-    let mut pool = Pool::new(limits(2));
-    let (a, b) = (pool.lease(Lane::Normal), pool.lease(Lane::Finishing));
+    let mut pool = Pool::by_hand(limits(3));
+    let [a, b] = [1, 2].map(|id| {
+        pool.ask("me", Lane::Normal);
+        pool.connected(ConnId(id));
+        pool.got("me")
+    });
     pool.ask("write", Lane::Normal);
     pool.ask("commit", Lane::Finishing);
-    pool.give_back(b);
-    let commit = pool.got("commit");
     pool.ask("second commit", Lane::Finishing);
+    // The third connection is on its way; two come back before it is there.
     pool.give_back(a);
+    pool.got("commit");
+    pool.give_back(b);
     pool.got("write");
-    pool.give_back(commit);
+    pool.connected(ConnId(3));
     pool.got("second commit");
 }
 

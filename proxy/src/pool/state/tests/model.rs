@@ -59,7 +59,7 @@ fn step() -> impl Strategy<Value = Step> {
     };
     let bond = prop_oneof![Just(Bond::Cursor), Just(Bond::Transaction)];
     prop_oneof![
-        14 => (lane(), prop::option::weighted(0.3, any::<u8>()), prop::bool::weighted(0.2))
+        14 => (lane(), prop::option::weighted(0.3, any::<u8>()), prop::bool::weighted(0.3))
             .prop_map(|(lane, only, opens)| Step::CheckOut { lane, only, opens }),
         2 => any::<u8>().prop_map(Step::Cancel),
         8 => any::<u8>().prop_map(Step::CheckIn),

@@ -3,7 +3,7 @@
 use super::*;
 
 impl Watch {
-    fn used(&self, lane: Lane) -> usize {
+    pub(super) fn used(&self, lane: Lane) -> usize {
         self.leased.iter().filter(|slot| slot.lane == lane).count()
     }
 
@@ -143,7 +143,7 @@ impl Watch {
 }
 
 /// The rule of the design, written down once more.
-fn reserve(slots: usize) -> usize {
+pub(super) fn reserve(slots: usize) -> usize {
     if slots < 8 { 1 } else { (slots / 5).max(2) }
 }
 

@@ -1,6 +1,6 @@
 //! The bookkeeper.
 
-use super::*;
+use super::{check::reserve, *};
 
 pub(super) type Who = u32;
 
@@ -248,6 +248,13 @@ impl Watch {
             let wronged = his.lane == want.lane && self.fits(*his, slot.id);
             assert!(!wronged, "{who} overtook {other}");
         }
+        let reserved = self.used(Lane::Finishing) < reserve(self.limits.slots);
+        let urgent = |want: &Want| want.lane == Lane::Finishing && self.fits(*want, slot.id);
+        let passed_over = self.waiting.values().any(|(_, want)| urgent(want));
+        assert!(
+            want.lane == Lane::Finishing || !(reserved && passed_over),
+            "finishing waits"
+        );
         self.leased.push(slot);
     }
 
