@@ -23,6 +23,8 @@ pub mod cursors;
 
 pub mod deadline;
 
+pub mod everywhere;
+
 pub mod kill;
 
 pub mod learn;

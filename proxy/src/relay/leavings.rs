@@ -39,7 +39,7 @@ impl Leavings {
         let facts = &request.facts;
         match outcome.cursor.map(|cursor| cursor.id) {
             Some(id) if id != 0 => {
-                let namespace = namespace_in(body).unwrap_or_default();
+                let namespace = namespace_in(body).unwrap_or_else(|| namespace_of(request));
                 self.cursors.entry(id).or_insert(namespace);
             }
             Some(_) => drop(self.cursors.remove(&facts.cursor_id)),
@@ -99,6 +99,16 @@ impl Leavings {
 fn namespace_in(body: &[u8]) -> Option<Vec<u8>> {
     let cursor = find(body, b"cursor")?;
     Some(find(cursor.as_document()?, b"ns")?.as_str()?.to_vec())
+}
+
+/// The namespace by the request itself: of a reply that passed in pieces the body is not
+/// at hand. A getMore names its collection in a field of its own, other commands first.
+fn namespace_of(request: &Request) -> Vec<u8> {
+    let (facts, message) = (&request.facts, &request.message);
+    let body = facts.body.of(message);
+    let collection = find(body, b"collection").or_else(|| find(body, facts.name.of(message)));
+    let collection = collection.and_then(|field| field.as_str().map(<[u8]>::to_vec));
+    [facts.db.of(message), b".", &collection.unwrap_or_default()].concat()
 }
 
 /// Runs a command of Weir's own; whatever it answers, nobody is there to be told.
