@@ -1,7 +1,11 @@
 //! Cursors and change streams.
 
+use std::time::Duration;
+
 use anyhow::{Result, ensure};
-use weir_tests::cluster::shared;
+use bson::doc;
+use weir_tests::cluster::{shared, unique};
+use weir_tests::raw::Raw;
 use weir_tests::weir::WeirProcess;
 
 use crate::support::{passes, scripts, single};
@@ -49,4 +53,52 @@ async fn the_smallest_pool_finishes_everything() -> Result<()> {
         .await?;
     passes(&weir, "cursors.py").await?;
     passes(&weir, "transactions.py").await
+}
+
+/// In the load-balanced face cursors end with the client's connection; in the mongos face
+/// another connection of the client may go on with them.
+#[tokio::test]
+async fn only_a_load_balanced_client_takes_its_cursors_with_it() -> Result<()> {
+    let cluster = shared::single().await?;
+    let weir = single().await?;
+    let mut direct = Raw::connect(cluster.member(0)?.address()).await?;
+    for load_balanced in [true, false] {
+        let name = unique("left");
+        let mut raw = Raw::connect(weir.address()).await?;
+        let hello = doc! { "hello": 1, "loadBalanced": load_balanced };
+        raw.command("admin", hello).await?;
+        let documents: Vec<_> = (0..10).map(|n| doc! { "_id": n }).collect();
+        let insert = doc! { "insert": &name, "documents": documents };
+        raw.command("cursors", insert).await?;
+        let find = doc! { "find": &name, "batchSize": 2 };
+        let reply = raw.command("cursors", find).await?;
+        let id = reply.get_document("cursor")?.get_i64("id")?;
+        ensure!(id != 0, "{reply}");
+        drop(raw);
+        let more = doc! { "getMore": id, "collection": &name, "batchSize": 1 };
+        if load_balanced {
+            let gone = async || {
+                let reply = direct.command("cursors", more.clone()).await.ok()?;
+                (reply.get_i32("code").ok() == Some(43)).then_some(())
+            };
+            until_gone(gone).await?;
+        } else {
+            // Long enough for a tidy-up that must not happen.
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            let reply = direct.command("cursors", more).await?;
+            ensure!(reply.get_f64("ok").ok() == Some(1.0), "{reply}");
+        }
+    }
+    Ok(())
+}
+
+/// At most eight batches are left: so often may be asked before the cursor ends by itself.
+async fn until_gone(mut gone: impl AsyncFnMut() -> Option<()>) -> Result<()> {
+    for _ in 0..6 {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        if gone().await.is_some() {
+            return Ok(());
+        }
+    }
+    anyhow::bail!("the cursor outlived its client's connection")
 }
