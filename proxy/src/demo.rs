@@ -46,21 +46,13 @@ mod words;
 
 pub use args::{DemoArgs, Monitoring, Road};
 
+pub use crate::config::env::DemoSetting as Setting;
+
 use error::DemoError;
 use paint::Style;
-use parts::Surroundings;
 use screen::Screen;
 use show::show;
 use stage::Stage;
-
-/// What the environment decides.
-#[derive(Clone, Debug, Default)]
-pub struct Setting {
-    /// Where a `mongod` may be found or put.
-    pub surroundings: Surroundings,
-    /// No colour: `NO_COLOR` is set, or the terminal is dumb.
-    pub plain: bool,
-}
 
 /// Shows the demo and returns the exit code: 0, 1 when there is no table, 130
 /// when interrupted before it. Wants a runtime with several threads.

@@ -4,7 +4,6 @@
 //! spares them double work; correctness rests on the last step alone, a rename
 //! of the finished folder to its place, so nobody ever sees half a part.
 
-use std::ffi::OsString;
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -13,27 +12,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::process::{Process, Scratch, until};
+pub use crate::config::env::Surroundings;
 
 /// The longest a part may take to make. A lock this old is taken over even if
 /// its owner seems to live.
 const MAKE_LIMIT: Duration = Duration::from_secs(300);
-
-/// What the environment says. Read by `config/env.rs` alone, so it is handed in.
-#[derive(Clone, Debug, Default)]
-pub struct Surroundings {
-    /// `$WEIR_MONGOD`.
-    pub mongod: Option<PathBuf>,
-    /// `$PATH`.
-    pub path: Option<OsString>,
-    /// The running program; its cargo target folder is the cache in a checkout.
-    pub program: Option<PathBuf>,
-    /// `$XDG_CACHE_HOME`.
-    pub cache_home: Option<PathBuf>,
-    /// `$HOME`.
-    pub home: Option<PathBuf>,
-    /// Where temporary files go: `$TMPDIR` or `/tmp`.
-    pub temporary: PathBuf,
-}
 
 impl Surroundings {
     /// Where fetched parts are kept: `weir-parts` in the cargo target folder of
