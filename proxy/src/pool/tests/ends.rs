@@ -1,5 +1,7 @@
 //! How connections end.
 
+use std::task::{Context, Waker};
+
 use super::*;
 
 #[tokio::test]
@@ -133,7 +135,10 @@ async fn a_connection_that_died_is_not_leased_even_if_nobody_has_looked() {
     lease(&pool).await.give_back();
     pool.with_machine(|machine, now, effects| {
         // As if the upkeep were far behind: it is not woken.
-        let deafen = |connection: &Payload| connection.socket().is_disturbed();
+        let deafen = |connection: &Payload| {
+            let mut cx = Context::from_waker(Waker::noop());
+            connection.socket().watch(&mut cx).is_ready()
+        };
         machine.tick(now, deafen, effects);
     });
     server.set(|mood| mood.closings += 1);
