@@ -51,7 +51,7 @@ use crate::{
     command::Treatment,
     error::{Class, ErrorReply, Failure, reply},
     metrics::Metrics,
-    pool::{LeaseError, NodePool, Want},
+    pool::{Bond, ConnId, LeaseError, NodePool, Want},
     random,
     relay::{
         abandon::Cuts,
@@ -61,6 +61,7 @@ use crate::{
         deadline::Deadline,
     },
     route::{self, pins::Pins},
+    topology::NodeAddress,
     wire::reply as wire_reply,
 };
 
@@ -294,8 +295,16 @@ impl Relay {
     /// Forgets pins that have outlived their servers' memory of them.
     pub fn expire_pins(&self) {
         let snapshot = self.cluster.snapshot();
-        self.pins
-            .expire(self.now(), |node| snapshot.node(node).is_none());
+        let is_gone = |node: &NodeAddress| snapshot.node(node).is_none();
+        let forgotten = self.pins.expire(self.now(), is_gone);
+        let cursors = forgotten.cursors.into_iter().map(|tie| (Bond::Cursor, tie));
+        let transactions = forgotten.transactions.into_iter();
+        let transactions = transactions.map(|tie| (Bond::Transaction, tie));
+        for (bond, (node, connection)) in cursors.chain(transactions) {
+            if let Some(pool) = self.cluster.pool_of(&node) {
+                pool.bond(ConnId(connection), bond, false);
+            }
+        }
     }
 
     pub(crate) fn now(&self) -> Duration {

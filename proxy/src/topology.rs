@@ -152,6 +152,12 @@ impl Topology {
         self.report(|deployment, _| deployment.on_hello(address, hello, heard))
     }
 
+    /// A node that was asked for its hello, on a connection of Weir's own, said nothing for
+    /// as long as a monitor would have waited: it is as dead as if its monitor had timed out.
+    pub fn on_silence(&self, address: &NodeAddress) {
+        self.monitor_failed(address, true, "it does not answer hello");
+    }
+
     fn monitor_failed(&self, address: &NodeAddress, timed_out: bool, error: &str) {
         self.report(|deployment, events| {
             if let Some(down) = deployment.on_monitor_failure(address, timed_out, error, now()) {

@@ -53,6 +53,15 @@ pub struct TransactionPin {
     pub last_used: Duration,
 }
 
+/// Connections that are no longer tied to a cursor or a transaction.
+#[derive(Debug, Default)]
+pub struct Forgotten {
+    /// Once for each cursor.
+    pub cursors: Vec<(NodeAddress, u64)>,
+    /// Once for each transaction.
+    pub transactions: Vec<(NodeAddress, u64)>,
+}
+
 /// All pins of one upstream.
 #[derive(Debug, Default)]
 pub struct Pins {
@@ -103,13 +112,26 @@ impl Pins {
         self.transactions.remove(&session).map(|(_, pin)| pin)
     }
 
-    /// Forgets what has outlived its server's memory of it, and what `is_gone`.
-    pub fn expire(&self, now: Duration, is_gone: impl Fn(&NodeAddress) -> bool) {
+    /// Forgets what has outlived its server's memory of it, and what `is_gone`. Returns the
+    /// nodes and connections that what was forgotten was tied to.
+    pub fn expire(&self, now: Duration, is_gone: impl Fn(&NodeAddress) -> bool) -> Forgotten {
         let young = |used: Duration, life| now.saturating_sub(used) < life;
-        self.cursors
-            .retain(|_, pin| young(pin.last_used, CURSOR_LIFETIME) && !is_gone(&pin.node));
-        self.transactions
-            .retain(|_, pin| young(pin.last_used, TRANSACTION_LIFETIME) && !is_gone(&pin.node));
+        let mut forgotten = Forgotten::default();
+        self.cursors.retain(|_, pin| {
+            let keep = young(pin.last_used, CURSOR_LIFETIME) && !is_gone(&pin.node);
+            if !keep && let Some(connection) = pin.connection {
+                forgotten.cursors.push((pin.node.clone(), connection));
+            }
+            keep
+        });
+        self.transactions.retain(|_, pin| {
+            let keep = young(pin.last_used, TRANSACTION_LIFETIME) && !is_gone(&pin.node);
+            if !keep && let Some(connection) = pin.connection {
+                forgotten.transactions.push((pin.node.clone(), connection));
+            }
+            keep
+        });
+        forgotten
     }
 
     /// Open cursors that Weir knows of.

@@ -128,9 +128,15 @@ fn cursors_are_forgotten_with_their_node_and_with_age() {
     let pins = Pins::default();
     pins.set_cursor(1, pin(1));
     pins.set_cursor(2, pin(2));
-    pins.expire(Duration::from_secs(60), |node| node.port() == Some(1));
+    drop(pins.expire(Duration::from_secs(60), |node| node.port() == Some(1)));
     assert!(pins.cursor(1).is_none() && pins.cursor(2).is_some());
-    pins.expire(Duration::from_secs(31 * 60), |_| false);
+    let tied = CursorPin {
+        connection: Some(9),
+        ..pin(2)
+    };
+    pins.set_cursor(2, tied);
+    let forgotten = pins.expire(Duration::from_secs(31 * 60), |_| false);
+    assert_eq!(forgotten.cursors, [(NodeAddress::tcp("h", Some(2)), 9)]);
     assert_eq!(pins.cursors(), 0);
 }
 

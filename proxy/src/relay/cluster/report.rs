@@ -102,7 +102,7 @@ impl Cluster {
     fn apply(&self, pool: &Arc<NodePool>, change: StateChange) {
         if change.clear_pool {
             // Behind a load balancer the pool counts for itself.
-            let own = pool.generation() + 1;
+            let own = pool.generation().saturating_add(1);
             let to = if self.is_load_balanced() {
                 own
             } else {
@@ -138,8 +138,40 @@ impl Cluster {
                 primary = primary.as_deref().unwrap_or("none"),
                 "primary changed"
             );
+            self.rebuild();
+            self.ask_the_displaced();
         }
         self.rebuild();
+    }
+
+    /// A primary that was displaced may have stepped down, or may be frozen: its kernel goes on
+    /// acknowledging, and its monitor starts over and takes its time. While operations wait on
+    /// it, it is asked for a hello; if none comes, what waits on it ends now.
+    fn ask_the_displaced(&self) {
+        let table = self.table.load();
+        for (node, pool) in table.snapshot.nodes.iter().zip(&table.pools) {
+            let waited_on = pool.counts().leased.iter().sum::<usize>() > 0;
+            if node.kind.holds_data() || !waited_on {
+                continue;
+            }
+            let (this, pool) = (Weak::clone(&self.this), Arc::clone(pool));
+            tokio::spawn(async move {
+                let heard = tokio::time::timeout(LOOK_TIME, hello_of(&pool)).await;
+                let Some(cluster) = this.upgrade() else {
+                    return;
+                };
+                match heard {
+                    Ok(Some((started, hello))) => {
+                        let at = started.into_std();
+                        cluster.topology.on_hello(pool.node(), at, hello);
+                    }
+                    // Refused or broken: TCP itself ends what waits.
+                    Ok(None) => {}
+                    Err(_) => cluster.topology.on_silence(pool.node()),
+                }
+                cluster.rebuild();
+            });
+        }
     }
 }
 
@@ -221,7 +253,9 @@ async fn hello_of(pool: &Arc<NodePool>) -> Option<(Instant, Hello)> {
         lane: Lane::Finishing,
         ..Want::default()
     };
-    let mut lease = pool.lease(want, Instant::now() + LOOK_TIME).await.ok()?;
+    // The caller's own limit ends the wait; an end of this one would look like a refusal.
+    let until = Instant::now() + LOOK_TIME * 2;
+    let mut lease = pool.lease(want, until).await.ok()?;
     let started = Instant::now();
     let command = bson::rawdoc! { "hello": 1, "$db": "admin" };
     let document = lease.connection()?.ask(&command).await.ok()?;
