@@ -126,12 +126,19 @@ impl Client {
                 return Next::Close;
             }
         };
-        match incoming {
-            Incoming::Message(shape, message) => self.answer(shape, message).await,
-            Incoming::Query(shape, message) => self.answer_query(shape, message).await,
-            Incoming::Large(shape, prefix, missing) => self.pass_on(shape, prefix, missing).await,
-            Incoming::TooMuch(shape, missing) => self.turn_away(shape, missing).await,
-        }
+        // On the heap for as long as it takes: an idle client's task shall not have room for
+        // an operation in it.
+        let answering = async {
+            match incoming {
+                Incoming::Message(shape, message) => self.answer(shape, message).await,
+                Incoming::Query(shape, message) => self.answer_query(shape, message).await,
+                Incoming::Large(shape, prefix, missing) => {
+                    self.pass_on(shape, prefix, missing).await
+                }
+                Incoming::TooMuch(shape, missing) => self.turn_away(shape, missing).await,
+            }
+        };
+        Box::pin(answering).await
     }
 
     /// Reads and forgets bytes of a request that will not be served.
