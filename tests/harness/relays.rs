@@ -102,7 +102,7 @@ async fn resets_after_some_bytes() -> Result<()> {
     stream.write_all(b"0123456789").await?;
     let error = rest(&mut stream).await.unwrap_err();
     ensure!(
-        error.kind() == std::io::ErrorKind::ConnectionReset,
+        error.kind() == std::io::std::io::ErrorKind::ConnectionReset,
         "{error}"
     );
     Ok(())
@@ -173,7 +173,10 @@ async fn refuses_or_ignores_new_connections() -> Result<()> {
     // The reset may be there before `connect` has returned.
     match TcpStream::connect(relay.address()).await {
         Ok(mut reset) => ensure!(within("a reset", LIMIT, rest(&mut reset)).await?.is_err()),
-        Err(error) => ensure!(error.kind() == ErrorKind::ConnectionReset, "{error}"),
+        Err(error) => ensure!(
+            error.kind() == std::io::ErrorKind::ConnectionReset,
+            "{error}"
+        ),
     }
     relay.accept(Accept::Hang);
     let mut ignored = TcpStream::connect(relay.address()).await?;
