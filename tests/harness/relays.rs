@@ -102,7 +102,7 @@ async fn resets_after_some_bytes() -> Result<()> {
     stream.write_all(b"0123456789").await?;
     let error = rest(&mut stream).await.unwrap_err();
     ensure!(
-        error.kind() == std::io::std::io::ErrorKind::ConnectionReset,
+        error.kind() == std::io::ErrorKind::ConnectionReset,
         "{error}"
     );
     Ok(())
