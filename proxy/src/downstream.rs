@@ -172,7 +172,7 @@ impl Client {
         }
     }
 
-    /// Its message's original form, for replies.
+    /// It has not logged in.
     pub(crate) const fn is_anonymous(&self) -> bool {
         !matches!(self.login, Login::Done(_))
     }

@@ -115,6 +115,14 @@ pub struct Facts {
 }
 
 impl Facts {
+    /// Reads the facts of a whole OP_MSG.
+    ///
+    /// # Errors
+    /// Malformed sections, or what [`Facts::read`] refuses.
+    pub fn of(message: &[u8]) -> Result<Self, FactsError> {
+        Self::read(message, &OpMsg::parse(message)?)
+    }
+
     /// Reads the facts of an OP_MSG whose sections were checked by [`OpMsg::parse`].
     ///
     /// # Errors

@@ -83,10 +83,7 @@ impl Client {
         }
         let command = rawdoc! { "buildInfo": 1, "$db": "admin" };
         let message = reply::op_msg(0, 0, 0, command.as_bytes());
-        let facts = OpMsg::parse(&message)
-            .ok()
-            .and_then(|m| Facts::read(&message, &m).ok());
-        let Some(mut facts) = facts else {
+        let Ok(mut facts) = Facts::of(&message) else {
             return Err(ErrorReply::command_not_found(b"buildInfo"));
         };
         facts.treatment = Treatment::Read;

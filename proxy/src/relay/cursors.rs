@@ -12,6 +12,7 @@ use std::{
 use tokio::time::Instant;
 
 use crate::{
+    command::Facts,
     error::{Class, Failure},
     pool::{ConnId, Lane, LeaseError, NodePool, Want},
     relay::{
@@ -21,7 +22,13 @@ use crate::{
         fresh_id,
     },
     route::pins::CursorPin,
-    wire::{build::DocumentBuilder, edit, op_msg::OpMsg, raw::find, reply},
+    wire::{
+        build::DocumentBuilder,
+        edit,
+        op_msg::{self, OpMsg},
+        raw::find,
+        reply,
+    },
 };
 
 /// How long a server waits for data when a getMore does not say.
@@ -192,9 +199,7 @@ impl Relay {
             return;
         }
         // Positions have moved: read them again.
-        let again = OpMsg::parse(&request.message).ok();
-        let facts = again.and_then(|msg| crate::command::Facts::read(&request.message, &msg).ok());
-        if let Some(facts) = facts {
+        if let Ok(facts) = Facts::of(&request.message) {
             request.facts = facts;
         }
     }
@@ -285,10 +290,6 @@ fn wanted(pin: &CursorPin, lane: Lane) -> Want {
     }
 }
 
-fn body(message: &[u8]) -> Option<&[u8]> {
-    message.get(OpMsg::parse(message).ok()?.body)
-}
-
 /// What a getMore reads from, as its reply names it.
 fn namespace_asked(request: &Request) -> String {
     let facts = &request.facts;
@@ -302,7 +303,7 @@ fn namespace_asked(request: &Request) -> String {
 }
 
 fn says_not_found(message: &[u8]) -> bool {
-    let code = body(message).and_then(|body| find(body, b"code")?.as_number_i64());
+    let code = op_msg::body(message).and_then(|body| find(body, b"code")?.as_number_i64());
     code == Some(43)
 }
 
@@ -312,7 +313,7 @@ fn is_empty_batch(answer: &Answer) -> bool {
         return false;
     };
     let batch = || {
-        let cursor = find(body(message)?, b"cursor")?;
+        let cursor = find(op_msg::body(message)?, b"cursor")?;
         let cursor = cursor.as_document()?;
         let open = find(cursor, b"id")?.as_i64()? != 0;
         Some(open && find(cursor, b"nextBatch")?.as_array()?.len() <= 5)

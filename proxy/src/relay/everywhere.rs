@@ -3,7 +3,7 @@
 use crate::{
     pool::Want,
     relay::{ClientSide, Relay, Reply, Request, Stop, attempt::Answer, deadline::Deadline},
-    wire::{op_msg::OpMsg, raw::find},
+    wire::{op_msg, raw::find},
 };
 
 impl Relay {
@@ -42,8 +42,5 @@ impl Relay {
 }
 
 fn says_ok(message: &[u8]) -> bool {
-    let body = OpMsg::parse(message)
-        .ok()
-        .and_then(|msg| message.get(msg.body));
-    body.is_some_and(|body| find(body, b"ok").is_some_and(|ok| ok.as_truthy()))
+    op_msg::body(message).is_some_and(|body| find(body, b"ok").is_some_and(|ok| ok.as_truthy()))
 }

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use crate::{
+    command::Facts,
     pool::{ConnId, Lane, Want},
     relay::{ClientSide, Relay, Request, Stop, attempt::Answer, deadline::Deadline, fresh_id},
     topology::NodeAddress,
     wire::{
         build::DocumentBuilder,
         header::set_response_to,
-        op_msg::OpMsg,
+        op_msg,
         raw::{elements, find},
         reply,
     },
@@ -128,9 +129,7 @@ fn part_of(request: &Request, ids: &[i64]) -> Result<Request, Stop> {
         }
     }
     let message = reply::op_msg(request.id, 0, 0, &body.finish());
-    let facts = OpMsg::parse(&message).ok();
-    let facts = facts.and_then(|msg| crate::command::Facts::read(&message, &msg).ok());
-    let facts = facts.ok_or(Stop::Abandoned)?;
+    let facts = Facts::of(&message).map_err(|_| Stop::Abandoned)?;
     Ok(Request {
         facts,
         message,
@@ -142,7 +141,7 @@ fn part_of(request: &Request, ids: &[i64]) -> Result<Request, Stop> {
 
 fn collect(message: &[u8], merged: &mut BTreeMap<&str, Vec<i64>>) {
     for name in KILL_LISTS {
-        let list = body(message).and_then(|body| find(body, name.as_bytes()));
+        let list = op_msg::body(message).and_then(|body| find(body, name.as_bytes()));
         let list = list
             .as_ref()
             .and_then(|list| list.as_array())
@@ -177,8 +176,4 @@ fn merged_reply(request: &Request, ids: &[i64], merged: BTreeMap<&str, Vec<i64>>
     }
     out.f64("ok", 1.0);
     reply::op_msg(fresh_id(), request.id, 0, &out.finish())
-}
-
-fn body(message: &[u8]) -> Option<&[u8]> {
-    message.get(OpMsg::parse(message).ok()?.body)
 }

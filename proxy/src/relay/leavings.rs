@@ -14,7 +14,7 @@ use crate::{
     command::{Facts, Outcome},
     error::{Class, Labels},
     relay::{Relay, Request, sessions::Nobody},
-    wire::{build::DocumentBuilder, op_msg::OpMsg, raw::find, reply},
+    wire::{build::DocumentBuilder, raw::find, reply},
 };
 
 /// Cursors and the transaction that one client connection has open.
@@ -114,10 +114,7 @@ fn namespace_of(request: &Request) -> Vec<u8> {
 /// Runs a command of Weir's own; whatever it answers, nobody is there to be told.
 async fn run(relay: &Relay, body: &[u8]) {
     let message = reply::op_msg(0, 0, 0, body);
-    let facts = OpMsg::parse(&message)
-        .ok()
-        .and_then(|m| Facts::read(&message, &m).ok());
-    if let Some(facts) = facts {
+    if let Ok(facts) = Facts::of(&message) {
         let started = Instant::now();
         let mut request = Request {
             facts,

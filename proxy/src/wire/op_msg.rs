@@ -157,6 +157,12 @@ pub fn flags(message: &[u8]) -> Option<u32> {
     le::u32_at(message, FLAGS_AT)
 }
 
+/// The body document of a whole OP_MSG; `None` when it is malformed.
+#[must_use]
+pub fn body(message: &[u8]) -> Option<&[u8]> {
+    message.get(OpMsg::parse(message).ok()?.body)
+}
+
 /// Overwrites the flag bits; does nothing where [`flags`] is `None`. A checksum
 /// is not adapted: see [`strip_checksum`].
 #[inline]
