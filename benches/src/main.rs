@@ -1,8 +1,59 @@
-//! Measurements. Not part of this version: `weir demo` shows the first numbers.
+//! Measurements: Weir beside a direct connection and HAProxy in TCP mode, over
+//! one real mongod, in one run.
+//!
+//! | module | its part |
+//! |---|---|
+//! | [`args`] | what to measure |
+//! | [`stand`] | the server and the roads to it |
+//! | [`road`] | one running proxy, or none |
+//! | [`generator`] | the clients, in a process of their own |
+//! | [`connection`] | one client socket |
+//! | [`process`] | CPU time and memory of a process |
+//! | [`measure`] | one load on one road |
+//! | [`suite`] | which loads on which roads |
+//! | [`targets`] | what the design asks, and how far it is met |
+//! | [`table`] | the result as text and as docs/benchmarks.md |
+//!
+//! The program starts itself again as the generator and as Weir, so that what
+//! is measured is what was built with it.
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
+use clap::Parser as _;
+use tikv_jemallocator::Jemalloc;
+
+mod args;
+mod connection;
+mod generator;
+mod measure;
+mod process;
+mod road;
+mod stand;
+mod suite;
+mod table;
+mod targets;
+
+/// The same as the `weir` program's.
+#[global_allocator]
+static ALLOCATOR: Jemalloc = Jemalloc;
+
 fn main() -> ExitCode {
-    eprintln!("weir-benches: nothing to measure in this version; try `weir demo`");
-    ExitCode::FAILURE
+    let mut arguments: Vec<OsString> = std::env::args_os().collect();
+    let role = arguments.get(1).and_then(|role| role.to_str());
+    if role == Some(road::AS_WEIR) {
+        arguments.remove(1);
+        return weir::cli::run(arguments);
+    }
+    let done = match role {
+        Some(generator::AS_GENERATOR) => generator::run(arguments.get(2)),
+        _ => suite::run(&args::Args::parse()),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("weir-benches: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
 }

@@ -111,7 +111,8 @@ impl Client {
         } = client;
         drop(socket);
         if !leavings.is_empty() {
-            leavings.tidy_up(Arc::clone(&front.relay)).await;
+            // On the heap, as the answers below: it holds a whole operation.
+            Box::pin(leavings.tidy_up(Arc::clone(&front.relay))).await;
         }
     }
 

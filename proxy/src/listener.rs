@@ -146,14 +146,18 @@ impl Admission {
             must_log_in: self.must_log_in,
             over_limit: clients > self.max_clients,
         };
-        let admission = self.clone();
-        self.tasks.spawn(async move {
-            let leaving = Leaving(Arc::clone(&admission.clients));
-            if let Some(socket) = admission.prepare(socket, &peer).await {
-                Client::serve(admission.front, socket, peer).await;
-            }
-            drop(leaving);
-        });
+        self.tasks.spawn(self.clone().welcome(socket, peer));
+    }
+
+    /// The whole life of a client's task.
+    async fn welcome(self, socket: Socket, peer: Peer) {
+        let leaving = Leaving(Arc::clone(&self.clients));
+        if let Some(socket) = self.prepare(socket, &peer).await {
+            // What only the admission needed is not kept while the client lives.
+            let front = self.front;
+            Client::serve(front, socket, peer).await;
+        }
+        drop(leaving);
     }
 
     /// Sets TCP options and carries out the TLS handshake.
@@ -162,7 +166,8 @@ impl Admission {
             return None;
         }
         match (&self.tls, socket) {
-            (Some(tls), Socket::Tcp(stream)) => self.secure(tls, stream, peer).await,
+            // On the heap: the task of a plain client shall not have room for a handshake.
+            (Some(tls), Socket::Tcp(stream)) => Box::pin(self.secure(tls, stream, peer)).await,
             (_, socket) => Some(socket),
         }
     }
@@ -210,5 +215,20 @@ async fn remove_stale(path: &Path) -> io::Result<()> {
     match tokio::net::UnixStream::connect(path).await {
         Ok(_) => Err(io::ErrorKind::AddrInUse.into()),
         Err(_) => std::fs::remove_file(path),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What an idle client's task takes, its socket's buffers in the kernel aside.
+    #[test]
+    fn the_task_of_an_idle_client_is_small() {
+        fn future_of<A, B, C, F>(_: impl Fn(A, B, C) -> F) -> usize {
+            size_of::<F>()
+        }
+        let size = future_of(Admission::welcome);
+        assert!(size <= 1536, "{size} bytes");
     }
 }

@@ -1,0 +1,143 @@
+//! One load on one road.
+
+use std::io::{BufRead, BufReader};
+use std::process::{ChildStdin, ChildStdout, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use weir::demo::process::Process;
+
+use crate::generator::{AS_GENERATOR, Load, MEASURING, Order, Outcome};
+use crate::process::{cpu_time, memory};
+use crate::road::Road;
+use crate::stand::Stand;
+
+/// How long the generator may take to end.
+const END_LIMIT: Duration = Duration::from_secs(20);
+
+/// What was seen of one load.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Sample {
+    /// What the clients saw.
+    pub(crate) outcome: Outcome,
+    /// CPU time of the proxy in the window; zero on the direct road.
+    pub(crate) proxy: Duration,
+    /// CPU time of the server in the window.
+    pub(crate) server: Duration,
+    /// The proxy's memory at the end, in KiB.
+    pub(crate) memory: u64,
+    /// The most memory the proxy has had, in KiB.
+    pub(crate) peak: u64,
+    /// The proxy's memory before the clients came, in KiB.
+    pub(crate) before: u64,
+}
+
+impl Sample {
+    /// Operations a second.
+    pub(crate) fn rate(&self) -> f64 {
+        self.outcome.operations as f64 / self.outcome.seconds.max(f64::EPSILON)
+    }
+
+    /// The proxy's CPU time for each operation, in microseconds.
+    pub(crate) fn proxy_per_operation(&self) -> f64 {
+        self.proxy.as_secs_f64() * 1e6 / self.outcome.operations.max(1) as f64
+    }
+
+    /// The server's CPU time for each operation, in microseconds.
+    pub(crate) fn server_per_operation(&self) -> f64 {
+        self.server.as_secs_f64() * 1e6 / self.outcome.operations.max(1) as f64
+    }
+}
+
+/// A load for some clients.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Task {
+    /// What they do.
+    pub(crate) load: Load,
+    /// How many they are.
+    pub(crate) clients: usize,
+    /// Seconds before the window.
+    pub(crate) warm_up: f64,
+    /// Seconds of the window.
+    pub(crate) seconds: f64,
+}
+
+/// Sends the clients of `task` over `road` and looks on.
+pub(crate) fn measure(stand: &Stand, road: &Road, task: Task) -> Result<Sample> {
+    let order = Order {
+        address: road.address,
+        clients: task.clients,
+        load: task.load,
+        warm_up: task.warm_up,
+        seconds: task.seconds,
+    };
+    let before = road.pid().map_or(Ok(0), |pid| memory(pid, "VmRSS"))?;
+    let mut generator = Generator::start(stand, &order)?;
+    generator.wait_for_window()?;
+    let proxy = road.pid().map(cpu_time).transpose()?;
+    let server = cpu_time(stand.pid()?)?;
+    let outcome = generator.outcome()?;
+    let mut sample = Sample {
+        outcome,
+        server: cpu_time(stand.pid()?)?.saturating_sub(server),
+        before,
+        ..Sample::default()
+    };
+    if let (Some(pid), Some(proxy)) = (road.pid(), proxy) {
+        sample.proxy = cpu_time(pid)?.saturating_sub(proxy);
+        sample.memory = memory(pid, "VmRSS")?;
+        sample.peak = memory(pid, "VmHWM")?;
+    }
+    generator.end()?;
+    Ok(sample)
+}
+
+struct Generator {
+    process: Process,
+    /// Open until [`Generator::end`]: clients that hold their sockets wait for it.
+    input: Option<ChildStdin>,
+    output: BufReader<ChildStdout>,
+}
+
+impl Generator {
+    fn start(stand: &Stand, order: &Order) -> Result<Self> {
+        let mut command = Command::new(&stand.program);
+        command.arg(AS_GENERATOR).arg(serde_json::to_string(order)?);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let process = Process::spawn(&mut command, &stand.scratch)?;
+        let (input, output, _) = process.take_pipes();
+        Ok(Self {
+            process,
+            input,
+            output: BufReader::new(output.context("no output")?),
+        })
+    }
+
+    fn wait_for_window(&mut self) -> Result<()> {
+        let line = self.line()?;
+        ensure!(line.trim() == MEASURING, "the generator said: {line}");
+        Ok(())
+    }
+
+    fn outcome(&mut self) -> Result<Outcome> {
+        let line = self.line()?;
+        serde_json::from_str(&line).with_context(|| format!("the generator said: {line}"))
+    }
+
+    fn line(&mut self) -> Result<String> {
+        let mut line = String::new();
+        let read = self.output.read_line(&mut line)?;
+        ensure!(read > 0, "the generator ended early; its reason is above");
+        Ok(line)
+    }
+
+    fn end(mut self) -> Result<()> {
+        drop(self.input.take());
+        let ended = self.process.wait(END_LIMIT)?;
+        ensure!(
+            ended.is_some_and(|status| status.success()),
+            "the generator did not end well"
+        );
+        Ok(())
+    }
+}

@@ -1,0 +1,86 @@
+//! The server that everything is measured against, with its documents.
+
+use std::env;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use bson::{Binary as Bytes, Document, doc, spec::BinarySubtype};
+use weir::config::env::Surroundings;
+use weir::demo::mongod::{Binary, ReplicaSet, SetOptions};
+use weir::demo::process::Scratch;
+
+use crate::generator::{DATABASE, DOCUMENTS, LARGE, SMALL};
+
+/// The payload of a small document: a typical one has some hundred bytes.
+const PAYLOAD: usize = 256;
+/// The largest document that a server stores, with room for its other fields.
+const ALMOST_16_MB: usize = 16 * 1024 * 1024 - 1024;
+
+/// A replica set of one.
+pub(crate) struct Stand {
+    set: ReplicaSet,
+    /// For whatever else is started; removed at the end.
+    pub(crate) scratch: Arc<Scratch>,
+    /// This program.
+    pub(crate) program: PathBuf,
+}
+
+impl Stand {
+    /// Starts the server and fills it.
+    pub(crate) fn start() -> Result<Self> {
+        let binary = Binary::find(&surroundings())?;
+        let scratch = Scratch::new(&env::temp_dir(), "weir-bench")?;
+        let set = ReplicaSet::start(&binary, &env::temp_dir(), &SetOptions::default())?;
+        let stand = Self {
+            set,
+            scratch,
+            program: env::current_exe()?,
+        };
+        stand.fill()?;
+        Ok(stand)
+    }
+
+    /// The server's address.
+    pub(crate) fn address(&self) -> Result<SocketAddr> {
+        Ok(self.set.member(0)?.address())
+    }
+
+    /// Its process.
+    pub(crate) fn pid(&self) -> Result<u32> {
+        self.set.member(0)?.pid().context("mongod has ended")
+    }
+
+    /// Its connection string.
+    pub(crate) fn uri(&self) -> String {
+        self.set.uri()
+    }
+
+    fn fill(&self) -> Result<()> {
+        let mut ask = self.set.member(0)?.ask()?;
+        let payload = "x".repeat(PAYLOAD);
+        let small: Vec<Document> = (0..DOCUMENTS)
+            .map(|id| doc! {"_id": id, "name": format!("student {id}"), "payload": &payload})
+            .collect();
+        ask.command(DATABASE, doc! {"insert": SMALL, "documents": small})?;
+        let payload = Bytes {
+            subtype: BinarySubtype::Generic,
+            bytes: vec![7; ALMOST_16_MB],
+        };
+        let large = doc! {"_id": 0, "payload": payload};
+        ask.command(DATABASE, doc! {"insert": LARGE, "documents": [large]})?;
+        Ok(())
+    }
+}
+
+fn surroundings() -> Surroundings {
+    Surroundings {
+        mongod: env::var_os("WEIR_MONGOD").map(PathBuf::from),
+        path: env::var_os("PATH"),
+        program: env::current_exe().ok(),
+        cache_home: env::var_os("XDG_CACHE_HOME").map(PathBuf::from),
+        home: env::var_os("HOME").map(PathBuf::from),
+        temporary: env::temp_dir(),
+    }
+}

@@ -1,0 +1,164 @@
+//! What the design asks of Weir's speed, and how far it is met.
+
+use crate::args::{Measure, RoadName};
+use crate::measure::Sample;
+use crate::suite::Cell;
+use crate::table::{Row, bytes_rate, per_client};
+
+/// Which way a number is better.
+#[derive(Clone, Copy)]
+enum Wanted {
+    AtLeast(f64),
+    AtMost(f64),
+    Below(f64),
+}
+
+impl Wanted {
+    fn is_met_by(self, number: f64) -> bool {
+        match self {
+            Self::AtLeast(bound) => number >= bound,
+            Self::AtMost(bound) => number <= bound,
+            Self::Below(bound) => number < bound,
+        }
+    }
+
+    fn text(self) -> String {
+        match self {
+            Self::AtLeast(bound) => format!("≥ {bound:.1}"),
+            Self::AtMost(bound) => format!("≤ {bound:.1}"),
+            Self::Below(bound) => format!("< {bound:.1}"),
+        }
+    }
+}
+
+/// One line: what, how much of it is wanted, how much was measured.
+type Line = (String, Wanted, Option<f64>);
+
+/// The targets whose load was measured, as a table.
+pub(crate) fn targets(cells: &[Cell]) -> Vec<Row> {
+    let head = ["target", "wanted", "measured", "verdict"];
+    let mut rows = vec![head.map(ToString::to_string).to_vec()];
+    let lines = rates(cells).into_iter().chain(costs(cells));
+    rows.extend(lines.filter_map(|(what, wanted, measured)| {
+        let number = measured?;
+        let verdict = if wanted.is_met_by(number) {
+            "met"
+        } else {
+            "missed"
+        };
+        Some(vec![
+            what,
+            wanted.text(),
+            format!("{number:.2}"),
+            verdict.to_owned(),
+        ])
+    }));
+    rows
+}
+
+fn p50(sample: &Sample) -> f64 {
+    sample.outcome.p50 as f64
+}
+
+fn p99(sample: &Sample) -> f64 {
+    sample.outcome.p99 as f64
+}
+
+/// How fast.
+fn rates(cells: &[Cell]) -> Vec<Line> {
+    use RoadName::{Direct, Haproxy};
+    use Wanted::{AtLeast, AtMost, Below};
+    let find = |clients, road, number: fn(&Sample) -> f64| {
+        ratio(cells, (Measure::Find, clients), road, number)
+    };
+    let line = |what: &str, wanted, measured| (what.to_owned(), wanted, measured);
+    vec![
+        line(
+            "p50, 1 client, to HAProxy",
+            AtMost(1.0),
+            find(1, Haproxy, p50),
+        ),
+        line(
+            "rate, 8 clients, to direct",
+            AtLeast(0.9),
+            find(8, Direct, Sample::rate),
+        ),
+        line(
+            "rate, 64 clients over 16, to direct",
+            AtLeast(1.0),
+            find(64, Direct, Sample::rate),
+        ),
+        line(
+            "rate, 1,500 clients over 20, to direct",
+            AtLeast(1.2),
+            find(1500, Direct, Sample::rate),
+        ),
+        line(
+            "p99, 1,500 clients, to direct",
+            Below(1.0),
+            find(1500, Direct, p99),
+        ),
+        line(
+            "rate, 1,500 clients, to HAProxy",
+            AtLeast(2.0),
+            find(1500, Haproxy, Sample::rate),
+        ),
+        line(
+            "p99 of 1,500 connects at once, to HAProxy",
+            AtMost(0.2),
+            ratio(cells, (Measure::Connect, 1500), Haproxy, p99),
+        ),
+        line(
+            "p99/p50, 10,000 clients over 40",
+            AtMost(1.5),
+            weir(cells, (Measure::Many, 10_000), |one| {
+                p99(one) / p50(one).max(1.0)
+            }),
+        ),
+    ]
+}
+
+/// At what price.
+fn costs(cells: &[Cell]) -> Vec<Line> {
+    use RoadName::Haproxy;
+    use Wanted::{AtLeast, AtMost};
+    let cpu = |clients| {
+        let load = (Measure::Find, clients);
+        let measured = ratio(cells, load, Haproxy, Sample::proxy_per_operation);
+        let what = format!("proxy CPU/op, {clients} clients, to HAProxy");
+        (what, AtMost(1.0), measured)
+    };
+    let idle = weir(cells, (Measure::Idle, 1500), |one| per_client(one, 1500));
+    let large = |streams| {
+        let measured = ratio(cells, (Measure::Large, streams), Haproxy, bytes_rate);
+        let what = format!("MB/s of 16 MB replies, {streams} streams, to HAProxy");
+        (what, AtLeast(0.9), measured)
+    };
+    vec![
+        cpu(64),
+        cpu(500),
+        cpu(1500),
+        ("KiB for each idle client".to_owned(), AtMost(4.0), idle),
+        large(1),
+        large(4),
+    ]
+}
+
+type Load = (Measure, usize);
+
+fn find_cell(cells: &[Cell], (measure, clients): Load) -> Option<&Cell> {
+    cells
+        .iter()
+        .find(|cell| cell.measure == measure && cell.task.clients == clients)
+}
+
+/// Weir's number by the other road's.
+fn ratio(cells: &[Cell], load: Load, road: RoadName, number: fn(&Sample) -> f64) -> Option<f64> {
+    let cell = find_cell(cells, load)?;
+    Some(cell.of(RoadName::Weir)?.ratio(cell.of(road)?, number))
+}
+
+/// Weir's own number.
+fn weir(cells: &[Cell], load: Load, number: fn(&Sample) -> f64) -> Option<f64> {
+    Some(find_cell(cells, load)?.of(RoadName::Weir)?.median(number))
+}
