@@ -20,21 +20,23 @@ pub mod mongod;
 pub mod parts;
 pub mod process;
 
+pub(crate) mod client;
+pub(crate) mod messages;
+pub(crate) mod numbers;
+pub(crate) mod paint;
+pub(crate) mod random;
+pub(crate) mod screen;
+pub(crate) mod words;
+
 mod args;
-mod client;
 mod driver;
 mod endpoint;
 mod error;
 mod exam;
-mod messages;
 mod monitor;
-mod numbers;
 mod observer;
-mod paint;
 mod phase;
-mod random;
 mod report;
-mod screen;
 mod seed;
 mod show;
 mod stage;
@@ -42,7 +44,6 @@ mod students;
 mod table;
 mod tally;
 mod verdict;
-mod words;
 
 pub use args::{DemoArgs, Monitoring, Road};
 
@@ -90,10 +91,14 @@ fn failed(screen: &Screen, error: &DemoError) -> u8 {
 }
 
 /// Ctrl-C, and what service managers and closing terminals send.
-struct Interrupts([Signal; 3]);
+pub(crate) struct Interrupts([Signal; 3]);
 
 impl Interrupts {
-    fn listen() -> std::io::Result<Self> {
+    /// From here on these signals no longer end the process by themselves.
+    ///
+    /// # Errors
+    /// When the system refuses a handler.
+    pub(crate) fn listen() -> std::io::Result<Self> {
         Ok(Self([
             signal(SignalKind::interrupt())?,
             signal(SignalKind::terminate())?,
@@ -101,7 +106,8 @@ impl Interrupts {
         ]))
     }
 
-    async fn next(&mut self) {
+    /// Waits for the next one.
+    pub(crate) async fn next(&mut self) {
         let [interrupt, terminate, hangup] = &mut self.0;
         tokio::select! {
             _ = interrupt.recv() => {}

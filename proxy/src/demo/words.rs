@@ -70,7 +70,7 @@ pub(super) fn next_steps(address: SocketAddr, admin: SocketAddr, database: &str)
 }
 
 /// Breaks `text` between words into indented lines of at most `WIDTH` columns.
-pub(super) fn wrap(text: &str) -> String {
+pub(crate) fn wrap(text: &str) -> String {
     let mut lines = vec![String::new()];
     for word in text.split(' ') {
         let columns = lines.last().map_or(0, |line| line.chars().count());
