@@ -7,10 +7,12 @@
 //! | `show` | the show from its introduction to its end |
 //! | `stage` | what was started and must end |
 //! | [`mongod`], [`process`], [`parts`] | a real server, found or fetched |
-//! | `endpoint` | the Weir that is shown |
+//! | [`python`] | Python with PyMongo, made once |
+//! | `endpoint`, `sidecar` | the Weir that is shown, in this process or as others |
 //! | `exam`, `random` | who arrives when and does what, the same in both phases |
 //! | `students`, `driver`, `monitor` | one simulated Lambda environment |
 //! | `client`, `messages`, `seed` | bytes on sockets |
+//! | `fleet` | worker processes with a real driver |
 //! | `phase`, `tally`, `observer` | playing one phase and counting it |
 //! | `report`, `table`, `verdict` | what came of it |
 
@@ -19,6 +21,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 pub mod mongod;
 pub mod parts;
 pub mod process;
+pub mod python;
 
 pub(crate) mod client;
 pub(crate) mod messages;
@@ -33,12 +36,14 @@ mod driver;
 mod endpoint;
 mod error;
 mod exam;
+mod fleet;
 mod monitor;
 mod observer;
 mod phase;
 mod report;
 mod seed;
 mod show;
+mod sidecar;
 mod stage;
 mod students;
 mod table;

@@ -51,8 +51,11 @@ pub(super) fn introduction(
         ));
     }
     paragraphs.push(format!(
-        "{} measurements of {}: about {}, {} at most. Ctrl-C ends it and prints what there is.",
-        plan.cells(),
+        "{} of {}: about {}, {} at most. Ctrl-C ends it and prints what there is.",
+        match plan.cells() {
+            1 => "1 measurement".to_owned(),
+            cells => format!("{cells} measurements"),
+        },
         show_duration(plan.duration),
         seconds(plan.usual()),
         seconds(plan.longest()),
@@ -251,7 +254,9 @@ fn recommendation(outcome: &Outcome, said: &Recommendation) -> String {
              shortest wait among them."
         ),
     });
-    if said.largest_tried {
+    if said.largest_tried && said.smallest_tried {
+        text.push_str(" No other was tried.");
+    } else if said.largest_tried {
         text.push_str(" It is the largest that was tried: try larger --pools, one may do better.");
     } else if said.smallest_tried {
         text.push_str(" It is the smallest that was tried: a smaller one may do as well.");

@@ -140,7 +140,7 @@ mod tests {
         let parsed = OpMsg::parse(message).unwrap();
         let body = &message[parsed.body];
         let first = raw::elements(body).next().unwrap().unwrap();
-        String::from_utf8_lossy(first.name()).into_owned()
+        String::from_utf8_lossy(first.key).into_owned()
     }
 
     fn names(work: &Work) -> Vec<String> {
