@@ -169,7 +169,7 @@ mod tests {
         let args = args(Road::Sidecar, Monitoring::Stream);
         for limit in [Some(500), None] {
             let text = introduction(&exam(), &args, limit, 20);
-            assert!(text.contains("624 connections"), "{text}");
+            assert!(text.contains("= 624"), "{text}");
             assert!(
                 text.lines().all(|line| line.chars().count() <= WIDTH),
                 "{text}"
