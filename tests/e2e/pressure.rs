@@ -11,7 +11,7 @@ use bson::{Document, doc};
 use mongodb::Client;
 use serde_json::Value;
 use weir::demo::process::{Process, Scratch, Signal};
-use weir_tests::cluster::Cluster;
+use weir_tests::cluster::{Cluster, USER};
 use weir_tests::sockets::{Sampler, can_count};
 use weir_tests::surroundings::{blocking, surroundings};
 use weir_tests::wait::until_true;
@@ -295,7 +295,7 @@ async fn what_cannot_be_measured_says_what_to_change() -> Result<()> {
     let cluster = server().await?;
     fill(&cluster).await?;
     let uri = cluster.uri();
-    let wrong_login = uri.replacen("://", "://nobody:", 1);
+    let wrong_login = uri.replacen(USER, "nobody", 1);
     let cases: [(&[&str], i32, &str); 5] = [
         (
             &["--target", "mongodb://127.0.0.1:1/?replicaSet=rs"],
