@@ -145,7 +145,11 @@ async fn workers_are_served_through_their_sidecars_and_nothing_is_left() -> Resu
     let peak: u32 = last("server connections, peak", 2)?.parse()?;
     // Each has its two monitors at least, all of them no more than three caps.
     assert!((6..=60).contains(&peak), "{said}");
-    // Directly, every worker opens a pool of its own.
+    // Directly, the two tasks that were there take what there is, and every
+    // third student meets a worker of the last one.
+    let turned_away = row(&said, "students turned away").context("no table")?;
+    let turned_away = turned_away.split_whitespace().next().context("no cell")?;
+    assert!(turned_away.parse::<u32>()? >= 16, "{said}");
     let direct: u32 = last("server connections, peak", 5)?.parse()?;
     assert!(direct > peak, "{said}");
     assert_eq!(demo.left_behind(), 0);

@@ -28,7 +28,7 @@ pub(super) const TASKS: usize = 3;
 pub(super) const WORKERS: usize = 4;
 /// Threads of a worker, and connections that it keeps open: `minPoolSize` as
 /// large as the number of threads, so that a burst waits for no handshake.
-pub(super) const THREADS: usize = 50;
+pub(super) const THREADS: usize = 64;
 /// Sockets with which PyMongo watches a server.
 pub(super) const MONITORS: usize = 2;
 
@@ -66,6 +66,7 @@ struct Worker {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct News {
+    /// It has done what it was told to.
     ready: bool,
     arrived: u64,
     served: u64,
@@ -88,7 +89,8 @@ struct Times {
 }
 
 impl Fleet {
-    /// Starts all workers, and lets them begin together once all are ready.
+    /// Starts all workers, the last task when the others have their connections,
+    /// as when a service scales out; then lets all begin together.
     ///
     /// # Errors
     /// A worker does not start.
@@ -120,15 +122,18 @@ impl Fleet {
             workers.push(worker);
             ready.push(is_ready);
         }
-        let end = Instant::now() + START_LIMIT;
-        for is_ready in ready {
-            let left = end.saturating_duration_since(Instant::now());
-            if is_ready.recv_timeout(left).is_err() {
-                return Err(DemoError::Worker(last_line(&scratch.path().join("errors"))));
+        let errors = scratch.path().join("errors");
+        all_ready(&ready, &errors)?;
+        let (first, last) = ((TASKS - 1) * WORKERS, WORKERS);
+        for (skip, take) in [(0, first), (first, last)] {
+            for worker in workers.iter_mut().skip(skip).take(take) {
+                worker.write("start")?;
             }
+            let started: Vec<_> = ready.iter().skip(skip).take(take).collect();
+            all_ready(started, &errors)?;
         }
         for worker in &mut workers {
-            worker.write("go")?;
+            worker.write("begin")?;
         }
         Ok(Self { workers })
     }
@@ -138,6 +143,21 @@ impl Fleet {
         let workers = self.workers;
         let _ = spawn_blocking(move || end(workers)).await;
     }
+}
+
+/// Waits until each of these workers has said once more that it is ready.
+fn all_ready<'a>(
+    workers: impl IntoIterator<Item = &'a Receiver<()>>,
+    errors: &Path,
+) -> Result<(), DemoError> {
+    let end = Instant::now() + START_LIMIT;
+    for worker in workers {
+        let left = end.saturating_duration_since(Instant::now());
+        if worker.recv_timeout(left).is_err() {
+            return Err(DemoError::Worker(last_line(errors)));
+        }
+    }
+    Ok(())
 }
 
 fn end(mut workers: Vec<Worker>) {

@@ -52,13 +52,14 @@ fn environments(exam: &Exam, monitoring: Monitoring) -> String {
 fn workers(exam: &Exam) -> String {
     let all = TASKS * WORKERS;
     format!(
-        "An exam starts. {} students arrive within {} seconds at a web application of {TASKS} \
-         tasks with {WORKERS} worker processes each: real Python with PyMongo, {THREADS} threads \
-         in every process, and a pool kept as large (minPoolSize={THREADS}), so that a burst \
-         waits for no handshake. That is {all} × ({THREADS} + {MONITORS} to watch the server) = {} \
-         connections.",
+        "An exam starts. {} students arrive within {} seconds at a web application that has just \
+         scaled out from {} tasks to {TASKS}, with {WORKERS} worker processes each: real Python \
+         with PyMongo, {THREADS} threads in every process, and a pool kept as large \
+         (minPoolSize={THREADS}), so that a burst waits for no handshake. That is {all} × \
+         ({THREADS} + {MONITORS} to watch the server) = {} connections; the last task comes last.",
         count(exam.students.into()),
         exam.arrivals().as_secs(),
+        TASKS - 1,
         count((all * (THREADS + MONITORS)) as u64),
     )
 }
@@ -169,7 +170,7 @@ mod tests {
         let args = args(Road::Sidecar, Monitoring::Stream);
         for limit in [Some(500), None] {
             let text = introduction(&exam(), &args, limit, 20);
-            assert!(text.contains("= 624"), "{text}");
+            assert!(text.contains("= 792"), "{text}");
             assert!(
                 text.lines().all(|line| line.chars().count() <= WIDTH),
                 "{text}"

@@ -1,7 +1,8 @@
 """One worker process of a task: a web server's threads over one MongoClient.
 
-Reads its plan as one line of JSON, says that it is ready, and begins at the
-next line. A student's request is due at a time; a thread takes it, and the
+Reads its plan as one line of JSON and says that it is ready. At the next line
+it starts: it makes its client, and says that it is warm once its pool is full
+or the server refused it a connection. At the third line the exam begins. A student's request is due at a time; a thread takes it, and the
 time counts from when it was due, so waiting for a thread is part of it. Every
 tenth of a second what is new is printed as one line of JSON. Ends when its
 input ends.
@@ -67,25 +68,35 @@ class News:
 class Sockets(monitoring.ConnectionPoolListener, monitoring.ServerHeartbeatListener):
     """Counts sockets that were closed before they could be used."""
 
-    def __init__(self, news):
+    def __init__(self, news, enough):
         self.news = news
+        self.enough = enough
         self.opening = set()
+        self.open = 0
+        self.warm = threading.Event()
+
+    def refused(self):
+        self.news.count("refused")
+        self.warm.set()
 
     def connection_created(self, event):
         self.opening.add(event.connection_id)
 
     def connection_ready(self, event):
         self.opening.discard(event.connection_id)
+        self.open += 1
+        if self.open >= self.enough:
+            self.warm.set()
 
     def connection_closed(self, event):
         if event.connection_id in self.opening:
             self.opening.discard(event.connection_id)
-            self.news.count("refused")
+            self.refused()
 
     def failed(self, event):
         error = event.reply
         if isinstance(error, AutoReconnect) and not isinstance(error, NetworkTimeout):
-            self.news.count("refused")
+            self.refused()
 
     def nothing(self, _event):
         pass
@@ -119,19 +130,23 @@ class Worker:
 
     def start(self):
         limit = int(self.patience * 1000)
+        sockets = Sockets(self.news, self.plan["threads"])
         self.client = pymongo.MongoClient(
             self.plan["uri"],
             appname="quiz",
             minPoolSize=self.plan["threads"],
             serverSelectionTimeoutMS=limit,
             waitQueueTimeoutMS=limit,
-            event_listeners=[Sockets(self.news)],
+            event_listeners=[sockets],
         )
         self.quiz = self.client[self.plan["database"]]
+        spawn(self.connect)
+        sockets.warm.wait()
+
+    def begin(self):
         now = time.monotonic()
         for student in self.students:
             self.later(now + student.arrival + student.thinks[0], student)
-        spawn(self.connect)
         for _ in range(self.plan["threads"]):
             spawn(self.serve)
         spawn(self.dispatch)
@@ -142,7 +157,9 @@ class Worker:
         while True:
             try:
                 self.client.admin.command("ping")
-                return self.news.time("connect", time.monotonic() - began)
+                if not self.closing:
+                    self.news.time("connect", time.monotonic() - began)
+                return
             except PyMongoError:
                 time.sleep(RELOAD)
 
@@ -174,6 +191,11 @@ class Worker:
                     return
                 self.busy += 1
             try:
+                if self.is_too_late(student):
+                    # Nobody waits for this page any more.
+                    self.news.count("failed")
+                    self.news.count("gave_up")
+                    continue
                 self.request(student)
             except DuplicateKeyError as error:
                 # The answer to an earlier try was lost, its effect was not.
@@ -185,9 +207,13 @@ class Worker:
                 self.failed(student, error)
             else:
                 self.succeeded(student)
-            with self.changed:
-                self.busy -= 1
-                self.changed.notify_all()
+            finally:
+                with self.changed:
+                    self.busy -= 1
+                    self.changed.notify_all()
+
+    def is_too_late(self, student):
+        return time.monotonic() >= student.since + self.patience
 
     def close(self):
         """What is under way may end: an answer that nobody hears would be
@@ -213,6 +239,10 @@ class Worker:
 
     def succeeded(self, student):
         now = time.monotonic()
+        if now >= student.since + self.patience:
+            self.news.count("failed")
+            self.news.count("gave_up")
+            return
         op = OPS[student.step] if student.step < len(OPS) else "submit_answer"
         self.news.time(op, now - student.since)
         student.step += 1
@@ -243,7 +273,6 @@ def main():
     print(json.dumps({"ready": True}), flush=True)
     if not sys.stdin.readline():
         return
-    worker.start()
 
     def report():
         while True:
@@ -251,6 +280,11 @@ def main():
             news.say()
 
     spawn(report)
+    worker.start()
+    print(json.dumps({"ready": True}), flush=True)
+    if not sys.stdin.readline():
+        return
+    worker.begin()
     sys.stdin.read()
     worker.close()
     news.say()
