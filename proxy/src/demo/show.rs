@@ -70,7 +70,8 @@ pub(super) async fn show(
     show.results(direct.as_ref(), &through);
     let weir = stage.weir.as_ref().map(|weir| (weir.address, weir.admin));
     let sidecar = stage.sidecars.first().map(|one| (one.address, one.admin));
-    if let Some((address, admin)) = weir.or(sidecar) {
+    // With --exit it is about to end.
+    if let Some((address, admin)) = weir.or(sidecar).filter(|_| !args.exit) {
         let database = stage.borrowed.unwrap_or(DATABASE);
         screen.heading(match args.road {
             Road::Service => "It is still up. Try it:",
