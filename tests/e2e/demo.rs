@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use tokio::sync::{Mutex, MutexGuard};
 use weir::demo::process::{Process, Scratch, Signal};
 use weir_tests::surroundings::{blocking, mongod, surroundings};
 use weir_tests::wait::until_true;
@@ -15,8 +16,12 @@ use weir_tests::weir::program;
 /// Two short phases, two servers, and a machine with much else to do.
 const END_LIMIT: Duration = Duration::from_secs(120);
 
+/// One demo at a time: each fills the machine, and its students have no patience.
+static TURN: Mutex<()> = Mutex::const_new(());
+
 /// A running demo that writes into a file.
 struct Demo {
+    _turn: MutexGuard<'static, ()>,
     process: Arc<Process>,
     output: PathBuf,
     temporary: PathBuf,
@@ -24,6 +29,7 @@ struct Demo {
 
 impl Demo {
     async fn start(scratch: &Arc<Scratch>, arguments: &[&str]) -> Result<Self> {
+        let turn = TURN.lock().await;
         let output = scratch.path().join("output.txt");
         let temporary = scratch.path().join("tmp");
         fs::create_dir(&temporary)?;
@@ -37,6 +43,7 @@ impl Demo {
             .stdout(File::create(&output)?)
             .stderr(Stdio::inherit());
         Ok(Self {
+            _turn: turn,
             process: Arc::new(Process::spawn(&mut command, scratch)?),
             output,
             temporary,
