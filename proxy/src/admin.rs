@@ -33,6 +33,9 @@ pub mod status;
 
 pub use status::{NodeStatus, ServiceStatus, Status};
 
+/// How often the recorder is tidied up.
+const TIDY_EVERY: Duration = Duration::from_secs(5);
+
 /// A browser that sends nothing is not waited for longer.
 const HEADER_TIME: Duration = Duration::from_secs(10);
 
@@ -125,6 +128,7 @@ impl Admin {
 
 /// Serves HTTP until `stop`.
 pub async fn serve(listener: TcpListener, admin: Arc<Admin>, stop: CancellationToken) {
+    tokio::spawn(stop.clone().run_until_cancelled_owned(tidy_up(TIDY_EVERY)));
     loop {
         let accepted = tokio::select! {
             () = stop.cancelled() => return,
@@ -146,6 +150,17 @@ pub async fn serve(listener: TcpListener, admin: Arc<Admin>, stop: CancellationT
                 .serve_connection(TokioIo::new(stream), service);
             drop(served.await);
         });
+    }
+}
+
+/// The recorder keeps every single value of a histogram until somebody asks for `/metrics` or
+/// tidies up; where nobody asks, memory would grow with every operation.
+pub async fn tidy_up(every: Duration) {
+    loop {
+        tokio::time::sleep(every).await;
+        if let Some(recorder) = recorder() {
+            recorder.run_upkeep();
+        }
     }
 }
 

@@ -9,7 +9,8 @@
 //! | [`status`] | live state of a running Weir |
 //! | [`http`] | one small GET for the two above |
 //! | [`demo`] | the quick start |
-//! | [`plan`], [`mod@bench`] | names kept for later versions |
+//! | [`mod@bench`] | pool pressure on one's own deployment |
+//! | [`plan`] | a name kept for a later version |
 //!
 //! Exit codes: 0 done, 1 it failed, 2 the command line or the configuration is wrong.
 
@@ -48,7 +49,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Check(args) => once(check::run(args)),
         Command::Demo(args) => demo::run(args),
         Command::Plan(_) => plan::run(),
-        Command::Bench(_) => bench::run(),
+        Command::Bench(args) => bench::run(&args),
     }
 }
 

@@ -7,10 +7,12 @@
 //! | `show` | the show from its introduction to its end |
 //! | `stage` | what was started and must end |
 //! | [`mongod`], [`process`], [`parts`] | a real server, found or fetched |
-//! | `endpoint` | the Weir that is shown |
+//! | [`python`] | Python with PyMongo, made once |
+//! | `endpoint`, `sidecar` | the Weir that is shown, in this process or as others |
 //! | `exam`, `random` | who arrives when and does what, the same in both phases |
 //! | `students`, `driver`, `monitor` | one simulated Lambda environment |
 //! | `client`, `messages`, `seed` | bytes on sockets |
+//! | `fleet` | worker processes with a real driver |
 //! | `phase`, `tally`, `observer` | playing one phase and counting it |
 //! | `report`, `table`, `verdict` | what came of it |
 
@@ -19,30 +21,34 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 pub mod mongod;
 pub mod parts;
 pub mod process;
+pub mod python;
+
+pub(crate) mod client;
+pub(crate) mod messages;
+pub(crate) mod numbers;
+pub(crate) mod paint;
+pub(crate) mod random;
+pub(crate) mod screen;
+pub(crate) mod words;
 
 mod args;
-mod client;
 mod driver;
 mod endpoint;
 mod error;
 mod exam;
-mod messages;
+mod fleet;
 mod monitor;
-mod numbers;
 mod observer;
-mod paint;
 mod phase;
-mod random;
 mod report;
-mod screen;
 mod seed;
 mod show;
+mod sidecar;
 mod stage;
 mod students;
 mod table;
 mod tally;
 mod verdict;
-mod words;
 
 pub use args::{DemoArgs, Monitoring, Road};
 
@@ -90,10 +96,14 @@ fn failed(screen: &Screen, error: &DemoError) -> u8 {
 }
 
 /// Ctrl-C, and what service managers and closing terminals send.
-struct Interrupts([Signal; 3]);
+pub(crate) struct Interrupts([Signal; 3]);
 
 impl Interrupts {
-    fn listen() -> std::io::Result<Self> {
+    /// From here on these signals no longer end the process by themselves.
+    ///
+    /// # Errors
+    /// When the system refuses a handler.
+    pub(crate) fn listen() -> std::io::Result<Self> {
         Ok(Self([
             signal(SignalKind::interrupt())?,
             signal(SignalKind::terminate())?,
@@ -101,7 +111,8 @@ impl Interrupts {
         ]))
     }
 
-    async fn next(&mut self) {
+    /// Waits for the next one.
+    pub(crate) async fn next(&mut self) {
         let [interrupt, terminate, hangup] = &mut self.0;
         tokio::select! {
             _ = interrupt.recv() => {}

@@ -23,6 +23,7 @@
 //! | [`admin`] | health, status and metrics over HTTP |
 //! | [`cli`] | `check`, `healthcheck`, `status` and the other subcommands |
 //! | [`demo`] | the quick start: a real server, 1,500 clients, one table |
+//! | [`pressure`] | pool pressure, measured on somebody's own deployment |
 
 pub mod config;
 
@@ -69,3 +70,5 @@ pub mod admin;
 pub mod cli;
 
 pub mod demo;
+
+pub mod pressure;

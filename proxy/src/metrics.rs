@@ -9,6 +9,8 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
+pub mod waits;
+
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 use tokio::time::Instant;
 
@@ -49,6 +51,7 @@ pub struct Metrics {
     held: Gauge,
     held_now: AtomicUsize,
     waits: [Histogram; 3],
+    waits_now: [waits::Buckets; 3],
     clients: Gauge,
     accepted: Counter,
     logins_refused: Counter,
@@ -76,6 +79,7 @@ impl Metrics {
             held: gauge!("weir_held_operations", "listener" => name()),
             held_now: AtomicUsize::new(0),
             waits: ["normal", "finishing", "awaiting"].map(wait),
+            waits_now: std::array::from_fn(|_| waits::Buckets::default()),
             clients: gauge!("weir_clients", "listener" => name()),
             accepted: counter!("weir_clients_accepted_total", "listener" => name()),
             logins_refused: counter!("weir_logins_refused_total", "listener" => name()),
@@ -124,8 +128,12 @@ impl Metrics {
 
     /// An operation waited for a connection since `since`.
     pub fn waited(&self, lane: Lane, since: Instant) {
+        let waited = since.elapsed();
         if let Some(histogram) = self.waits.get(lane as usize) {
-            histogram.record(since.elapsed().as_secs_f64());
+            histogram.record(waited.as_secs_f64());
+        }
+        if let Some(buckets) = self.waits_now.get(lane as usize) {
+            buckets.record(waited);
         }
     }
 
@@ -168,6 +176,12 @@ impl Metrics {
     #[must_use]
     pub fn operations(&self) -> usize {
         self.operations_now.load(Ordering::Relaxed)
+    }
+
+    /// How long operations of each lane have waited so far: normal, finishing, awaiting.
+    #[must_use]
+    pub fn waits(&self) -> [waits::WaitTimes; 3] {
+        self.waits_now.each_ref().map(waits::Buckets::so_far)
     }
 
     /// Errors of Weir's own so far, by cause.

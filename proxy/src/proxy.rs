@@ -150,15 +150,19 @@ impl Proxy {
         self.drain.clone()
     }
 
+    /// What can be seen of each listener while it runs.
+    pub(crate) fn views(&self) -> Vec<admin::View> {
+        self.services.iter().map(admin::View::of).collect()
+    }
+
     /// Serves until drained.
     ///
     /// # Errors
     /// The upstream turned out to be one that can never be served.
     pub async fn run(mut self) -> Result<(), StartError> {
         let stop = CancellationToken::new();
-        let views = self.services.iter().map(admin::View::of).collect();
         let admin = Arc::new(Admin::new(
-            views,
+            self.views(),
             Arc::clone(&self.clients),
             self.drain.clone(),
         ));

@@ -16,6 +16,7 @@ mod handshake;
 mod limits;
 mod measures;
 mod messages;
+mod pressure;
 mod routing;
 mod support;
 mod transactions;

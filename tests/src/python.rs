@@ -12,7 +12,6 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use tokio::sync::OnceCell;
-use weir::demo::parts::{once, step};
 use weir::demo::process::{Process, Scratch};
 
 use crate::skip::skip;
@@ -50,7 +49,7 @@ impl Generation {
     /// As PyMongo names itself.
     pub fn version(self) -> &'static str {
         match self {
-            Self::Newest => "4.20.0",
+            Self::Newest => weir::demo::python::NEWEST,
             Self::Older => "4.6.3",
         }
     }
@@ -133,35 +132,10 @@ impl Python {
 }
 
 fn environment(generation: Generation) -> Result<Python> {
-    let version = generation.version();
-    let name = format!("pymongo-{version}");
-    let place = once(&surroundings().parts(), &name, |scratch, ready| {
-        step(
-            Command::new("python3").args(["-m", "venv"]).arg(ready),
-            scratch,
-        )?;
-        let pip = |requirements: &[&str]| {
-            step(
-                Command::new(ready.join("bin/python"))
-                    .args([
-                        "-m",
-                        "pip",
-                        "install",
-                        "--quiet",
-                        "--disable-pip-version-check",
-                    ])
-                    .args(["--only-binary=:all:"])
-                    .args(requirements),
-                scratch,
-            )
-        };
-        let with_compressors = format!("pymongo[snappy,zstd]=={version}");
-        let alone = format!("pymongo=={version}");
-        // Where the compressors cannot be had, zlib alone is tried.
-        pip(&[&with_compressors]).or_else(|_| pip(&[&alone]))
-    })?;
+    let parts = surroundings().parts();
+    let program = weir::demo::python::environment(&parts, generation.version())?;
     Ok(Python {
-        program: place.join("bin/python"),
+        program,
         scripts: PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("python"),
     })
 }

@@ -97,7 +97,7 @@ impl Admin {
 }
 
 impl ServiceStatus {
-    fn of(view: &View) -> Self {
+    pub(crate) fn of(view: &View) -> Self {
         let relay = &view.front.relay;
         let table = relay.cluster.table();
         let nodes = table.snapshot.nodes.iter().zip(&table.pools);

@@ -10,6 +10,7 @@ use clap::{Arg, ArgAction, ArgMatches, Args, FromArgMatches, Parser, Subcommand}
 use crate::config::settings::{Form, SETTINGS, Setting, name};
 use crate::config::{Flags, units};
 use crate::demo::DemoArgs;
+use crate::pressure::PressureArgs;
 
 /// A multiplexing MongoDB wire-protocol proxy with a hard connection cap.
 #[derive(Debug, Parser)]
@@ -39,9 +40,23 @@ pub enum Command {
     /// Not in this version.
     #[command(hide = true)]
     Plan(Anything),
-    /// Not in this version.
-    #[command(hide = true)]
-    Bench(Anything),
+    /// Measure your own deployment.
+    Bench(BenchArgs),
+}
+
+/// What `weir bench` measures.
+#[derive(Args, Debug)]
+pub struct BenchArgs {
+    /// Which measurement.
+    #[command(subcommand)]
+    pub command: BenchCommand,
+}
+
+/// The measurements.
+#[derive(Debug, Subcommand)]
+pub enum BenchCommand {
+    /// Find the pool size your deployment needs.
+    Pressure(PressureArgs),
 }
 
 /// Flags of `weir check`.

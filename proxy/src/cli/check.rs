@@ -12,6 +12,7 @@
 use std::error::Error as _;
 use std::io::{self, IsTerminal};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use serde_json::json;
@@ -36,7 +37,7 @@ pub use report::CheckReport;
 pub async fn run(args: CheckArgs) -> ExitCode {
     let terminal = io::stderr().is_terminal();
     let checked = match Config::load(&args.settings.0, &ProcessEnvironment, terminal).await {
-        Ok(config) => check(&config, &args).await,
+        Ok(config) => check(&config, args.show_secrets, args.timeout).await,
         Err(problems) => Err(problems),
     };
     let report = match checked {
@@ -58,7 +59,15 @@ pub async fn run(args: CheckArgs) -> ExitCode {
     }
 }
 
-async fn check(config: &Config, args: &CheckArgs) -> Result<CheckReport, Problems> {
+/// Looks at the upstream of every listener, each for no longer than `limit`.
+///
+/// # Errors
+/// Settings that no upstream could mend.
+pub(crate) async fn check(
+    config: &Config,
+    show_secrets: bool,
+    limit: Duration,
+) -> Result<CheckReport, Problems> {
     let mut connectors = Vec::new();
     let mut problems = Vec::new();
     for listener in &config.listeners {
@@ -70,7 +79,7 @@ async fn check(config: &Config, args: &CheckArgs) -> Result<CheckReport, Problem
     if !problems.is_empty() {
         return Err(Problems(problems));
     }
-    let mut report = CheckReport::of(config, args.show_secrets);
+    let mut report = CheckReport::of(config, show_secrets);
     let listeners = config.listeners.iter().zip(connectors);
     let looks = report.listeners.iter_mut().zip(listeners);
     join_all(looks.map(|(report, (listener, connector))| async move {
@@ -78,7 +87,7 @@ async fn check(config: &Config, args: &CheckArgs) -> Result<CheckReport, Problem
             report.problems.push(own);
             return;
         }
-        match look::look(&listener.upstream, connector, args.timeout).await {
+        match look::look(&listener.upstream, connector, limit).await {
             Ok(found) => report.add(listener, &found),
             Err(error) => {
                 let cause = error

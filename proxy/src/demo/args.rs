@@ -9,7 +9,7 @@ use super::exam::Exam;
 /// Runs an exam start against a real MongoDB, directly and through Weir.
 #[derive(Args, Clone, Debug)]
 pub struct DemoArgs {
-    /// Students, each in a simulated Lambda environment of its own.
+    /// Students; as a service, each in a simulated Lambda environment of its own.
     #[arg(long, default_value_t = 1_500, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub clients: u32,
 
@@ -32,7 +32,7 @@ pub struct DemoArgs {
     #[arg(long = "as", value_enum, default_value_t = Road::Service)]
     pub road: Road,
 
-    /// How the simulated drivers watch their server.
+    /// How the simulated drivers watch their server; PyMongo decides for itself.
     #[arg(long, value_enum, default_value_t = Monitoring::Stream)]
     pub monitoring: Monitoring,
 
@@ -61,8 +61,11 @@ impl DemoArgs {
 /// How clients come to Weir.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Road {
-    /// One Weir that all clients share.
+    /// One Weir that all clients share; clients are simulated Lambda environments.
     Service,
+    /// Three tasks of four worker processes, real Python with PyMongo, and a Weir
+    /// in each task.
+    Sidecar,
 }
 
 /// How an environment watches its server.

@@ -16,7 +16,7 @@ use crate::wire::{WireError, legacy, raw};
 
 /// What can go wrong on a socket or in an answer.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum ClientError {
+pub(crate) enum ClientError {
     /// The server closed the socket before it answered the handshake, or would
     /// not take it at all: what a full server does.
     #[error("the server refused the connection")]
@@ -41,7 +41,7 @@ pub(super) enum ClientError {
 
 impl ClientError {
     /// Whether a driver tries a retryable read or write once more.
-    pub(super) fn is_retryable(&self) -> bool {
+    pub(crate) fn is_retryable(&self) -> bool {
         match self {
             Self::Refused(_) | Self::Lost(_) => true,
             Self::Malformed(_) => false,
@@ -50,20 +50,24 @@ impl ClientError {
     }
 
     /// Whether the socket is of no further use.
-    pub(super) fn is_network(&self) -> bool {
+    pub(crate) fn is_network(&self) -> bool {
         !matches!(self, Self::Command { .. })
     }
 }
 
 /// A whole answer; its body has been found.
 #[derive(Debug)]
-pub(super) struct Reply {
+pub(crate) struct Reply {
     message: Vec<u8>,
     body: Range<usize>,
 }
 
 impl Reply {
-    fn parse(message: Vec<u8>) -> Result<Self, WireError> {
+    /// Finds the body of a whole message.
+    ///
+    /// # Errors
+    /// When it is no answer.
+    pub(crate) fn parse(message: Vec<u8>) -> Result<Self, WireError> {
         let header = Header::decode(&message, MAX_MESSAGE_LEN)?;
         let body = match header {
             Some(header) if header.op_code == opcode::REPLY => legacy::parse_op_reply(&message)?,
@@ -73,12 +77,12 @@ impl Reply {
     }
 
     /// The answer document.
-    pub(super) fn body(&self) -> &[u8] {
+    pub(crate) fn body(&self) -> &[u8] {
         self.message.get(self.body.clone()).unwrap_or_default()
     }
 
     /// Whether the server will send another answer unasked.
-    pub(super) fn more_to_come(&self) -> bool {
+    pub(crate) fn more_to_come(&self) -> bool {
         op_msg::flags(&self.message).is_some_and(|flags| flags & op_msg::MORE_TO_COME != 0)
     }
 
@@ -86,7 +90,7 @@ impl Reply {
     ///
     /// # Errors
     /// [`ClientError::Command`] with the first error found.
-    pub(super) fn into_success(self) -> Result<Self, ClientError> {
+    pub(crate) fn into_success(self) -> Result<Self, ClientError> {
         let body = self.body();
         if !raw::find(body, b"ok").is_some_and(|ok| ok.as_truthy()) {
             return Err(command_error(body, body));
@@ -138,7 +142,7 @@ fn is_retryable_code(code: i64) -> bool {
 
 /// One socket.
 #[derive(Debug)]
-pub(super) struct Connection {
+pub(crate) struct Connection {
     stream: TcpStream,
     last_id: i32,
 }
@@ -149,9 +153,20 @@ impl Connection {
     /// # Errors
     /// [`ClientError::Refused`] when the socket does not live long enough for
     /// an answer; a server at its limit accepts and closes.
-    pub(super) async fn open(
+    pub(crate) async fn open(
         address: SocketAddr,
         messages: &Messages,
+    ) -> Result<(Self, Reply), ClientError> {
+        Self::shake_hands(address, messages.handshake.clone()).await
+    }
+
+    /// As [`Self::open`], with the caller's own first message.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub(crate) async fn shake_hands(
+        address: SocketAddr,
+        handshake: Vec<u8>,
     ) -> Result<(Self, Reply), ClientError> {
         let stream = TcpStream::connect(address)
             .await
@@ -159,7 +174,7 @@ impl Connection {
         stream.set_nodelay(true).map_err(ClientError::Refused)?;
         let mut connection = Self { stream, last_id: 0 };
         let hello = connection
-            .exchange(messages.handshake.clone())
+            .exchange(handshake)
             .await
             .map_err(|error| match error {
                 ClientError::Lost(cause) => ClientError::Refused(cause),
@@ -173,7 +188,7 @@ impl Connection {
     /// # Errors
     /// Any [`ClientError`]; after one that [`ClientError::is_network`] the
     /// connection must be dropped.
-    pub(super) async fn exchange(&mut self, message: Vec<u8>) -> Result<Reply, ClientError> {
+    pub(crate) async fn exchange(&mut self, message: Vec<u8>) -> Result<Reply, ClientError> {
         self.send(message).await?;
         self.receive().await?.into_success()
     }
@@ -182,7 +197,7 @@ impl Connection {
     ///
     /// # Errors
     /// [`ClientError::Lost`].
-    pub(super) async fn send(&mut self, mut message: Vec<u8>) -> Result<(), ClientError> {
+    pub(crate) async fn send(&mut self, mut message: Vec<u8>) -> Result<(), ClientError> {
         self.last_id = self.last_id.wrapping_add(1);
         header::set_request_id(&mut message, self.last_id);
         self.stream
@@ -196,7 +211,7 @@ impl Connection {
     /// # Errors
     /// [`ClientError::Lost`] at the end of the stream or when it breaks,
     /// [`ClientError::Malformed`] when what came is no message.
-    pub(super) async fn receive(&mut self) -> Result<Reply, ClientError> {
+    pub(crate) async fn receive(&mut self) -> Result<Reply, ClientError> {
         let mut head = [0; HEADER_LEN];
         self.read(&mut head).await?;
         // A header's worth of bytes always decodes or is refused.

@@ -36,6 +36,18 @@ pub(super) enum DemoError {
         /// The first such collection.
         collection: String,
     },
+    /// No PyMongo.
+    #[error(
+        "the workers of --as sidecar are Python processes, and PyMongo could not be had ({0}): \
+         install Python 3.9 or newer with venv and pip (Debian: apt install python3-venv)"
+    )]
+    Python(String),
+    /// A worker process did not start.
+    #[error("a worker process did not start: {0}")]
+    Worker(String),
+    /// A Weir process did not start.
+    #[error("a sidecar ended at start: {0}")]
+    Sidecar(String),
     /// The system refused something.
     #[error(transparent)]
     Io(#[from] std::io::Error),

@@ -17,7 +17,7 @@ use crate::wire::header::{Header, opcode};
 use crate::wire::{legacy, op_msg};
 
 /// The `_id` of the quiz.
-pub(super) const QUIZ: &str = "databases-1";
+pub(crate) const QUIZ: &str = "databases-1";
 
 /// Stands where the session id will be; 16 bytes as an UUID has.
 const SESSION: [u8; 16] = *b"session 16 bytes";
@@ -33,28 +33,28 @@ const CHOICE: i32 = 0x7383_93a3;
 const MAX_AWAIT_MS: i64 = 10_000;
 
 /// The `_id` of a student; always of the same length, so that it fits the hole.
-pub(super) fn student_id(student: u32) -> String {
+pub(crate) fn student_id(student: u32) -> String {
     format!("student-{student:06}")
 }
 
 /// What differs between two messages of the same template.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Values {
+pub(crate) struct Values {
     /// The student's number.
-    pub(super) student: u32,
+    pub(crate) student: u32,
     /// The session id (`lsid.id`).
-    pub(super) session: [u8; 16],
+    pub(crate) session: [u8; 16],
     /// The transaction number of a retryable write.
-    pub(super) transaction: i64,
+    pub(crate) transaction: i64,
     /// The number of the question answered, from 1.
-    pub(super) question: i32,
+    pub(crate) question: i32,
     /// The choice made.
-    pub(super) choice: i32,
+    pub(crate) choice: i32,
 }
 
 /// A finished message with holes.
 #[derive(Debug)]
-pub(super) struct Template {
+pub(crate) struct Template {
     bytes: Vec<u8>,
     session: Vec<usize>,
     student: Vec<usize>,
@@ -76,7 +76,7 @@ impl Template {
     }
 
     /// The message with every hole filled. Its request id is the caller's to set.
-    pub(super) fn fill(&self, values: &Values) -> Vec<u8> {
+    pub(crate) fn fill(&self, values: &Values) -> Vec<u8> {
         let mut message = self.bytes.clone();
         let student = student_id(values.student);
         let holes: [(&[usize], &[u8]); 5] = [
@@ -107,24 +107,24 @@ fn positions(bytes: &[u8], needle: &[u8]) -> Vec<usize> {
 
 /// The messages of one database.
 #[derive(Debug)]
-pub(super) struct Messages {
+pub(crate) struct Messages {
     /// First message of every connection.
-    pub(super) handshake: Vec<u8>,
+    pub(crate) handshake: Vec<u8>,
     /// What RTT monitors and polling monitors send later.
-    pub(super) hello: Vec<u8>,
+    pub(crate) hello: Vec<u8>,
     /// Reads the student.
-    pub(super) find_user: Template,
+    pub(crate) find_user: Template,
     /// Reads all questions of the quiz.
-    pub(super) fetch_quiz: Template,
+    pub(crate) fetch_quiz: Template,
     /// Inserts the student's attempt.
-    pub(super) start_attempt: Template,
+    pub(crate) start_attempt: Template,
     /// Adds one answer to the attempt.
-    pub(super) submit_answer: Template,
+    pub(crate) submit_answer: Template,
 }
 
 impl Messages {
     /// The messages for the quiz in `database`.
-    pub(super) fn new(database: &str) -> Self {
+    pub(crate) fn new(database: &str) -> Self {
         Self {
             handshake: legacy::op_query(0, "admin.$cmd", handshake().as_bytes()),
             hello: message(&rawdoc! { "hello": 1, "$db": "admin" }),
@@ -177,7 +177,7 @@ impl Messages {
 /// A streaming monitor's hello: answered when the topology changes, or after
 /// ten seconds, again and again. `version` is the server's last
 /// `topologyVersion`, copied as raw BSON.
-pub(super) fn awaiting_hello(version: &[u8]) -> Option<Vec<u8>> {
+pub(crate) fn awaiting_hello(version: &[u8]) -> Option<Vec<u8>> {
     let version = RawDocumentBuf::from_bytes(version.to_vec()).ok()?;
     let mut hello = message(&rawdoc! {
         "hello": 1,
@@ -190,12 +190,12 @@ pub(super) fn awaiting_hello(version: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// An OP_MSG with `body` as its only section.
-pub(super) fn message(body: &RawDocumentBuf) -> Vec<u8> {
+pub(crate) fn message(body: &RawDocumentBuf) -> Vec<u8> {
     assemble(body, &[])
 }
 
 /// An OP_MSG with a body and one document sequence, as drivers send writes.
-pub(super) fn message_with(
+pub(crate) fn message_with(
     body: &RawDocumentBuf,
     identifier: &str,
     documents: &[RawDocumentBuf],

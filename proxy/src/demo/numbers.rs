@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// `12,000`.
-pub(super) fn count(number: u64) -> String {
+pub(crate) fn count(number: u64) -> String {
     let digits = number.to_string();
     let mut grouped = String::with_capacity(digits.len() + digits.len() / 3);
     for (index, digit) in digits.chars().enumerate() {
@@ -16,7 +16,7 @@ pub(super) fn count(number: u64) -> String {
 }
 
 /// Three digits and a unit: `0.43 ms`, `12.3 ms`, `1.24 s`.
-pub(super) fn wait(time: Duration) -> String {
+pub(crate) fn wait(time: Duration) -> String {
     let ms = time.as_secs_f64() * 1_000.0;
     if ms < 9.995 {
         format!("{ms:.2} ms")

@@ -2,7 +2,7 @@
 
 /// A way to set text off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Style {
+pub(crate) enum Style {
     /// Headings and the verdict.
     Bold,
     /// Side remarks.
@@ -15,14 +15,14 @@ pub(super) enum Style {
 
 /// Whether text is coloured at all.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Paint {
+pub(crate) struct Paint {
     /// False for files, pipes, dumb terminals and under `NO_COLOR`.
-    pub(super) colour: bool,
+    pub(crate) colour: bool,
 }
 
 impl Paint {
     /// `text` in `style`. Widths are measured before, escapes have none.
-    pub(super) fn apply(self, style: Style, text: &str) -> String {
+    pub(crate) fn apply(self, style: Style, text: &str) -> String {
         let code = match style {
             Style::Bold => 1,
             Style::Dim => 2,

@@ -9,7 +9,9 @@ use tokio::time::{Instant, interval, sleep};
 
 use super::args::Monitoring;
 use super::client::{ClientError, Connection};
+use super::error::DemoError;
 use super::exam::Exam;
+use super::fleet::{Fleet, FleetPlan};
 use super::messages::Messages;
 use super::observer::{Observer, Watched};
 use super::report::{Connections, Report, Server};
@@ -29,9 +31,9 @@ const RECOVERY: Duration = Duration::from_secs(5);
 pub(super) struct Phase<'a> {
     /// The exam, the same in every phase.
     pub(super) exam: &'a Exam,
-    /// How the environments watch their server.
-    pub(super) monitoring: Monitoring,
-    /// Where they connect.
+    /// Who plays it.
+    pub(super) crowd: Crowd<'a>,
+    /// Where environments connect, and where answers are counted afterwards.
     pub(super) address: SocketAddr,
     /// The database with the quiz.
     pub(super) database: &'a str,
@@ -42,31 +44,67 @@ pub(super) struct Phase<'a> {
     pub(super) alone: bool,
 }
 
+/// Who plays a phase.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Crowd<'a> {
+    /// Simulated environments, which watch their server so.
+    Environments(Monitoring),
+    /// Worker processes.
+    Fleet(&'a FleetPlan),
+}
+
+/// Those who play, while they do.
+enum Players {
+    Environments(JoinSet<()>),
+    Fleet(Fleet),
+}
+
+impl Players {
+    async fn end(self) {
+        match self {
+            Self::Environments(mut students) => students.shutdown().await,
+            Self::Fleet(fleet) => fleet.end().await,
+        }
+    }
+}
+
 impl Phase<'_> {
     /// Plays it to its end.
     ///
     /// # Errors
-    /// When the system has no randomness, or the answers cannot be counted.
-    pub(super) async fn play(&self, screen: &Screen) -> Result<Report, ClientError> {
+    /// When the system has no randomness, or a worker does not start.
+    pub(super) async fn play(&self, screen: &Screen) -> Result<Report, DemoError> {
+        let tally = Arc::new(Tally::default());
+        let players = self.begin(&tally).await?;
+        self.wait_until_settled(&tally, screen).await;
+        let server = self
+            .observer
+            .map(|observer| self.server(observer.watched()));
+        players.end().await;
+        let stored = self.count_answers(&Messages::new(self.database)).await.ok();
+        Ok(self.report(&tally, server, stored))
+    }
+
+    async fn begin(&self, tally: &Arc<Tally>) -> Result<Players, DemoError> {
+        let monitoring = match self.crowd {
+            Crowd::Environments(monitoring) => monitoring,
+            Crowd::Fleet(plan) => {
+                return Ok(Players::Fleet(Fleet::start(plan, self.exam, tally).await?));
+            }
+        };
         let world = Arc::new(World {
             address: self.address,
             messages: Messages::new(self.database),
-            monitoring: self.monitoring,
+            monitoring,
             patience: self.exam.patience,
             salt: salt()?,
-            tally: Tally::default(),
+            tally: Arc::clone(tally),
         });
         let mut students = JoinSet::new();
         for student in 0..self.exam.students {
             students.spawn(attend(world.clone(), self.exam.plan(student)));
         }
-        self.wait_until_settled(&world.tally, screen).await;
-        let server = self
-            .observer
-            .map(|observer| self.server(observer.watched()));
-        students.shutdown().await;
-        let stored = self.count_answers(&world.messages).await.ok();
-        Ok(self.report(&world.tally, server, stored))
+        Ok(Players::Environments(students))
     }
 
     /// Until everybody has been served or has given up, or time is over.
@@ -147,8 +185,8 @@ impl Phase<'_> {
     }
 }
 
-fn salt() -> Result<[u8; 16], ClientError> {
+fn salt() -> Result<[u8; 16], DemoError> {
     let mut salt = [0; 16];
-    getrandom::fill(&mut salt).map_err(|error| ClientError::Lost(error.into()))?;
+    getrandom::fill(&mut salt).map_err(std::io::Error::from)?;
     Ok(salt)
 }

@@ -8,18 +8,18 @@ use std::time::Duration;
 /// A small generator; one per student, so that the order in which tasks run
 /// cannot change what any of them does.
 #[derive(Clone, Debug)]
-pub(super) struct Random(u64);
+pub(crate) struct Random(u64);
 
 impl Random {
     /// The generator of one student in one exam.
-    pub(super) fn for_student(seed: u64, student: u32) -> Self {
+    pub(crate) fn for_student(seed: u64, student: u32) -> Self {
         let mut random = Self(seed ^ (u64::from(student) << 32 | u64::from(student)));
         random.next();
         random
     }
 
     /// The next 64 bits.
-    pub(super) fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -28,7 +28,7 @@ impl Random {
     }
 
     /// A number in `0.0..1.0`.
-    pub(super) fn unit(&mut self) -> f64 {
+    pub(crate) fn unit(&mut self) -> f64 {
         // 53 bits are what an f64 holds exactly.
         let bits = self.next() >> 11;
         #[allow(clippy::cast_precision_loss)]
@@ -37,7 +37,7 @@ impl Random {
     }
 
     /// A time in `mean × 0.5 .. mean × 1.5`.
-    pub(super) fn around(&mut self, mean: Duration) -> Duration {
+    pub(crate) fn around(&mut self, mean: Duration) -> Duration {
         mean.mul_f64(0.5 + self.unit())
     }
 }

@@ -1,6 +1,6 @@
 //! What the user sees while it runs: lines that stay and one line that moves.
 
-use std::io::{IsTerminal, Write, stdout};
+use std::io::{IsTerminal, Write, stderr, stdout};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -12,51 +12,69 @@ use super::paint::{Paint, Style};
 /// Without a terminal the moving line becomes lines of a log, this far apart.
 const LOG_EVERY: Duration = Duration::from_secs(2);
 
-/// Standard output, as a terminal or as a log.
+/// Standard output or standard error, as a terminal or as a log.
 #[derive(Debug)]
-pub(super) struct Screen {
+pub(crate) struct Screen {
     /// How text is set off.
-    pub(super) paint: Paint,
+    pub(crate) paint: Paint,
     terminal: bool,
+    /// Standard output is for a document: everything else goes to standard error.
+    aside: bool,
     last_log: Mutex<Option<Instant>>,
 }
 
 impl Screen {
     /// `plain` suppresses colour (`NO_COLOR`, `TERM=dumb`).
-    pub(super) fn new(plain: bool) -> Self {
-        let terminal = stdout().is_terminal();
+    pub(crate) fn new(plain: bool) -> Self {
+        Self::on(false, stdout().is_terminal(), plain)
+    }
+
+    /// The same on standard error.
+    pub(crate) fn aside(plain: bool) -> Self {
+        Self::on(true, stderr().is_terminal(), plain)
+    }
+
+    fn on(aside: bool, terminal: bool, plain: bool) -> Self {
         Self {
             paint: Paint {
                 colour: terminal && !plain,
             },
             terminal,
+            aside,
             last_log: Mutex::new(None),
         }
     }
 
     /// Writes lines that stay. Nobody may be reading any more: errors are ignored.
-    pub(super) fn say(&self, text: &str) {
+    pub(crate) fn say(&self, text: &str) {
         let clear = if self.terminal { "\r\x1b[2K" } else { "" };
-        let _ = writeln!(stdout(), "{clear}{text}");
+        self.write(&format!("{clear}{text}\n"));
+    }
+
+    fn write(&self, text: &str) {
+        let mut out: Box<dyn Write> = match self.aside {
+            true => Box::new(stderr()),
+            false => Box::new(stdout()),
+        };
+        let _ = out.write_all(text.as_bytes());
+        let _ = out.flush();
     }
 
     /// Replaces the moving line.
-    pub(super) fn show(&self, line: &str) {
+    pub(crate) fn show(&self, line: &str) {
         if self.terminal {
-            let mut out = stdout();
-            let _ = write!(out, "\r\x1b[2K{line}");
-            let _ = out.flush();
+            self.write(&format!("\r\x1b[2K{line}"));
             return;
         }
         let mut last = self.last_log.lock();
         if last.is_none_or(|last| last.elapsed() >= LOG_EVERY) {
             *last = Some(Instant::now());
-            let _ = writeln!(stdout(), "{line}");
+            self.write(&format!("{line}\n"));
         }
     }
 
     /// Says what is being done; the next line replaces it.
-    pub(super) fn step(&self, text: &str) {
+    pub(crate) fn step(&self, text: &str) {
         if self.terminal {
             self.show(&format!("  {text}..."));
         } else {
@@ -65,36 +83,36 @@ impl Screen {
     }
 
     /// A heading between parts.
-    pub(super) fn heading(&self, text: &str) {
+    pub(crate) fn heading(&self, text: &str) {
         self.say(&format!("\n  {}", self.paint.apply(Style::Bold, text)));
     }
 
     /// A side remark.
-    pub(super) fn remark(&self, text: &str) {
+    pub(crate) fn remark(&self, text: &str) {
         self.say(&self.paint.apply(Style::Dim, &format!("  {text}")));
     }
 }
 
 /// The numbers in the moving line.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Progress {
+pub(crate) struct Progress {
     /// Since the phase began.
-    pub(super) elapsed: Duration,
+    pub(crate) elapsed: Duration,
     /// Students who have come so far.
-    pub(super) arrived: u64,
+    pub(crate) arrived: u64,
     /// Of these, who have finished.
-    pub(super) served: u64,
+    pub(crate) served: u64,
     /// Of these, who have given up.
-    pub(super) gave_up: u64,
+    pub(crate) gave_up: u64,
     /// Sockets refused so far.
-    pub(super) refused: u64,
+    pub(crate) refused: u64,
     /// Connections of the server now.
-    pub(super) connections: Option<u64>,
+    pub(crate) connections: Option<u64>,
 }
 
 impl Progress {
     /// One line that fits into 80 columns.
-    pub(super) fn line(&self) -> String {
+    pub(crate) fn line(&self) -> String {
         let inside = self.arrived.saturating_sub(self.served + self.gave_up);
         let server = self
             .connections

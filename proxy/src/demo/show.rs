@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 
-use super::args::DemoArgs;
+use super::args::{DemoArgs, Road};
 use super::client::Connection;
 use super::endpoint::{Weir, WeirSettings, free_address};
 use super::error::{DemoError, Doing};
@@ -15,12 +15,12 @@ use super::mongod::Binary;
 use super::numbers::count;
 use super::observer::Observer;
 use super::paint::Style;
-use super::phase::Phase;
+use super::phase::{Crowd, Phase};
 use super::report::Report;
 use super::screen::Screen;
 use super::stage::Stage;
 use super::table::{self, Column};
-use super::{Setting, seed, verdict, words};
+use super::{Setting, fleet, seed, verdict, words};
 use crate::limits;
 use crate::proxy::StartError;
 
@@ -41,6 +41,8 @@ const DATABASE: &str = "quiz";
 /// The database on somebody else's server.
 const BORROWED_DATABASE: &str = "weir_demo";
 
+mod sidecars;
+
 /// From the introduction to the strings to try.
 pub(super) async fn show(
     args: &DemoArgs,
@@ -48,15 +50,15 @@ pub(super) async fn show(
     screen: &Screen,
     stage: &mut Stage,
 ) -> Result<(), DemoError> {
-    let exam = args.exam(students_that_fit(args, screen));
+    let students = match args.road {
+        Road::Service => students_that_fit(args, screen),
+        // Their sockets are those of other processes.
+        Road::Sidecar => args.clients,
+    };
+    let exam = args.exam(students);
     screen.heading("Weir demo");
     let server_limit = args.upstream.is_none().then_some(SERVER_LIMIT);
-    screen.say(&words::introduction(
-        &exam,
-        args.monitoring,
-        server_limit,
-        CAP,
-    ));
+    screen.say(&words::introduction(&exam, args, server_limit, CAP));
 
     let show = Show {
         args,
@@ -64,25 +66,18 @@ pub(super) async fn show(
         screen,
         exam,
     };
-    let (direct, through) = match &args.upstream {
-        None => {
-            let binary = show.find_mongod().await?;
-            let began = Instant::now();
-            let direct = show.directly(stage, &binary).await?;
-            let through = show.through_weir(stage, &binary).await?;
-            screen.remark(&format!(
-                "Both took {:.0} s.",
-                began.elapsed().as_secs_f64()
-            ));
-            (Some(direct), through)
-        }
-        Some(uri) => (None, show.borrowed(stage, uri).await?),
-    };
+    let (direct, through) = show.phases(stage).await?;
     show.results(direct.as_ref(), &through);
-    if let Some(weir) = &stage.weir {
+    let weir = stage.weir.as_ref().map(|weir| (weir.address, weir.admin));
+    let sidecar = stage.sidecars.first().map(|one| (one.address, one.admin));
+    // With --exit it is about to end.
+    if let Some((address, admin)) = weir.or(sidecar).filter(|_| !args.exit) {
         let database = stage.borrowed.unwrap_or(DATABASE);
-        screen.heading("It is still up. Try it:");
-        screen.say(&words::next_steps(weir.address, weir.admin, database));
+        screen.heading(match args.road {
+            Road::Service => "It is still up. Try it:",
+            Road::Sidecar => "The sidecars are still up. Try the first:",
+        });
+        screen.say(&words::next_steps(address, admin, database));
     }
     Ok(())
 }
@@ -112,6 +107,36 @@ struct Show<'a> {
 }
 
 impl Show<'_> {
+    /// Plays them; the direct one is left out on somebody else's server.
+    async fn phases(&self, stage: &mut Stage) -> Result<(Option<Report>, Report), DemoError> {
+        let python = match self.args.road {
+            Road::Service => None,
+            Road::Sidecar => Some(self.find_python().await?),
+        };
+        if let Some(uri) = &self.args.upstream {
+            let through = match &python {
+                None => self.borrowed(stage, uri).await?,
+                Some(python) => self.fleet_borrowed(stage, uri, python).await?,
+            };
+            return Ok((None, through));
+        }
+        let binary = self.find_mongod().await?;
+        let began = Instant::now();
+        let (direct, through) = match &python {
+            None => (
+                self.directly(stage, &binary).await?,
+                self.through_weir(stage, &binary).await?,
+            ),
+            Some(python) => (
+                self.fleet_directly(stage, &binary, python).await?,
+                self.fleet_through_sidecars(stage, &binary, python).await?,
+            ),
+        };
+        let took = began.elapsed().as_secs_f64();
+        self.screen.remark(&format!("Both took {took:.0} s."));
+        Ok((Some(direct), through))
+    }
+
     async fn find_mongod(&self) -> Result<Binary, DemoError> {
         self.screen
             .step("Looking for mongod; without one, a build is fetched once (42 MB)");
@@ -127,7 +152,8 @@ impl Show<'_> {
         self.screen.heading("1. Directly");
         let (address, _) = self.fresh_server(stage, binary).await?;
         let observer = self.observe(address).await?;
-        self.play(address, DATABASE, Some(&observer), true).await
+        let crowd = Crowd::Environments(self.args.monitoring);
+        self.play(address, DATABASE, Some(&observer), crowd).await
     }
 
     async fn through_weir(&self, stage: &mut Stage, binary: &Binary) -> Result<Report, DemoError> {
@@ -136,12 +162,22 @@ impl Show<'_> {
         // Before Weir's first connection, so that all of them are counted.
         let observer = self.observe(server).await?;
         let address = self.start_weir(stage, &uri).await?;
-        self.play(address, DATABASE, Some(&observer), true).await
+        let crowd = Crowd::Environments(self.args.monitoring);
+        self.play(address, DATABASE, Some(&observer), crowd).await
     }
 
     async fn borrowed(&self, stage: &mut Stage, uri: &str) -> Result<Report, DemoError> {
         self.screen.heading("Through Weir");
         let address = self.start_weir(stage, uri).await?;
+        self.borrow(stage, address).await?;
+        let observer = self.observe(address).await.ok();
+        let crowd = Crowd::Environments(self.args.monitoring);
+        self.play(address, BORROWED_DATABASE, observer.as_ref(), crowd)
+            .await
+    }
+
+    /// Makes a database of our own on somebody else's server, unless it is taken.
+    async fn borrow(&self, stage: &mut Stage, address: SocketAddr) -> Result<(), DemoError> {
         let mut connection = self.connect(address).await?;
         let stranger = seed::stranger(&mut connection, BORROWED_DATABASE).await;
         if let Some(collection) = stranger.doing("looking into the database weir_demo")? {
@@ -154,10 +190,7 @@ impl Show<'_> {
         // An earlier demo may have been killed before it could clean up.
         let removed = seed::remove(&mut connection, BORROWED_DATABASE).await;
         removed.doing("dropping the database weir_demo")?;
-        self.seed(&mut connection, BORROWED_DATABASE).await?;
-        let observer = self.observe(address).await.ok();
-        self.play(address, BORROWED_DATABASE, observer.as_ref(), false)
-            .await
+        self.seed(&mut connection, BORROWED_DATABASE).await
     }
 
     async fn fresh_server(
@@ -236,17 +269,27 @@ impl Show<'_> {
         address: SocketAddr,
         database: &str,
         observer: Option<&Observer>,
-        alone: bool,
+        crowd: Crowd<'_>,
     ) -> Result<Report, DemoError> {
         let phase = Phase {
             exam: &self.exam,
-            monitoring: self.args.monitoring,
+            crowd,
             address,
             database,
             observer,
-            alone,
+            // A server of our own is used by nobody else.
+            alone: self.args.upstream.is_none(),
         };
-        phase.play(self.screen).await.doing("playing the exam")
+        phase.play(self.screen).await
+    }
+
+    /// What all Weirs together may open.
+    fn cap(&self) -> u64 {
+        let weirs = match self.args.road {
+            Road::Service => 1,
+            Road::Sidecar => fleet::TASKS as u64,
+        };
+        weirs * u64::from(CAP)
     }
 
     fn results(&self, direct: Option<&Report>, through: &Report) {
@@ -258,9 +301,12 @@ impl Show<'_> {
         let columns: Vec<_> = directly
             .into_iter()
             .chain([Column {
-                title: "through Weir",
+                title: match self.args.road {
+                    Road::Service => "through Weir",
+                    Road::Sidecar => "through 3 sidecars",
+                },
                 report: through,
-                limit: Some(CAP.into()),
+                limit: Some(self.cap()),
             }])
             .collect();
         self.screen.say("");
@@ -273,7 +319,7 @@ impl Show<'_> {
                 ));
             }
         }
-        let verdict = verdict::verdict(direct, through, CAP.into());
+        let verdict = verdict::verdict(direct, through, self.cap());
         let verdict = words::wrap(&verdict);
         self.screen
             .say(&self.screen.paint.apply(Style::Bold, &verdict));

@@ -14,6 +14,7 @@ use super::messages::Messages;
 use super::mongod::{Binary, ReplicaSet, ServerOptions, SetOptions};
 use super::screen::Screen;
 use super::seed;
+use super::sidecar::Sidecar;
 
 /// Longest wait for a borrowed server to drop the demo's database.
 const DROP_LIMIT: Duration = Duration::from_secs(15);
@@ -25,6 +26,8 @@ pub(super) struct Stage {
     pub(super) set: Option<ReplicaSet>,
     /// The running Weir.
     pub(super) weir: Option<Weir>,
+    /// The running sidecars, each with a process of its own.
+    pub(super) sidecars: Vec<Sidecar>,
     /// The database to drop, on a server that is not ours.
     pub(super) borrowed: Option<&'static str>,
 }
@@ -64,8 +67,10 @@ impl Stage {
 
     /// Takes everything down; what cannot be is named.
     pub(super) async fn clear(mut self, screen: &Screen) {
-        if let (Some(database), Some(weir)) = (self.borrowed, &self.weir) {
-            let dropped = timeout(DROP_LIMIT, drop_database(weir.address, database)).await;
+        let weir = self.weir.as_ref().map(|weir| weir.address);
+        let sidecar = self.sidecars.first().map(|sidecar| sidecar.address);
+        if let (Some(database), Some(address)) = (self.borrowed, weir.or(sidecar)) {
+            let dropped = timeout(DROP_LIMIT, drop_database(address, database)).await;
             match dropped {
                 Ok(Ok(())) => screen.remark(&format!("Dropped the database {database}.")),
                 _ => screen.remark(&format!(
@@ -76,6 +81,8 @@ impl Stage {
         if let Some(weir) = self.weir.take() {
             weir.stop().await;
         }
+        let sidecars = std::mem::take(&mut self.sidecars);
+        let _ = spawn_blocking(|| sidecars.into_iter().for_each(Sidecar::stop)).await;
         if let Some(set) = self.set.take() {
             // Kills it: its data is thrown away with it.
             let _ = spawn_blocking(move || drop(set)).await;

@@ -33,7 +33,7 @@ pub(super) struct World {
     /// take every write of a second run for a retry and not execute it.
     pub(super) salt: [u8; 16],
     /// What they did.
-    pub(super) tally: Tally,
+    pub(super) tally: Arc<Tally>,
 }
 
 /// The student sat the whole exam, or gave up.

@@ -56,6 +56,11 @@ impl Counter {
         self.0.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// So many more.
+    pub(super) fn add_many(&self, more: u64) {
+        self.0.fetch_add(more, Ordering::Relaxed);
+    }
+
     /// The number so far.
     pub(super) fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
@@ -108,8 +113,13 @@ impl Tally {
         if let Failure::Client(error @ (ClientError::Command { .. } | ClientError::Malformed(_))) =
             failure
         {
-            self.surprise.get_or_init(|| error.to_string());
+            self.note_surprise(&error.to_string());
         }
+    }
+
+    /// Keeps the first error that had nothing to do with connecting.
+    pub(super) fn note_surprise(&self, error: &str) {
+        self.surprise.get_or_init(|| error.to_owned());
     }
 
     /// The first error that an answer brought, or an answer that was none.

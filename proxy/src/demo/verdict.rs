@@ -15,20 +15,32 @@ pub(super) fn verdict(direct: Option<&Report>, through: &Report, cap: u64) -> St
 
 fn directly(report: &Report) -> String {
     let turned_away = count(report.turned_away());
+    let were = if report.turned_away() == 1 {
+        "was"
+    } else {
+        "were"
+    };
     let rest = match (report.turned_away(), report.refused) {
-        (0, _) => String::new(),
+        (0, _) if report.failed == 0 => String::new(),
+        (0, _) => format!(" {}", errors(report)),
         (_, 0) => format!(" and {turned_away} did not finish in time"),
-        _ => format!(" and {turned_away} were turned away by a server that had no connection left"),
+        _ => {
+            format!(" and {turned_away} {were} turned away by a server that had no connection left")
+        }
     };
     format!("Directly, {} sat their exam{rest}", share(report))
 }
 
-fn through_weir(report: &Report, cap: u64) -> String {
-    let errors = match report.failed {
+fn errors(report: &Report) -> String {
+    match report.failed {
         0 => "without an error".to_owned(),
         1 => "with 1 error on the way".to_owned(),
         many => format!("with {} errors on the way", count(many)),
-    };
+    }
+}
+
+fn through_weir(report: &Report, cap: u64) -> String {
+    let errors = errors(report);
     let connections = report.connections().map_or(String::new(), |ours| {
         let amiss = if ours.peak > cap {
             ", which is more than it was allowed: please report this"
@@ -76,6 +88,16 @@ mod tests {
         let said = verdict(Some(&easy), &through(), 20);
         assert!(
             said.starts_with("Directly, all 1,500 students sat their exam; through"),
+            "{said}"
+        );
+
+        let hard = Report {
+            failed: 238,
+            ..easy.clone()
+        };
+        let said = verdict(Some(&hard), &through(), 20);
+        assert!(
+            said.starts_with("Directly, all 1,500 students sat their exam with 238 errors on"),
             "{said}"
         );
 

@@ -2,8 +2,9 @@
 
 use std::net::SocketAddr;
 
-use super::args::Monitoring;
+use super::args::{DemoArgs, Monitoring, Road};
 use super::exam::{ANSWERS, Exam};
+use super::fleet::{MONITORS, TASKS, THREADS, WORKERS};
 use super::numbers::count;
 
 /// Columns of a line of text.
@@ -12,12 +13,25 @@ const WIDTH: usize = 80;
 /// What is going to happen.
 pub(super) fn introduction(
     exam: &Exam,
-    monitoring: Monitoring,
+    args: &DemoArgs,
     server_limit: Option<u32>,
     cap: u32,
 ) -> String {
+    let paragraphs = match args.road {
+        Road::Service => [
+            environments(exam, args.monitoring),
+            phases(server_limit, cap),
+        ],
+        Road::Sidecar => [workers(exam), sidecar_phases(server_limit, cap)],
+    };
+    let [who, phases] = paragraphs.map(|paragraph| wrap(&paragraph));
+    [who, phases, wrap(&bounds(exam, server_limit))].join("\n\n")
+}
+
+/// The students of `--as service`.
+fn environments(exam: &Exam, monitoring: Monitoring) -> String {
     let sockets = monitoring.sockets();
-    let exam_starts = format!(
+    format!(
         "An exam starts. {} students arrive within {} seconds, each in a Lambda environment of \
          its own: they read their user, fetch the quiz, start an attempt and submit {ANSWERS} \
          answers. Every environment opens {sockets} sockets, {} in all: {}.",
@@ -31,8 +45,46 @@ pub(super) fn introduction(
             Monitoring::Poll =>
                 "one for its requests and one with which a driver in Lambda watches its server",
         },
-    );
-    let phases = match server_limit {
+    )
+}
+
+/// The students of `--as sidecar`.
+fn workers(exam: &Exam) -> String {
+    let all = TASKS * WORKERS;
+    format!(
+        "An exam starts. {} students arrive within {} seconds at a web application that has just \
+         scaled out from {} tasks to {TASKS}, with {WORKERS} worker processes each: real Python \
+         with PyMongo, {THREADS} threads in every process, and a pool kept as large \
+         (minPoolSize={THREADS}), so that a burst waits for no handshake. That is {all} × \
+         ({THREADS} + {MONITORS} to watch the server) = {} connections; the last task comes last.",
+        count(exam.students.into()),
+        exam.arrivals().as_secs(),
+        TASKS - 1,
+        count((all * (THREADS + MONITORS)) as u64),
+    )
+}
+
+/// What happens with sidecars.
+fn sidecar_phases(server_limit: Option<u32>, cap: u32) -> String {
+    match server_limit {
+        Some(limit) => format!(
+            "First the workers connect directly to a real MongoDB that takes {} connections, as a \
+             small tier does. Then each task has a Weir of its own, which may open {cap}; its \
+             four workers connect to that, and the only change is their connection string.",
+            count(limit.into()),
+        ),
+        None => format!(
+            "Each task has a Weir of its own, which may open {cap} connections to each node of \
+             your deployment; its four workers connect to that. Nobody connects directly: that \
+             could take every connection your applications need. All data is in the database \
+             weir_demo, which is dropped at the end."
+        ),
+    }
+}
+
+/// What happens with one Weir.
+fn phases(server_limit: Option<u32>, cap: u32) -> String {
+    match server_limit {
         Some(limit) => format!(
             "First they connect directly to a real MongoDB that takes {} connections, as a small \
              tier does. Then the same students come to a fresh one through Weir, which may open \
@@ -44,18 +96,18 @@ pub(super) fn introduction(
              node. Nobody connects directly: that could take every connection your applications \
              need. All data is in the database weir_demo, which is dropped at the end."
         ),
-    };
-    let bounds = format!(
+    }
+}
+
+fn bounds(exam: &Exam, server_limit: Option<u32>) -> String {
+    format!(
         "{} {} seconds at most. Ctrl-C at any time ends the demo and removes what it made.",
         match server_limit {
             Some(_) => "Each phase takes",
             None => "It takes",
         },
         exam.length.as_secs()
-    );
-    [exam_starts, phases, bounds]
-        .map(|paragraph| wrap(&paragraph))
-        .join("\n\n")
+    )
 }
 
 /// What to try now.
@@ -70,7 +122,7 @@ pub(super) fn next_steps(address: SocketAddr, admin: SocketAddr, database: &str)
 }
 
 /// Breaks `text` between words into indented lines of at most `WIDTH` columns.
-pub(super) fn wrap(text: &str) -> String {
+pub(crate) fn wrap(text: &str) -> String {
     let mut lines = vec![String::new()];
     for word in text.split(' ') {
         let columns = lines.last().map_or(0, |line| line.chars().count());
@@ -100,6 +152,32 @@ mod tests {
         }
     }
 
+    fn args(road: Road, monitoring: Monitoring) -> DemoArgs {
+        DemoArgs {
+            clients: 1_500,
+            seconds: 20,
+            patience: 10,
+            upstream: None,
+            road,
+            monitoring,
+            seed: 1,
+            exit: true,
+        }
+    }
+
+    #[test]
+    fn sidecars_are_introduced_with_the_sum_of_their_workers_connections() {
+        let args = args(Road::Sidecar, Monitoring::Stream);
+        for limit in [Some(500), None] {
+            let text = introduction(&exam(), &args, limit, 20);
+            assert!(text.contains("= 792"), "{text}");
+            assert!(
+                text.lines().all(|line| line.chars().count() <= WIDTH),
+                "{text}"
+            );
+        }
+    }
+
     #[test]
     fn the_introduction_fits_the_screen_and_names_the_numbers() {
         for (monitoring, limit, numbers) in [
@@ -114,7 +192,7 @@ mod tests {
                 ["1,500", "3,000", "weir_demo", "20"],
             ),
         ] {
-            let text = introduction(&exam(), monitoring, limit, 20);
+            let text = introduction(&exam(), &args(Road::Service, monitoring), limit, 20);
             for number in numbers {
                 assert!(text.contains(number), "{number} in {text}");
             }

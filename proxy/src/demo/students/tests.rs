@@ -139,7 +139,7 @@ fn world(server: &Scripted, monitoring: Monitoring) -> Arc<World> {
         monitoring,
         patience: exam().patience,
         salt: [9; 16],
-        tally: Tally::default(),
+        tally: std::sync::Arc::new(Tally::default()),
     })
 }
 

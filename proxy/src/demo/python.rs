@@ -1,0 +1,36 @@
+//! Python with one version of PyMongo, in an environment of its own among the parts.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::parts::{once, step};
+
+/// The newest driver, which the demo's workers use.
+pub const NEWEST: &str = "4.20.0";
+
+/// The interpreter of the environment with that version; made at the first use on a machine.
+///
+/// # Errors
+/// The last line of what Python or pip said.
+pub fn environment(parts: &Path, version: &str) -> io::Result<PathBuf> {
+    let place = once(parts, &format!("pymongo-{version}"), |scratch, ready| {
+        step(
+            Command::new("python3").args(["-m", "venv"]).arg(ready),
+            scratch,
+        )?;
+        let pip = |requirement: &str| {
+            step(
+                Command::new(ready.join("bin/python"))
+                    .args(["-m", "pip", "install", "--quiet"])
+                    .args(["--disable-pip-version-check", "--only-binary=:all:"])
+                    .arg(requirement),
+                scratch,
+            )
+        };
+        // Where the compressors cannot be had, zlib alone is tried.
+        pip(&format!("pymongo[snappy,zstd]=={version}"))
+            .or_else(|_| pip(&format!("pymongo=={version}")))
+    })?;
+    Ok(place.join("bin/python"))
+}

@@ -1,0 +1,149 @@
+//! `--as sidecar`: three tasks of four worker processes, a sidecar each.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tokio::task::spawn_blocking;
+use tokio::time::{Instant, sleep};
+
+use super::{BORROWED_DATABASE, CAP, DATABASE, Show};
+use crate::demo::error::{DemoError, Doing};
+use crate::demo::fleet::{FleetPlan, TASKS};
+use crate::demo::mongod::Binary;
+use crate::demo::phase::Crowd;
+use crate::demo::process::Scratch;
+use crate::demo::report::Report;
+use crate::demo::sidecar::Sidecar;
+use crate::demo::stage::Stage;
+use crate::demo::{python, seed};
+
+/// Longest wait for a sidecar to answer.
+const START_LIMIT: Duration = Duration::from_secs(20);
+/// Between two looks.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+impl Show<'_> {
+    /// The interpreter of the workers.
+    pub(super) async fn find_python(&self) -> Result<PathBuf, DemoError> {
+        self.screen
+            .step("Looking for PyMongo; without it, it is fetched once (4 MB)");
+        let parts = self.setting.surroundings.parts();
+        let made = spawn_blocking(move || python::environment(&parts, python::NEWEST)).await;
+        let made = made.map_err(std::io::Error::other)?;
+        made.map_err(|error| DemoError::Python(error.to_string()))
+    }
+
+    pub(super) async fn fleet_directly(
+        &self,
+        stage: &mut Stage,
+        binary: &Binary,
+        python: &Path,
+    ) -> Result<Report, DemoError> {
+        self.screen.heading("1. Directly");
+        let (address, uri) = self.fresh_server(stage, binary).await?;
+        let observer = self.observe(address).await?;
+        let fleet = self.fleet(python, vec![uri; TASKS], DATABASE);
+        self.screen.step("Starting the workers");
+        self.play(address, DATABASE, Some(&observer), Crowd::Fleet(&fleet))
+            .await
+    }
+
+    pub(super) async fn fleet_through_sidecars(
+        &self,
+        stage: &mut Stage,
+        binary: &Binary,
+        python: &Path,
+    ) -> Result<Report, DemoError> {
+        self.screen.heading("2. Through a sidecar in each task");
+        let (server, uri) = self.fresh_server(stage, binary).await?;
+        // Before the first sidecar, so that all connections are counted.
+        let observer = self.observe(server).await?;
+        let addresses = self.start_sidecars(stage, &uri).await?;
+        let fleet = self.fleet(python, strings(&addresses), DATABASE);
+        self.screen.step("Starting the workers");
+        self.play(server, DATABASE, Some(&observer), Crowd::Fleet(&fleet))
+            .await
+    }
+
+    pub(super) async fn fleet_borrowed(
+        &self,
+        stage: &mut Stage,
+        uri: &str,
+        python: &Path,
+    ) -> Result<Report, DemoError> {
+        self.screen.heading("Through a sidecar in each task");
+        let addresses = self.start_sidecars(stage, uri).await?;
+        let Some(first) = addresses.first().copied() else {
+            return Err(DemoError::Sidecar("there is none".to_owned()));
+        };
+        self.borrow(stage, first).await?;
+        let observer = self.observe(first).await.ok();
+        let fleet = self.fleet(python, strings(&addresses), BORROWED_DATABASE);
+        self.screen.step("Starting the workers");
+        let crowd = Crowd::Fleet(&fleet);
+        self.play(first, BORROWED_DATABASE, observer.as_ref(), crowd)
+            .await
+    }
+
+    fn fleet(&self, python: &Path, uris: Vec<String>, database: &str) -> FleetPlan {
+        FleetPlan {
+            python: python.to_owned(),
+            temporary: self.setting.surroundings.temporary.clone(),
+            uris,
+            database: database.to_owned(),
+        }
+    }
+
+    /// Starts a sidecar for each task and waits until all have reached their server.
+    async fn start_sidecars(
+        &self,
+        stage: &mut Stage,
+        upstream: &str,
+    ) -> Result<Vec<SocketAddr>, DemoError> {
+        self.screen.step("Starting the sidecars");
+        let program = self.setting.surroundings.program.clone();
+        let program = program.ok_or_else(|| {
+            DemoError::Sidecar("the path of this program is not known".to_owned())
+        })?;
+        let temporary = self.setting.surroundings.temporary.clone();
+        let upstream = upstream.to_owned();
+        let spawned = spawn_blocking(move || {
+            let scratch = Scratch::new(&temporary, "weir-sidecars")?;
+            (0..TASKS)
+                .map(|_| Sidecar::spawn(&program, &upstream, CAP, &scratch))
+                .collect::<Result<Vec<_>, _>>()
+        });
+        stage.sidecars = spawned.await.map_err(std::io::Error::other)??;
+        for sidecar in &stage.sidecars {
+            self.wait_for(sidecar).await?;
+        }
+        Ok(stage.sidecars.iter().map(|one| one.address).collect())
+    }
+
+    /// Up is a sidecar that has reached its server.
+    async fn wait_for(&self, sidecar: &Sidecar) -> Result<(), DemoError> {
+        let end = Instant::now() + START_LIMIT;
+        loop {
+            if let Some(last) = sidecar.obituary() {
+                return Err(DemoError::Sidecar(last));
+            }
+            match self.connect(sidecar.address).await {
+                Ok(mut connection) => {
+                    let reached = seed::ping(&mut connection).await;
+                    return reached.doing("reaching the server");
+                }
+                Err(error) if Instant::now() >= end => return Err(error),
+                Err(_) => sleep(LOOK_EVERY).await,
+            }
+        }
+    }
+}
+
+/// What the workers of each task are told: their own sidecar.
+fn strings(addresses: &[SocketAddr]) -> Vec<String> {
+    let addresses = addresses.iter();
+    addresses
+        .map(|address| format!("mongodb://{address}/"))
+        .collect()
+}

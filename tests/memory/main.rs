@@ -1,0 +1,43 @@
+//! Memory of a whole process, which is why this test has a process of its own.
+
+use std::fs;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use tokio::time::Instant;
+use weir::admin;
+use weir::metrics::Metrics;
+use weir::pool::Lane;
+
+/// A recorder that is not tidied up keeps 16 bytes of each.
+const OPERATIONS: u32 = 5_000_000;
+const MIB: u64 = 1024 * 1024;
+
+fn resident() -> Result<u64> {
+    let status = fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+    let kib = line.and_then(|line| line.split_whitespace().nth(1));
+    Ok(kib.context("no VmRSS")?.parse::<u64>()? * 1024)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn waits_that_nobody_scrapes_leave_no_memory_behind() -> Result<()> {
+    if fs::metadata("/proc/self/status").is_err() {
+        weir_tests::skip::skip("memory of the recorder", "there is no /proc here");
+        return Ok(());
+    }
+    drop(admin::recorder());
+    let metrics = Metrics::new("memory");
+    let tidying = tokio::spawn(admin::tidy_up(Duration::from_millis(10)));
+    let before = resident()?;
+    for operation in 0..OPERATIONS {
+        metrics.waited(Lane::Normal, Instant::now());
+        if operation % 1_000 == 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+    let grown = resident()?.saturating_sub(before) / MIB;
+    tidying.abort();
+    ensure!(grown < 40, "grown by {grown} MiB");
+    Ok(())
+}
