@@ -35,7 +35,7 @@ mod tests;
 pub use bonds::Bond;
 pub use contract::{CheckOut, CloseReason, ConnId, Counts, Effect, Limits, Rejection, Slot};
 pub use lanes::{Lane, Lanes};
-pub use queue::{Ticket, Want};
+pub use queue::{Place, Ticket, Want};
 
 use bonds::Bonds;
 use handshakes::Handshakes;
@@ -279,6 +279,12 @@ impl<C, W> Machine<C, W> {
     #[must_use]
     pub const fn lanes(&self) -> &Lanes {
         &self.lanes
+    }
+
+    /// The place in the queue that whoever comes next gets; see [`Want::place`].
+    #[must_use]
+    pub const fn next_place(&self) -> Place {
+        self.queue.next_place()
     }
 
     /// How many operations wait.
