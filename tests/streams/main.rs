@@ -11,7 +11,7 @@ mod watchers;
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use bson::Document;
 use mongodb::Collection;
 use weir_tests::cluster::{Cluster, unique};
@@ -71,7 +71,7 @@ async fn two_hundred_streams_on_ten_connections() -> Result<()> {
 
 async fn measure(cluster: &Cluster, weir: &WeirProcess) -> Result<Measured> {
     let database = unique("streams");
-    let mut ordinary = Ordinary::start(weir.address(), &database, 8).await?;
+    let mut ordinary = Ordinary::start(weir.address(), &database, std::env::var("X_CLIENTS").map_or(8, |v| v.parse().unwrap_or(8))).await?;
     // Warms caches and fills the pool.
     ordinary.speed(TIME / 3).await?;
     let mut without = ordinary.speed(TIME).await?;

@@ -3,8 +3,10 @@
 //! They share a few slots of their node (K of them). Each is asked about in short waits,
 //! in turn: a cursor whose client's wait ends before its turn comes keeps its place, so
 //! that however many there are, none is passed over. With n of them a wait takes K/n of
-//! a [`ROUND`]; where the work itself takes so long that a round is late, waits shrink to
-//! nothing until it is not.
+//! a second, so that each is asked about once a second. From a hundred for each slot on,
+//! where asking costs more than it brings, a round takes up to two seconds; where the
+//! work itself takes so long that a round is late, waits shrink to nothing until it is not.
+//! An event that all wait for passes quicker: nobody who has it waits.
 
 use std::{
     sync::{
@@ -37,8 +39,15 @@ use crate::{
     },
 };
 
-/// In this time every cursor is asked about once, if the server can keep up.
+/// In this time every cursor is asked about once, if they are not too many.
 const ROUND: Duration = Duration::from_secs(1);
+
+/// In this time every cursor is asked about once, if the server can keep up.
+const LONGEST_ROUND: Duration = Duration::from_secs(2);
+
+/// Waits become shorter than this only to end a round in time: each question costs the
+/// server about a tenth of it.
+const WORTH_ASKING: Duration = Duration::from_millis(10);
 
 /// The shortest wait there is.
 const NO_WAIT: Duration = Duration::from_millis(1);
@@ -102,7 +111,7 @@ impl Relay {
                 }
             };
             let streams = self.cluster.awaiting.load(Ordering::Relaxed);
-            let late = self.now().saturating_sub(turn.since) > ROUND;
+            let late = self.now().saturating_sub(turn.since) > LONGEST_ROUND;
             let wait = share_of_round(streams, pool.awaiting_share(), late);
             let left = until.saturating_duration_since(Instant::now());
             self.set_wait(request, wait.min(left));
@@ -218,7 +227,11 @@ fn share_of_round(streams: usize, slots: usize, late: bool) -> Duration {
         return NO_WAIT;
     }
     let [streams, slots] = [streams, slots].map(|n| u32::try_from(n).unwrap_or(u32::MAX).max(1));
-    (ROUND * slots.min(streams) / streams).max(NO_WAIT)
+    let part = |round: Duration| round * slots.min(streams) / streams;
+    part(ROUND)
+        .max(WORTH_ASKING)
+        .min(part(LONGEST_ROUND))
+        .max(NO_WAIT)
 }
 
 /// Whether the client has left by now. A free connection is taken without looking, so a
@@ -264,7 +277,10 @@ mod tests {
     #[test]
     fn a_round_is_shared_by_all_streams() {
         let ms = |n| Duration::from_millis(n);
-        assert_eq!(share_of_round(200, 1, false), ms(5));
+        assert_eq!(share_of_round(50, 1, false), ms(20));
+        assert_eq!(share_of_round(150, 1, false), ms(10));
+        assert_eq!(share_of_round(200, 1, false), ms(10));
+        assert_eq!(share_of_round(400, 1, false), ms(5));
         assert_eq!(share_of_round(200, 4, false), ms(20));
         assert_eq!(share_of_round(1, 4, false), ROUND);
         assert_eq!(share_of_round(0, 4, false), ROUND);
