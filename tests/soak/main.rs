@@ -1,5 +1,9 @@
 //! The soak in its short form; `weir-soak` is the long one.
 
+mod checks;
+
+use std::time::Duration;
+
 use anyhow::{Result, ensure};
 use weir_tests::soak::{Options, run};
 
@@ -10,6 +14,7 @@ async fn twenty_thousand_operations_and_everything_checked() -> Result<()> {
         operations: 20_000,
         clients: 100,
         seed: seed.ok().and_then(|seed| seed.parse().ok()).unwrap_or(1),
+        hurt_every: Duration::from_millis(150),
     })
     .await?;
     ensure!(violations.is_empty(), "{violations:#?}");

@@ -103,7 +103,12 @@ impl Raw {
     pub async fn taste(&mut self, bytes: usize) -> Result<()> {
         let mut part = vec![0; bytes];
         let limit = self.limit;
-        within("a part of a reply", limit, self.stream.read_exact(&mut part)).await??;
+        within(
+            "a part of a reply",
+            limit,
+            self.stream.read_exact(&mut part),
+        )
+        .await??;
         Ok(())
     }
 

@@ -62,6 +62,8 @@ pub struct Options {
     pub clients: u64,
     /// The seed of all plans.
     pub seed: u64,
+    /// An upstream connection is hurt about so often.
+    pub hurt_every: Duration,
 }
 
 /// A replica set behind a relay, a Weir, and what has been seen of them.
@@ -142,14 +144,18 @@ impl Soak {
         let direct = self.cluster.direct(0).await?;
         let database = direct.database(DATABASE);
         let rows = (0..ROWS).map(|id| doc! { "_id": i64::try_from(id).unwrap_or(0) });
-        database.collection::<Document>("rows").insert_many(rows).await?;
+        database
+            .collection::<Document>("rows")
+            .insert_many(rows)
+            .await?;
         database.create_collection("counters").await?;
         direct.shutdown().await;
         let quiet = Arc::new(Report::default());
         let clients = self.options.clients;
         // Other numbers than those of the load, so other counters and sessions.
         let first = u64::from(u32::MAX);
-        self.run_clients(first..first + clients, 20, &quiet, false).await?;
+        self.run_clients(first..first + clients, 20, &quiet, false)
+            .await?;
         let (violated, _) = quiet.violations();
         anyhow::ensure!(violated == 0, "{violated} violations before any fault");
         Ok(())
@@ -160,11 +166,15 @@ impl Soak {
         saboteur::hold_back(relay);
         let clients = self.options.clients;
         let share = self.options.operations.div_ceil(usize::try_from(clients)?);
-        #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+        #[expect(
+            clippy::cast_precision_loss,
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss
+        )]
         let share = (share as f64 / COMMANDS_PER_STEP).ceil() as usize;
         tokio::select! {
             ended = self.run_clients(0..clients, share, &self.report, true) => ended?,
-            () = saboteur::sabotage(relay, self.options.seed, &self.report) => {}
+            () = saboteur::sabotage(relay, &self.options, &self.report) => {}
             () = self.progress() => {}
         }
         // Faults that hit nobody yet must not hit the checks.
@@ -239,6 +249,7 @@ impl Soak {
             "transactions aborted",
             "errors 6",
             "errors 50",
+            "errors 89",
         ];
         for what in wanted {
             if self.report.counted(what) == 0 {

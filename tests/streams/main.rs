@@ -71,7 +71,12 @@ async fn two_hundred_streams_on_ten_connections() -> Result<()> {
 
 async fn measure(cluster: &Cluster, weir: &WeirProcess) -> Result<Measured> {
     let database = unique("streams");
-    let mut ordinary = Ordinary::start(weir.address(), &database, std::env::var("X_CLIENTS").map_or(8, |v| v.parse().unwrap_or(8))).await?;
+    let mut ordinary = Ordinary::start(
+        weir.address(),
+        &database,
+        std::env::var("X_CLIENTS").map_or(8, |v| v.parse().unwrap_or(8)),
+    )
+    .await?;
     // Warms caches and fills the pool.
     ordinary.speed(TIME / 3).await?;
     let mut without = ordinary.speed(TIME).await?;
@@ -81,7 +86,11 @@ async fn measure(cluster: &Cluster, weir: &WeirProcess) -> Result<Measured> {
         ways: Vec::new(),
         ratios: Vec::new(),
     };
-    let uri = if std::env::var_os("X_DIRECT").is_some() { cluster.uri() } else { weir.uri("") };
+    let uri = if std::env::var_os("X_DIRECT").is_some() {
+        cluster.uri()
+    } else {
+        weir.uri("")
+    };
     for round in 0..ROUNDS {
         let mut watchers = Watchers::open(&uri, &database, STREAMS).await?;
         let (with, ways) = tokio::try_join!(

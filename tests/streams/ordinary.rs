@@ -47,7 +47,12 @@ impl Ordinary {
     }
 }
 
-static WRITE_EVERY: std::sync::LazyLock<i32> = std::sync::LazyLock::new(|| std::env::var("X_WRITE").ok().and_then(|v| v.parse().ok()).unwrap_or(5));
+static WRITE_EVERY: std::sync::LazyLock<i32> = std::sync::LazyLock::new(|| {
+    std::env::var("X_WRITE")
+        .ok()
+        .and_then(|v| v.parse().ok())
+        .unwrap_or(5)
+});
 /// Four reads, then a write.
 async fn work(
     weir: SocketAddr,

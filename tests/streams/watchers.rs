@@ -143,13 +143,11 @@ async fn client(uri: &str, seen: &Arc<Seen>) -> Result<Client> {
     Ok(Client::with_options(options)?)
 }
 
-type Stream =
-    mongodb::change_stream::ChangeStream<mongodb::change_stream::event::ChangeStreamEvent<Document>>;
+type Stream = mongodb::change_stream::ChangeStream<
+    mongodb::change_stream::event::ChangeStreamEvent<Document>,
+>;
 
-async fn follow(
-    mut stream: Stream,
-    arrivals: mpsc::UnboundedSender<Arrival>,
-) -> Result<()> {
+async fn follow(mut stream: Stream, arrivals: mpsc::UnboundedSender<Arrival>) -> Result<()> {
     loop {
         let Some(event) = stream.next_if_any().await? else {
             continue;

@@ -1,6 +1,7 @@
 //! The soak in its long form: `--operations N`, `--clients N`, `--seed N`.
 
 use std::process::ExitCode;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail};
 use weir_tests::soak::{self, Options};
@@ -12,7 +13,9 @@ async fn main() -> ExitCode {
         Ok(violations) if violations.is_empty() => ExitCode::SUCCESS,
         Ok(violations) => {
             println!("FAILED, the first violations:");
-            violations.iter().for_each(|violation| println!("  {violation}"));
+            violations
+                .iter()
+                .for_each(|violation| println!("  {violation}"));
             ExitCode::FAILURE
         }
         Err(error) => {
@@ -26,7 +29,8 @@ fn options() -> Result<Options> {
     let mut options = Options {
         operations: 1_000_000,
         clients: 300,
-        seed: rand_seed(),
+        seed: seed_of_now(),
+        hurt_every: Duration::from_millis(500),
     };
     let mut arguments = std::env::args().skip(1);
     while let Some(name) = arguments.next() {
@@ -43,7 +47,7 @@ fn options() -> Result<Options> {
     Ok(options)
 }
 
-fn rand_seed() -> u64 {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+fn seed_of_now() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
     now.map_or(1, |now| now.as_secs())
 }

@@ -136,7 +136,8 @@ impl Client {
 
     async fn increment(&mut self, write: Write) -> Result<()> {
         let (counter, number) = self.next_increment().await?;
-        let mut update = doc! { "update": "counters", "updates": [Ledger::update(&counter, number)] };
+        let mut update =
+            doc! { "update": "counters", "updates": [Ledger::update(&counter, number)] };
         let told = match write {
             Write::Retryable => self.retryable(update).await?,
             Write::Plain => {
@@ -168,6 +169,7 @@ impl Client {
         for _ in 0..PATIENCE {
             let leave = self.plan.leave();
             let Some(reply) = self.link.ask(command.clone(), leave).await? else {
+                self.link.report.count("writes asked again");
                 continue;
             };
             match self.verdict(&reply, true) {
@@ -209,7 +211,10 @@ impl Client {
             "filter": { "$where": "sleep(40) || true" },
             "maxTimeMS": 20,
         };
-        let leave = self.plan.leave().filter(|leave| *leave == Leave::BeforeReply);
+        let leave = self
+            .plan
+            .leave()
+            .filter(|leave| *leave == Leave::BeforeReply);
         if let Some(reply) = self.link.ask(find, leave).await?
             && !self.failed(&reply, &[6, 50])
         {
@@ -221,7 +226,7 @@ impl Client {
     /// The relay holds the reply back for longer than Weir waits.
     async fn too_late(&mut self) -> Result<()> {
         let find = doc! { "find": "rows", "maxTimeMS": 500, "comment": LATE, "batchSize": 1,
-            "singleBatch": true };
+        "singleBatch": true };
         if let Some(reply) = self.link.ask(find, None).await?
             && !self.failed(&reply, &[6, 89])
         {

@@ -37,7 +37,7 @@ impl Client {
             }
             asked += 1;
             let more = doc! { "getMore": id, "collection": "rows",
-                "batchSize": i64::try_from(BATCH)? };
+            "batchSize": i64::try_from(BATCH)? };
             let leave = self.leave_a_cursor();
             let Some(reply) = self.link.ask(more, leave).await? else {
                 return Ok(());

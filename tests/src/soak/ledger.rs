@@ -111,7 +111,10 @@ fn compare(
     }
     let sum: usize = applied.values().sum();
     if usize::try_from(counter.get_i32("n")?)? != sum {
-        wrong.push(format!("{name}: counted {} of {sum}", counter.get_i32("n")?));
+        wrong.push(format!(
+            "{name}: counted {} of {sum}",
+            counter.get_i32("n")?
+        ));
     }
     for (number, told) in told {
         let times = applied.remove(number).unwrap_or(0);
@@ -131,44 +134,15 @@ fn compare(
             }
         };
         if !fits {
-            wrong.push(format!("{name}: {number} was {told:?} and is there {times} times"));
+            wrong.push(format!(
+                "{name}: {number} was {told:?} and is there {times} times"
+            ));
         }
     }
-    wrong.extend(applied.keys().map(|number| format!("{name}: {number} out of nowhere")));
+    wrong.extend(
+        applied
+            .keys()
+            .map(|number| format!("{name}: {number} out of nowhere")),
+    );
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn ledger() -> Ledger {
-        let ledger = Ledger::default();
-        ledger.note("c", 1, Told::Done);
-        ledger.note("c", 2, Told::Refused);
-        ledger.note("c", 3, Told::Unknown);
-        ledger
-    }
-
-    fn wrong(n: i32, applied: &[i64]) -> usize {
-        let counter = doc! { "_id": "c", "n": n, "applied": applied };
-        ledger().check([&counter]).map_or(99, |(_, wrong)| wrong.len())
-    }
-
-    #[test]
-    fn what_fits() {
-        assert_eq!(wrong(1, &[1]), 0);
-        assert_eq!(wrong(2, &[1, 3]), 0, "the unknown one may be there");
-    }
-
-    #[test]
-    fn what_does_not_fit() {
-        assert_eq!(wrong(0, &[]), 1, "lost");
-        assert_eq!(wrong(2, &[1, 1]), 1, "doubled");
-        assert_eq!(wrong(2, &[1, 2]), 1, "refused, and yet there");
-        assert_eq!(wrong(3, &[1, 3, 3]), 1, "an unknown one, doubled");
-        assert_eq!(wrong(2, &[1, 4]), 1, "nobody's");
-        assert_eq!(wrong(2, &[1]), 1, "the sum");
-        assert_eq!(ledger().check([]).map_or(99, |(_, wrong)| wrong.len()), 1, "all gone");
-    }
 }

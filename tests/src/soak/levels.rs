@@ -21,7 +21,7 @@ const MEMORY_SLACK_KIB: u64 = 16 * 1024;
 pub struct Levels {
     /// Resident memory of Weir.
     pub memory_kib: u64,
-    /// Its open files, less two for each upstream connection of its pool.
+    /// Its open files, less one for each upstream connection of its pool.
     pub files: i64,
     /// Cursors that it knows of.
     pub cursors: u64,
@@ -50,7 +50,9 @@ impl Levels {
         let of = |name: &str| listener[name].as_u64().context("status");
         let nodes = listener["nodes"].as_array().context("nodes")?;
         let sum = |names: &[&str]| -> u64 {
-            let all = nodes.iter().flat_map(|node| names.iter().map(|name| &node[*name]));
+            let all = nodes
+                .iter()
+                .flat_map(|node| names.iter().map(|name| &node[*name]));
             all.filter_map(Value::as_u64).sum()
         };
         let server = cluster.admin(0, doc! { "serverStatus": 1 }).await?;
@@ -58,12 +60,19 @@ impl Levels {
         let sockets = i64::try_from(sum(&["sockets"]))?;
         Ok(Self {
             memory_kib: memory_kib(weir.pid())?,
-            files: i64::try_from(open_files)? - 2 * sockets,
+            files: i64::try_from(open_files)? - sockets,
             cursors: of("cursors")?,
             transactions: of("transactions")?,
             bytes: of("bytes_in_flight")?,
             clients: status["clients"].as_u64().context("clients")?,
-            busy: sum(&["normal", "finishing", "awaiting", "connecting", "closing", "queued"]),
+            busy: sum(&[
+                "normal",
+                "finishing",
+                "awaiting",
+                "connecting",
+                "closing",
+                "queued",
+            ]),
             server_cursors: number(&server, &["metrics", "cursor", "open", "total"])?,
             server_transactions: number(&server, &["transactions", "currentOpen"])?,
         })

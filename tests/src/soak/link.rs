@@ -108,7 +108,8 @@ impl Link {
                 if is_large(&command) {
                     self.report.count("large replies cut");
                 } else {
-                    self.report.violation(format!("hung up on {command}: {error:#}"));
+                    self.report
+                        .violation(format!("hung up on {command}: {error:#}"));
                 }
                 Ok(None)
             }

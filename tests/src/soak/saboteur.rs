@@ -1,8 +1,8 @@
 //! Breaks connections between Weir and the server, again and again.
 
-use std::sync::Arc;
 use std::time::Duration;
 
+use super::Options;
 use super::client::LATE;
 use super::random::Random;
 use super::report::Report;
@@ -26,10 +26,11 @@ pub(super) fn hold_back(relay: &Relay) {
 }
 
 /// Works until it is dropped.
-pub(super) async fn sabotage(relay: &Relay, seed: u64, report: &Arc<Report>) {
-    let mut random = Random::new(seed, 0);
+pub(super) async fn sabotage(relay: &Relay, options: &Options, report: &Report) {
+    let mut random = Random::new(options.seed, 0);
+    let twice = u64::try_from(options.hurt_every.as_millis() * 2).unwrap_or(u64::MAX);
     loop {
-        tokio::time::sleep(Duration::from_millis(100 + random.below(1_000))).await;
+        tokio::time::sleep(Duration::from_millis(random.below(twice))).await;
         let some = |random: &mut Random| usize::try_from(random.below(3_000)).unwrap_or(0);
         let (side, fault, name) = match random.below(10) {
             0..5 => (Side::Replies, Fault::ResetNow, "upstream resets"),

@@ -22,7 +22,7 @@ impl Client {
         let mut told = None;
         for (at, (counter, number)) in increments.iter().enumerate() {
             let mut update = doc! { "update": "counters",
-                "updates": [Ledger::update(counter, *number)] };
+            "updates": [Ledger::update(counter, *number)] };
             if at == 0 {
                 update.insert("startTransaction", true);
             }
