@@ -119,7 +119,7 @@ impl Soak {
             .relays()
             .arguments(&[
                 "--setParameter",
-                "cursorTimeoutMillis=3000",
+                "cursorTimeoutMillis=20000",
                 "--setParameter",
                 "clientCursorMonitorFrequencySecs=1",
             ])

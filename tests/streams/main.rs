@@ -1,10 +1,10 @@
 //! Two hundred change streams on a pool of ten.
 //!
-//! Ordinary work runs all the time. The streams ask, rest, ask and so on, a few seconds
-//! each: what the machine does besides falls on both sides alike. Each time with streams is
-//! held against the mean of the times without before and after it, and the median of these
-//! ratios is judged. While the streams ask, events are inserted one after another, and the
-//! way of each to each stream is timed.
+//! Ordinary work runs all the time. The streams are opened, closed, opened again and so on,
+//! for a few seconds each: what the machine does besides falls on both sides alike. Each
+//! time with streams is held against the mean of the times without before and after it, and
+//! the median of these ratios is judged. While streams are open an event is inserted every
+//! second, and its way to each of them is timed.
 
 mod ordinary;
 mod watchers;
@@ -21,6 +21,9 @@ use self::ordinary::Ordinary;
 use self::watchers::Watchers;
 
 const STREAMS: usize = 200;
+/// Clients of ordinary work, each one operation at a time: as many as leave the machine
+/// room for the clients of the streams, which run on it too.
+const CLIENTS: i32 = 2;
 /// Times with streams; there is one more without.
 const ROUNDS: i32 = 5;
 const TIME: Duration = Duration::from_secs(4);
@@ -29,8 +32,10 @@ const EVENTS: i32 = 3;
 const EVERY: Duration = Duration::from_secs(1);
 /// The event's way to 99 of 100 streams.
 const P99: Duration = Duration::from_secs(3);
-/// Speed of ordinary work beside streams, by its speed without.
-const KEPT: f64 = 0.9;
+/// Speed of ordinary work beside streams, by its speed without. The driver of the streams
+/// and Weir itself take several times as much of the machine when they are not optimised:
+/// then only a gross loss is one.
+const KEPT: f64 = if cfg!(debug_assertions) { 0.5 } else { 0.9 };
 
 /// What one try has measured.
 struct Measured {
@@ -71,12 +76,7 @@ async fn two_hundred_streams_on_ten_connections() -> Result<()> {
 
 async fn measure(cluster: &Cluster, weir: &WeirProcess) -> Result<Measured> {
     let database = unique("streams");
-    let mut ordinary = Ordinary::start(
-        weir.address(),
-        &database,
-        std::env::var("X_CLIENTS").map_or(8, |v| v.parse().unwrap_or(8)),
-    )
-    .await?;
+    let mut ordinary = Ordinary::start(weir.address(), &database, CLIENTS).await?;
     // Warms caches and fills the pool.
     ordinary.speed(TIME / 3).await?;
     let mut without = ordinary.speed(TIME).await?;
@@ -86,13 +86,8 @@ async fn measure(cluster: &Cluster, weir: &WeirProcess) -> Result<Measured> {
         ways: Vec::new(),
         ratios: Vec::new(),
     };
-    let uri = if std::env::var_os("X_DIRECT").is_some() {
-        cluster.uri()
-    } else {
-        weir.uri("")
-    };
     for round in 0..ROUNDS {
-        let mut watchers = Watchers::open(&uri, &database, STREAMS).await?;
+        let mut watchers = Watchers::open(&weir.uri(""), &database, STREAMS).await?;
         let (with, ways) = tokio::try_join!(
             ordinary.speed(TIME),
             send_events(&mut watchers, &events, round * 100),

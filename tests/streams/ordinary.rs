@@ -13,6 +13,9 @@ use weir_tests::raw::Raw;
 /// Documents that are read and written.
 const DOCUMENTS: i32 = 1_000;
 
+/// One operation of so many is a write.
+const WRITE_EVERY: i32 = 20;
+
 /// Clients that work until they are dropped.
 pub(crate) struct Ordinary {
     done: Arc<AtomicUsize>,
@@ -47,13 +50,8 @@ impl Ordinary {
     }
 }
 
-static WRITE_EVERY: std::sync::LazyLock<i32> = std::sync::LazyLock::new(|| {
-    std::env::var("X_WRITE")
-        .ok()
-        .and_then(|v| v.parse().ok())
-        .unwrap_or(5)
-});
-/// Four reads, then a write.
+/// Nineteen reads, then a write. A server hands every stream every write that it makes, so
+/// with many writes it is busy with the streams whoever carries them.
 async fn work(
     weir: SocketAddr,
     database: String,
@@ -63,7 +61,7 @@ async fn work(
     let mut raw = Raw::connect(weir).await?;
     for step in (client * 100).. {
         let id = step % DOCUMENTS;
-        let command = if step % *WRITE_EVERY == 0 {
+        let command = if step % WRITE_EVERY == 0 {
             let updates = [doc! { "q": { "_id": id }, "u": { "$inc": { "n": 1 } } }];
             doc! { "update": "ordinary", "updates": updates.to_vec() }
         } else {

@@ -46,13 +46,14 @@ impl Levels {
     /// When one of them does not answer.
     pub async fn now(weir: &WeirProcess, cluster: &Cluster) -> Result<Self> {
         let status = weir.status().await?;
-        let listener = &status["listeners"][0];
-        let of = |name: &str| listener[name].as_u64().context("status");
-        let nodes = listener["nodes"].as_array().context("nodes")?;
+        let listener = status.pointer("/listeners/0").context("listeners")?;
+        let of = |name: &str| listener.get(name).and_then(Value::as_u64).context("status");
+        let nodes = listener.get("nodes").and_then(Value::as_array);
+        let nodes = nodes.context("nodes")?;
         let sum = |names: &[&str]| -> u64 {
             let all = nodes
                 .iter()
-                .flat_map(|node| names.iter().map(|name| &node[*name]));
+                .flat_map(|node| names.iter().filter_map(|name| node.get(*name)));
             all.filter_map(Value::as_u64).sum()
         };
         let server = cluster.admin(0, doc! { "serverStatus": 1 }).await?;
@@ -64,7 +65,10 @@ impl Levels {
             cursors: of("cursors")?,
             transactions: of("transactions")?,
             bytes: of("bytes_in_flight")?,
-            clients: status["clients"].as_u64().context("clients")?,
+            clients: status
+                .get("clients")
+                .and_then(Value::as_u64)
+                .context("clients")?,
             busy: sum(&[
                 "normal",
                 "finishing",

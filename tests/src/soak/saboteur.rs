@@ -9,7 +9,7 @@ use super::report::Report;
 use crate::relay::{Fault, Relay, Side, Trigger};
 
 /// Longer than the ten seconds that Weir waits beyond `maxTimeMS`.
-const TOO_LATE: Duration = Duration::from_millis(12_500);
+const TOO_LATE: Duration = Duration::from_secs(13);
 
 /// Holds the replies to marked requests back.
 pub(super) fn hold_back(relay: &Relay) {
