@@ -281,12 +281,6 @@ impl<C, W> Machine<C, W> {
         &self.lanes
     }
 
-    /// The place in the queue that whoever comes next gets; see [`Want::place`].
-    #[must_use]
-    pub const fn next_place(&self) -> Place {
-        self.queue.next_place()
-    }
-
     /// How many operations wait.
     #[must_use]
     pub const fn queued(&self) -> usize {

@@ -2,9 +2,15 @@
 
 use std::time::Duration;
 
-use crate::pool::state::{ConnId, Effect, Lane, Machine, Slot, Ticket, Want, queue::Spot};
+use crate::pool::state::{ConnId, Effect, Lane, Machine, Place, Slot, Ticket, Want, queue::Spot};
 
 impl<C, W> Machine<C, W> {
+    /// The place in the queue that whoever comes next gets; see [`Want::place`].
+    #[must_use]
+    pub const fn next_place(&self) -> Place {
+        self.queue.next_place()
+    }
+
     /// Hands idle connections to waiters, then opens what is still wanted.
     pub(super) fn settle(&mut self, now: Duration, effects: &mut Vec<Effect<C, W>>) {
         while let Some((spot, at)) = self.next_pair() {
