@@ -35,7 +35,7 @@ use tokio::{
 };
 
 pub use lease::Lease;
-pub use state::{Bond, ConnId, Counts, Lane, Limits, Rejection, Want};
+pub use state::{Bond, ConnId, Counts, Lane, Limits, Place, Rejection, Want};
 
 use crate::{
     pool::{
@@ -189,13 +189,13 @@ impl NodePool {
         answer: oneshot::Receiver<Result<Lease, Rejection>>,
         deadline: Instant,
     ) -> Result<Lease, LeaseError> {
-        let mut place = Place {
+        let mut waiting = Waiting {
             pool: self,
             ticket: Some(ticket),
         };
         let outcome = timeout_at(deadline, answer).await;
         if outcome.is_ok() {
-            place.ticket = None;
+            waiting.ticket = None;
         }
         match outcome {
             Ok(Ok(Ok(lease))) => Ok(lease),
@@ -282,6 +282,12 @@ impl NodePool {
         self.machine.lock().counts()
     }
 
+    /// The place in the queue that whoever comes next gets; see [`Want::place`].
+    #[must_use]
+    pub fn next_place(&self) -> Place {
+        self.machine.lock().next_place()
+    }
+
     /// How many slots waiting getMores share.
     #[must_use]
     pub fn awaiting_share(&self) -> usize {
@@ -325,12 +331,12 @@ enum Tried {
 }
 
 /// A place in the queue; leaves it when the operation is given up.
-struct Place<'a> {
+struct Waiting<'a> {
     pool: &'a NodePool,
     ticket: Option<Ticket>,
 }
 
-impl Drop for Place<'_> {
+impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         if let Some(ticket) = self.ticket {
             self.pool.leave(ticket);

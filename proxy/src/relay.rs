@@ -13,6 +13,8 @@ pub mod abandon;
 
 pub mod attempt;
 
+mod awaiting;
+
 pub mod budget;
 
 pub mod client;

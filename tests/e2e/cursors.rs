@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use bson::doc;
-use weir_tests::cluster::{shared, unique};
+use weir_tests::cluster::{Cluster, shared, unique};
 use weir_tests::raw::Raw;
+use weir_tests::relay::{Fault, Side, Trigger};
 use weir_tests::weir::WeirProcess;
 
-use crate::support::{passes, scripts, single};
+use crate::support::{before, passes, scripts, single};
 
 #[tokio::test]
 async fn many_batches_side_by_side() -> Result<()> {
@@ -89,6 +90,29 @@ async fn only_a_load_balanced_client_takes_its_cursors_with_it() -> Result<()> {
             ensure!(reply.get_f64("ok").ok() == Some(1.0), "{reply}");
         }
     }
+    Ok(())
+}
+
+/// Its batch is lost: nobody can go on with it, and Weir has nothing to remember.
+#[tokio::test]
+async fn a_cursor_whose_get_more_broke_is_forgotten() -> Result<()> {
+    let cluster = Cluster::builder().relays().start().await?;
+    let weir = before(&cluster).await?;
+    let mut raw = Raw::connect(weir.address()).await?;
+    let documents: Vec<_> = (0..10).map(|n| doc! { "_id": n }).collect();
+    let insert = doc! { "insert": "broken", "documents": documents };
+    raw.command("cursors", insert).await?;
+    let find = doc! { "find": "broken", "batchSize": 2 };
+    let reply = raw.command("cursors", find).await?;
+    let id = reply.get_document("cursor")?.get_i64("id")?;
+    let known = async || anyhow::Ok(weir.status().await?["listeners"][0]["cursors"].as_u64());
+    ensure!(known().await? == Some(1), "{}", weir.status().await?);
+    let relay = cluster.relay(0)?;
+    relay.add(Trigger::once("getMore", Side::Replies, Fault::Reset(0)));
+    let more = doc! { "getMore": id, "collection": "broken", "batchSize": 2 };
+    let reply = raw.command("cursors", more).await?;
+    ensure!(reply.get_i32("code").ok() == Some(6), "{reply}");
+    ensure!(known().await? == Some(0), "{}", weir.status().await?);
     Ok(())
 }
 

@@ -11,6 +11,7 @@
 //! | [`message`] | messages built and read by hand, apart from Weir's own code |
 //! | [`python`] | the official Python driver, in two generations |
 //! | [`sockets`] | sockets counted from outside |
+//! | [`soak`] | a load with unique payloads, faults, a ledger and checks |
 //! | [`certificates`] | an authority, a server's and a client's certificate |
 //! | [`wait`] | waiting for a condition with a deadline |
 //! | [`skip`] | what was not tested on this machine, counted and said |
@@ -29,6 +30,7 @@ pub mod raw;
 pub mod relay;
 pub mod scripted;
 pub mod skip;
+pub mod soak;
 pub mod sockets;
 pub mod spec;
 pub mod surroundings;

@@ -96,6 +96,22 @@ impl Raw {
         )
     }
 
+    /// Reads so many bytes of a reply and no more.
+    ///
+    /// # Errors
+    /// When the peer closes first, or the limit passes.
+    pub async fn taste(&mut self, bytes: usize) -> Result<()> {
+        let mut part = vec![0; bytes];
+        let limit = self.limit;
+        within(
+            "a part of a reply",
+            limit,
+            self.stream.read_exact(&mut part),
+        )
+        .await??;
+        Ok(())
+    }
+
     /// Runs a command in an OP_MSG and returns whatever the reply says.
     ///
     /// # Errors

@@ -218,6 +218,18 @@ impl Relay {
         }
     }
 
+    /// Sets the fault of one open connection, counted round and round from the oldest.
+    /// Returns whether there is one.
+    pub fn hurt(&self, number: usize, side: Side, fault: Fault) -> bool {
+        let state = self.shared.lock();
+        let at = number.checked_rem(state.connections.len());
+        let hurt = at.and_then(|at| state.connections.values().nth(at));
+        hurt.is_some_and(|connection| {
+            connection.side(side).send_replace(fault);
+            true
+        })
+    }
+
     /// Says what happens to new connections.
     pub fn accept(&self, accept: Accept) {
         self.shared.lock().accept = accept;

@@ -118,6 +118,8 @@ pub struct Sampler {
 pub struct Maxima {
     /// The most sockets to each port, `held` and `orphans` each at its worst.
     pub most: BTreeMap<u16, Count>,
+    /// The most to each port in one look, held ones and orphans together.
+    pub together: BTreeMap<u16, usize>,
     /// How often it looked.
     pub looks: usize,
 }
@@ -140,6 +142,8 @@ impl Sampler {
                     };
                     maxima.looks += 1;
                     for (port, count) in counts {
+                        let together = maxima.together.entry(port).or_default();
+                        *together = (*together).max(count.held + count.orphans);
                         let most = maxima.most.entry(port).or_default();
                         most.held = most.held.max(count.held);
                         most.orphans = most.orphans.max(count.orphans);

@@ -35,7 +35,7 @@ mod tests;
 pub use bonds::Bond;
 pub use contract::{CheckOut, CloseReason, ConnId, Counts, Effect, Limits, Rejection, Slot};
 pub use lanes::{Lane, Lanes};
-pub use queue::{Ticket, Want};
+pub use queue::{Place, Ticket, Want};
 
 use bonds::Bonds;
 use handshakes::Handshakes;

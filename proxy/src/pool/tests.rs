@@ -81,6 +81,7 @@ const FINISHING: Want = Want {
     lane: Lane::Finishing,
     only: None,
     opens_transaction: false,
+    place: None,
 };
 
 async fn lease(pool: &Arc<NodePool>) -> Lease {

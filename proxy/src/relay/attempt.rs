@@ -107,7 +107,13 @@ impl Relay {
         let mut reply = buffer::take();
         let received = self
             .receive(client, &mut lease, &mut reply, id, class, deadline)
-            .await?;
+            .await
+            .inspect_err(|_| {
+                // Its batch is lost, so the cursor is of no use to anybody.
+                if class == Class::GetMore {
+                    self.unpin_cursor(request.facts.cursor_id);
+                }
+            })?;
         let mut _packed = None;
         match received {
             Received::Whole(_) => {}

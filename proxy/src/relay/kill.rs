@@ -49,6 +49,7 @@ impl Relay {
                 lane: Lane::Finishing,
                 only,
                 opens_transaction: false,
+                place: None,
             };
             let mut part = part_of(request, &ids)?;
             let asked = self

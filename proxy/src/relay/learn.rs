@@ -158,6 +158,7 @@ impl Relay {
             connection,
             awaits,
             position: awaits.then(|| position_in(body)).flatten().map(Into::into),
+            turn: None,
             last_used: self.now(),
         };
         self.pins.set_cursor(id, pin);

@@ -17,6 +17,7 @@ pub(super) fn pick(facts: &Facts, route: Route, table: &Table) -> Option<(Arc<No
         lane: lane(facts),
         only: None,
         opens_transaction: false,
+        place: None,
     };
     let pool = match route {
         Route::Node(index) => table.pools.get(index)?,

@@ -27,8 +27,19 @@ pub struct CursorPin {
     /// Its namespace and the last resume token seen, to answer a getMore whose wait ended
     /// in the queue.
     pub position: Option<Arc<Position>>,
+    /// The turn that its last getMore waited for in vain.
+    pub turn: Option<Turn>,
     /// When it was last used.
     pub last_used: Duration,
+}
+
+/// A cursor's turn among those whose getMores wait for data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Turn {
+    /// Its place in the queue of its node.
+    pub place: u64,
+    /// Since when it has been waiting.
+    pub since: Duration,
 }
 
 /// Where an awaiting cursor stands.
@@ -85,9 +96,17 @@ impl Pins {
     pub fn touch_cursor(&self, id: i64, now: Duration, position: Option<Position>) {
         if let Some(mut pin) = self.cursors.get_mut(&id) {
             pin.last_used = now;
+            pin.turn = None;
             if let Some(position) = position {
                 pin.position = Some(Arc::new(position));
             }
+        }
+    }
+
+    /// A cursor's turn has not come: its next getMore goes on waiting for the same one.
+    pub fn keep_turn(&self, id: i64, turn: Turn) {
+        if let Some(mut pin) = self.cursors.get_mut(&id) {
+            pin.turn = Some(turn);
         }
     }
 

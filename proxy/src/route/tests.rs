@@ -69,6 +69,7 @@ fn pin(port: u16) -> CursorPin {
         node,
         connection: None,
         awaits: false,
+        turn: None,
         position: None,
         last_used: Duration::ZERO,
     }

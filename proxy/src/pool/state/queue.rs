@@ -14,7 +14,15 @@ use crate::pool::state::{
 
 /// Identifies a place in the queue; an older one is smaller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Ticket(u64);
+pub struct Ticket {
+    place: Place,
+    number: u64,
+}
+
+/// How long somebody has been waiting, in the order of arrival. Who gives up and asks
+/// again may bring the one he had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place(pub u64);
 
 /// What an operation asks of the pool.
 #[derive(Clone, Copy, Debug, Default)]
@@ -26,6 +34,8 @@ pub struct Want {
     /// It opens a transaction on a load-balanced upstream: a connection with an open
     /// transaction will not do.
     pub opens_transaction: bool,
+    /// The place it had before; `None`: the last one.
+    pub place: Option<Place>,
 }
 
 /// An operation in the queue.
@@ -49,7 +59,7 @@ struct Lines<W> {
 
 /// Where in the queue an operation stands.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Place {
+pub(super) enum Spot {
     /// First of those in a lane that any connection serves.
     Any(Lane),
     /// First of those in a lane that open a transaction.
@@ -81,22 +91,37 @@ impl<W> Queue<W> {
         }
     }
 
-    /// A place at the end.
+    /// The place that whoever comes next gets.
+    pub(super) const fn next_place(&self) -> Place {
+        Place(self.last_ticket + 1)
+    }
+
+    /// A place at the end, or the one that was kept.
     pub(super) fn push(&mut self, want: Want, waiter: W) -> Ticket {
+        let newest = self.next_place();
         self.last_ticket += 1;
         self.len += 1;
-        let ticket = Ticket(self.last_ticket);
+        let ticket = Ticket {
+            place: want.place.map_or(newest, |kept| kept.min(newest)),
+            number: self.last_ticket,
+        };
         let lines = lanes::at_mut(&mut self.lines, want.lane);
         let line = match want.only {
             Some(id) => self.bound.entry(id).or_default(),
             None if want.opens_transaction => &mut lines.apart,
             None => &mut lines.any,
         };
-        line.push_back(Waiting {
+        let waiting = Waiting {
             ticket,
             want,
             waiter,
-        });
+        };
+        if want.place.is_none() {
+            line.push_back(waiting);
+        } else {
+            let at = line.partition_point(|older| older.ticket < ticket);
+            line.insert(at, waiting);
+        }
         ticket
     }
 
@@ -119,15 +144,15 @@ impl<W> Queue<W> {
         Some(waiting.waiter)
     }
 
-    /// Takes out who stands at `place`.
-    pub(super) fn take(&mut self, place: Place) -> Option<Waiting<W>> {
-        let waiting = match place {
-            Place::Any(lane) => lanes::at_mut(&mut self.lines, lane).any.pop_front(),
-            Place::Apart(lane) => lanes::at_mut(&mut self.lines, lane).apart.pop_front(),
-            Place::Bound(id, at) => self.bound.get_mut(&id).and_then(|line| line.remove(at)),
+    /// Takes out who stands at `spot`.
+    pub(super) fn take(&mut self, spot: Spot) -> Option<Waiting<W>> {
+        let waiting = match spot {
+            Spot::Any(lane) => lanes::at_mut(&mut self.lines, lane).any.pop_front(),
+            Spot::Apart(lane) => lanes::at_mut(&mut self.lines, lane).apart.pop_front(),
+            Spot::Bound(id, at) => self.bound.get_mut(&id).and_then(|line| line.remove(at)),
         }?;
         self.len -= 1;
-        if let Place::Bound(id, _) = place {
+        if let Spot::Bound(id, _) = spot {
             self.forget_if_empty(id);
         }
         Some(waiting)
@@ -187,9 +212,9 @@ impl<W> Queue<W> {
     pub(super) fn bound_to(
         &self,
         id: ConnId,
-    ) -> impl Iterator<Item = (Place, Ticket, Lane)> + use<'_, W> {
+    ) -> impl Iterator<Item = (Spot, Ticket, Lane)> + use<'_, W> {
         let line = self.bound.get(&id).into_iter().flatten().enumerate();
-        line.map(move |(at, waiting)| (Place::Bound(id, at), waiting.ticket, waiting.want.lane))
+        line.map(move |(at, waiting)| (Spot::Bound(id, at), waiting.ticket, waiting.want.lane))
     }
 
     /// Whether somebody waits for connection `id`.

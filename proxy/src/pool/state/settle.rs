@@ -2,13 +2,19 @@
 
 use std::time::Duration;
 
-use crate::pool::state::{ConnId, Effect, Lane, Machine, Slot, Ticket, Want, queue::Place};
+use crate::pool::state::{ConnId, Effect, Lane, Machine, Place, Slot, Ticket, Want, queue::Spot};
 
 impl<C, W> Machine<C, W> {
+    /// The place in the queue that whoever comes next gets; see [`Want::place`].
+    #[must_use]
+    pub const fn next_place(&self) -> Place {
+        self.queue.next_place()
+    }
+
     /// Hands idle connections to waiters, then opens what is still wanted.
     pub(super) fn settle(&mut self, now: Duration, effects: &mut Vec<Effect<C, W>>) {
-        while let Some((place, at)) = self.next_pair() {
-            let Some(waiting) = self.queue.take(place) else {
+        while let Some((spot, at)) = self.next_pair() {
+            let Some(waiting) = self.queue.take(spot) else {
                 break;
             };
             let slot = self.lease(at, waiting.want.lane);
@@ -19,7 +25,7 @@ impl<C, W> Machine<C, W> {
 
     /// Whose turn it is and which idle connection he gets: the finishing lane while its
     /// reserve is unused, then the oldest of those whose lane has room.
-    fn next_pair(&self) -> Option<(Place, usize)> {
+    fn next_pair(&self) -> Option<(Spot, usize)> {
         if self.idle.is_empty() || self.queue.len() == 0 {
             return None;
         }
@@ -32,7 +38,7 @@ impl<C, W> Machine<C, W> {
             Some((
                 self.queue.first_any(lane)?,
                 lane,
-                Place::Any(lane),
+                Spot::Any(lane),
                 self.warmest(false)?,
             ))
         });
@@ -40,7 +46,7 @@ impl<C, W> Machine<C, W> {
             Some((
                 self.queue.first_apart(lane)?,
                 lane,
-                Place::Apart(lane),
+                Spot::Apart(lane),
                 self.warmest(true)?,
             ))
         });
@@ -51,15 +57,15 @@ impl<C, W> Machine<C, W> {
             .filter(|_| self.queue.has_bound());
         let bound = awaited.flat_map(|(at, slot)| {
             let with_room = self.queue.bound_to(slot.id);
-            with_room.map(move |(place, ticket, lane)| (ticket, lane, place, at))
+            with_room.map(move |(spot, ticket, lane)| (ticket, lane, spot, at))
         });
         let bound = bound.filter(|(_, lane, ..)| self.lanes.room(*lane) > 0);
         let reserved = self.lanes.reserve_is_free();
-        let turn = |(ticket, lane, ..): &(Ticket, Lane, Place, usize)| {
+        let turn = |(ticket, lane, ..): &(Ticket, Lane, Spot, usize)| {
             (!(reserved && *lane == Lane::Finishing), *ticket)
         };
-        let (_, _, place, at) = any.chain(apart).chain(bound).min_by_key(turn)?;
-        Some((place, at))
+        let (_, _, spot, at) = any.chain(apart).chain(bound).min_by_key(turn)?;
+        Some((spot, at))
     }
 
     /// Opens connections for those who could be served if there were one, for the warm

@@ -79,6 +79,54 @@ fn waiting_get_mores_share_their_slots() {
     pool.got("third");
 }
 
+/// Three streams and time for one of them in each of their clients' waits.
+#[test]
+fn who_asks_again_keeps_its_place() {
+    let mut pool = Pool::new(limits(5));
+    let wait_at = |place| Want {
+        lane: Lane::Awaiting,
+        place: Some(place),
+        ..Want::default()
+    };
+    let slot = pool.lease(Lane::Awaiting);
+    let [second, third] = ["second", "third"].map(|who| {
+        let place = pool.machine.next_place();
+        let CheckOut::Queued(ticket) = pool.ask_for(who, wait_at(place)) else {
+            panic!("there is one slot for them")
+        };
+        (place, ticket)
+    });
+    // Their clients' waits end, and they are asked about again after the first one.
+    for (_, ticket) in [third, second] {
+        assert!(pool.machine.cancel(ticket).is_some());
+    }
+    let newest = pool.machine.next_place();
+    pool.ask_for("first", wait_at(newest));
+    pool.ask_for("third", wait_at(third.0));
+    pool.ask_for("second", wait_at(second.0));
+    pool.give_back(slot);
+    let slot = pool.got("second");
+    pool.give_back(slot);
+    let slot = pool.got("third");
+    pool.give_back(slot);
+    pool.got("first");
+}
+
+#[test]
+fn a_place_from_elsewhere_is_not_beyond_the_end() {
+    let mut pool = Pool::new(limits(5));
+    let slot = pool.lease(Lane::Awaiting);
+    let beyond = Want {
+        lane: Lane::Awaiting,
+        place: Some(Place(u64::MAX)),
+        ..Want::default()
+    };
+    pool.ask_for("of a pool that is gone", beyond);
+    pool.ask("newer", Lane::Awaiting);
+    pool.give_back(slot);
+    pool.got("of a pool that is gone");
+}
+
 #[test]
 fn awaiting_and_normal_work_leave_the_reserve_alone() {
     let mut pool = Pool::new(limits(10));

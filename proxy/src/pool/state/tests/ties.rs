@@ -14,6 +14,7 @@ fn only(id: ConnId, lane: Lane) -> Want {
         lane,
         only: Some(id),
         opens_transaction: false,
+        place: None,
     }
 }
 
@@ -21,6 +22,7 @@ const OPENS: Want = Want {
     lane: Lane::Normal,
     only: None,
     opens_transaction: true,
+    place: None,
 };
 
 #[test]

@@ -200,6 +200,7 @@ impl Watch {
             lane,
             only,
             opens_transaction,
+            place: None,
         };
         self.last_who += 1;
         let who = self.last_who;
