@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"time"
 
 	"go.mongodb.org/mongo-driver/bson"
 	"go.mongodb.org/mongo-driver/event"
@@ -69,7 +70,12 @@ type bucket struct{ *gridfs.Bucket }
 
 func openBucket(db *mongo.Database, name string) (bucket, error) {
 	opened, err := gridfs.NewBucket(db, options.GridFSBucket().SetName(name))
-	return bucket{opened}, err
+	if err != nil {
+		return bucket{}, err
+	}
+	// Where it takes no context, this bucket goes by deadlines of its own.
+	limit := time.Now().Add(featureLimit)
+	return bucket{opened}, errors.Join(opened.SetReadDeadline(limit), opened.SetWriteDeadline(limit))
 }
 
 func (b bucket) upload(_ context.Context, name string, content io.Reader) (any, error) {

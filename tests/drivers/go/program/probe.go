@@ -161,8 +161,11 @@ func runCase(wanted probeCase) (probeResult, error) {
 	if err != nil {
 		return probeResult{}, err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), probeLimit)
+	// Not a deadline: with one, this driver retries until it is over and not once.
+	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
+	limit := time.AfterFunc(probeLimit, cancel)
+	defer limit.Stop()
 	p := &probe{ctx: ctx, client: client, things: client.Database(cmp.Or(parsed.Database, "test")).Collection("probe")}
 	began := time.Now()
 	err = class.run(p)
