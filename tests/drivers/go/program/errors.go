@@ -2,7 +2,7 @@ package main
 
 import (
 	"errors"
-	"sort"
+	"slices"
 
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/x/mongo/driver"
@@ -48,8 +48,9 @@ func labelsOf(err error) []string {
 	case errors.As(err, &write):
 		labels = append(labels, write.Labels...)
 	}
-	sort.Strings(labels)
-	return labels
+	slices.Sort(labels)
+	// The driver adds one that the server may have sent already.
+	return slices.Compact(labels)
 }
 
 // handshakeCode is the code of an error inside the handshake of a connection.
