@@ -10,6 +10,7 @@
 //! | [`raw`] | a client that sends any bytes |
 //! | [`message`] | messages built and read by hand, apart from Weir's own code |
 //! | [`python`] | the official Python driver, in two generations |
+//! | [`matrix`] | every official driver, every feature, every fault: what each makes of it |
 //! | [`sockets`] | sockets counted from outside |
 //! | [`certificates`] | an authority, a server's and a client's certificate |
 //! | [`wait`] | waiting for a condition with a deadline |
@@ -23,6 +24,7 @@
 pub mod background;
 pub mod certificates;
 pub mod cluster;
+pub mod matrix;
 pub mod message;
 pub mod python;
 pub mod raw;

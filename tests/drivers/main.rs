@@ -1,0 +1,1 @@
+//! The driver matrix and the error table, in their short form.

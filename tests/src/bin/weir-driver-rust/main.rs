@@ -1,0 +1,2 @@
+//! The Rust driver.
+fn main() {}
