@@ -81,7 +81,7 @@ def fail_point(client, application, commands, times=1, **data):
 def with_option(uri, option):
     """The string with one option more."""
     if "?" in uri:
-        return uri + "&" + option
+        return uri + ("" if uri.endswith("?") else "&") + option
     return uri + ("" if uri.endswith("/") else "/") + "?" + option
 
 

@@ -66,10 +66,13 @@ impl Rehearsal {
 
     pub(super) fn uri(&self) -> String {
         let option = match self.road {
-            Road::Balanced => "loadBalanced=true",
+            Road::Balanced => "&loadBalanced=true",
             Road::Direct | Road::Mongos => "",
         };
-        format!("mongodb://{}/?{option}", self.server.address())
+        format!(
+            "mongodb://{}/?retryWrites=true{option}",
+            self.server.address()
+        )
     }
 
     /// How often the counted command came.
