@@ -73,6 +73,12 @@ def operate(kind, client, things, facts):
         stream(things)
 
 
+def code_of(error):
+    """A changed role is an error of its own, which keeps the server's reply in its details."""
+    details = getattr(error, "details", None)
+    return getattr(error, "code", None) or (details.get("code") if isinstance(details, dict) else None)
+
+
 def run(case):
     seen, watcher = Commands(), Watcher()
     facts = {"id": case["id"], "outcome": "ok", "bodies": 0, "code": None, "labels": []}
@@ -88,16 +94,16 @@ def run(case):
                      "ResumableChangeStreamError", "SystemOverloadedError", "RetryableError", "NoWritesPerformed")
             facts.update(
                 outcome="error",
-                code=getattr(error, "code", None),
+                code=code_of(error),
                 labels=[label for label in known if error.has_error_label(label)],
-                network=isinstance(error, pymongo.errors.ConnectionFailure)
-                and not isinstance(error, pymongo.errors.OperationFailure),
+                network=isinstance(error, pymongo.errors.ConnectionFailure) and code_of(error) is None,
                 message=str(error)[:200],
             )
         except AssertionError as error:
             facts.update(outcome="error", message=str(error))
         facts["ms"] = round((time.monotonic() - start) * 1000)
         facts.update(attempts=seen.count(COUNTED[case["class"]]))
+        watcher.look(client)
         # Before the client's end, which closes its pool and forgets its servers.
         facts.update(poolCleared=watcher.cleared, unknown=watcher.unknown)
     return facts
