@@ -1,7 +1,11 @@
 //! The driver matrix and the error table in their short form: the newest version of every
 //! driver that is installed, through Weir in both faces; the whole is `weir-drivers`.
 
-#![allow(clippy::panic, clippy::expect_used, reason = "all of this file is a test")]
+#![allow(
+    clippy::panic,
+    clippy::expect_used,
+    reason = "all of this file is a test"
+)]
 
 mod table;
 
@@ -25,7 +29,9 @@ async fn programs() -> Result<Vec<Program>> {
     for (driver, reason) in missing {
         skip(&driver.title(), &reason);
     }
-    let rust = programs.iter().any(|program| program.driver.language == "rust");
+    let rust = programs
+        .iter()
+        .any(|program| program.driver.language == "rust");
     ensure!(rust, "the Rust driver's program is part of this workspace");
     Ok(programs)
 }

@@ -27,9 +27,7 @@ fn nothing_is_expected_to_run_twice_without_a_label_that_permits_it() -> Result<
                 (Expected::Retry, "CMW") => {
                     has(Labels::RETRYABLE_WRITE) || has(Labels::UNKNOWN_COMMIT) || overload
                 }
-                (Expected::Retry, _) => {
-                    has(Labels::RETRYABLE_WRITE) || has(Labels::OVERLOAD)
-                }
+                (Expected::Retry, _) => has(Labels::RETRYABLE_WRITE) || has(Labels::OVERLOAD),
                 (Expected::Surface | Expected::PassOver | Expected::Anything, _) => true,
             };
             ensure!(permitted, "{}: {meant:?} after {error:?}", case.id());
@@ -45,7 +43,11 @@ fn nothing_is_expected_to_run_twice_without_a_label_that_permits_it() -> Result<
 #[test]
 fn every_row_happens_to_somebody() -> Result<()> {
     for row in &ROWS {
-        ensure!(CLASSES.iter().any(|class| row.happens_to(class)), "{}", row.name);
+        ensure!(
+            CLASSES.iter().any(|class| row.happens_to(class)),
+            "{}",
+            row.name
+        );
         let sent = row.is_sent_to(true) || row.is_sent_to(false);
         ensure!(sent, "{} is sent to nobody", row.name);
     }
@@ -56,7 +58,10 @@ fn every_row_happens_to_somebody() -> Result<()> {
 fn a_section_is_replaced_and_its_neighbours_stay() -> Result<()> {
     let text = "# Title\n\nBefore.\n\n## One\n\nold\n\n### deeper\n\n## Two\n\nkept\n";
     let changed = with_section(text, "One", "new");
-    ensure!(changed == "# Title\n\nBefore.\n\n## One\n\nnew\n\n## Two\n\nkept\n", "{changed}");
+    ensure!(
+        changed == "# Title\n\nBefore.\n\n## One\n\nnew\n\n## Two\n\nkept\n",
+        "{changed}"
+    );
     let added = with_section(&changed, "Three", "third");
     ensure!(added.ends_with("kept\n\n## Three\n\nthird\n"), "{added}");
     let mut notes = Notes::default();

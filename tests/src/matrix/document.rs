@@ -43,7 +43,9 @@ pub fn today() -> String {
 /// A file in the repository's `docs`.
 #[must_use]
 pub fn place(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs").join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../docs")
+        .join(name)
 }
 
 /// Replaces the section under `heading`, to the next heading of its rank or the end of the

@@ -27,9 +27,7 @@ use super::stage::Face;
 use face::Rehearsal;
 
 /// Classes of operations, as `tests/drivers/README.md` names them.
-pub const CLASSES: [&str; 10] = [
-    "RD", "RW", "NW", "TX", "TXW", "CM", "CMW", "AB", "GM", "CS",
-];
+pub const CLASSES: [&str; 10] = ["RD", "RW", "NW", "TX", "TXW", "CM", "CMW", "AB", "GM", "CS"];
 
 /// The longest that one case takes, and some.
 const LIMIT: Duration = Duration::from_secs(27);
@@ -97,7 +95,10 @@ impl Table {
         for (driver, answers) in &self.drivers {
             for case in &self.cases {
                 let answer = answers.get(&case.id());
-                for wrong in answer.map(|answer| answer.wrong.as_slice()).unwrap_or_default() {
+                for wrong in answer
+                    .map(|answer| answer.wrong.as_slice())
+                    .unwrap_or_default()
+                {
                     lines.push(format!("{} {}: {wrong}", driver.title(), case.id()));
                 }
             }
@@ -110,11 +111,7 @@ impl Table {
 ///
 /// # Errors
 /// When a face cannot listen, or a program breaks off.
-pub fn run(
-    programs: &[Program],
-    cases: &[Case],
-    told: &(dyn Fn(&str) + Sync),
-) -> Result<Table> {
+pub fn run(programs: &[Program], cases: &[Case], told: &(dyn Fn(&str) + Sync)) -> Result<Table> {
     let start = Instant::now();
     let results = two_at_a_time(programs.to_vec(), |_, program| {
         let answers = one(&program, cases, told)?;

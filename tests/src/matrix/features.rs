@@ -136,8 +136,8 @@ pub fn run(
         .flat_map(|program| choice.faces.iter().map(move |face| (program, *face)))
         .collect();
     let runs = two_at_a_time(jobs, |lane, (program, face)| {
-        let _turn = (face == Face::Direct)
-            .then(|| direct.lock().unwrap_or_else(PoisonError::into_inner));
+        let _turn =
+            (face == Face::Direct).then(|| direct.lock().unwrap_or_else(PoisonError::into_inner));
         one(stage, program, face, lane, &choice.features, told)
     });
     Matrix {
@@ -162,9 +162,8 @@ fn one(
         face,
         cells: BTreeMap::new(),
     };
-    let scripted = |feature: &str| {
-        feature == "client-bulk-write" && stage.wire_version < BULK_WRITE
-    };
+    let scripted =
+        |feature: &str| feature == "client-bulk-write" && stage.wire_version < BULK_WRITE;
     let mut real = Vec::new();
     for feature in features {
         match stage.not_applicable(face, feature) {

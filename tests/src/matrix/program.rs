@@ -172,7 +172,12 @@ fn follow(stream: Option<impl Read + Send + 'static>) -> Result<Receiver<String>
 /// Kills it with its children: `run` may be a shell that waits for the program.
 fn kill_group(process: &Process) -> Result<()> {
     Command::new("sh")
-        .args(["-c", "kill -s KILL -- \"-$1\"", "sh", &process.id().to_string()])
+        .args([
+            "-c",
+            "kill -s KILL -- \"-$1\"",
+            "sh",
+            &process.id().to_string(),
+        ])
         .status()?;
     process.kill()?;
     Ok(())

@@ -170,11 +170,7 @@ impl Stage {
         Ok((self.set.uri(), uris))
     }
 
-    fn through(
-        &self,
-        face: Face,
-        lane: usize,
-    ) -> Result<(String, serde_json::Map<String, Value>)> {
+    fn through(&self, face: Face, lane: usize) -> Result<(String, serde_json::Map<String, Value>)> {
         let lane = self.lanes.get(lane).context("no such lane")?;
         let option = option(face);
         let of = |address: SocketAddr| login(&address.to_string(), option);

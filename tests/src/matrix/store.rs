@@ -83,15 +83,23 @@ fn answer(message: &Message, data: &mut Data) -> Option<Document> {
 fn aggregate(body: &Document, namespace: &str, data: &Data) -> Document {
     let stages = body.get_array("pipeline").cloned().unwrap_or_default();
     let stages: Vec<&Document> = stages.iter().filter_map(Bson::as_document).collect();
-    let filter = stages.iter().find_map(|stage| stage.get_document("$match").ok());
+    let filter = stages
+        .iter()
+        .find_map(|stage| stage.get_document("$match").ok());
     let found = matching(data, namespace, &filter.cloned().unwrap_or_default());
-    let group = stages.iter().find_map(|stage| stage.get_document("$group").ok());
+    let group = stages
+        .iter()
+        .find_map(|stage| stage.get_document("$group").ok());
     let Some(group) = group else {
         return cursor(namespace, found);
     };
     let id = group.get("_id").cloned().unwrap_or(Bson::Null);
     let counted = doc! { "_id": id, "n": number(found.len()) };
-    let counted = if found.is_empty() { vec![] } else { vec![counted] };
+    let counted = if found.is_empty() {
+        vec![]
+    } else {
+        vec![counted]
+    };
     cursor(namespace, counted)
 }
 
@@ -139,7 +147,10 @@ struct Totals {
 impl Totals {
     /// One operation; its part of a verbose result.
     fn apply(&mut self, kind: &str, operation: &Document, into: &mut Vec<Document>) -> Document {
-        let filter = operation.get_document("filter").cloned().unwrap_or_default();
+        let filter = operation
+            .get_document("filter")
+            .cloned()
+            .unwrap_or_default();
         let multi = operation.get_bool("multi").unwrap_or(false);
         let most = if multi { usize::MAX } else { 1 };
         match kind {
@@ -171,7 +182,10 @@ impl Totals {
         most: usize,
         into: &mut Vec<Document>,
     ) -> Document {
-        let changes = operation.get_document("updateMods").cloned().unwrap_or_default();
+        let changes = operation
+            .get_document("updateMods")
+            .cloned()
+            .unwrap_or_default();
         let (mut n, mut modified) = (0, 0);
         for each in into.iter_mut().filter(|each| fits(each, filter)).take(most) {
             let old = each.clone();
@@ -222,7 +236,9 @@ fn matching(data: &Data, namespace: &str, filter: &Document) -> Vec<Document> {
 /// Equality of fields only; numbers of different types are equal.
 fn fits(document: &Document, filter: &Document) -> bool {
     filter.iter().all(|(key, wanted)| match document.get(key) {
-        Some(found) => found == wanted || integer(found).is_some() && integer(found) == integer(wanted),
+        Some(found) => {
+            found == wanted || integer(found).is_some() && integer(found) == integer(wanted)
+        }
         None => false,
     })
 }
@@ -244,7 +260,9 @@ fn list(message: &Message, name: &str) -> Vec<Document> {
         return documents.clone();
     }
     let array = message.body.get_array(name).into_iter().flatten();
-    array.filter_map(|each| each.as_document().cloned()).collect()
+    array
+        .filter_map(|each| each.as_document().cloned())
+        .collect()
 }
 
 fn cursor(namespace: &str, batch: Vec<Document>) -> Document {

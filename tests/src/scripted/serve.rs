@@ -105,7 +105,8 @@ async fn greet(
     hang_ups: &mut watch::Receiver<u64>,
 ) -> Result<bool> {
     let mut message = message.clone();
-    let streams = message.flags & EXHAUST_ALLOWED != 0 && message.body.contains_key("maxAwaitTimeMS");
+    let streams =
+        message.flags & EXHAUST_ALLOWED != 0 && message.body.contains_key("maxAwaitTimeMS");
     loop {
         let document = tokio::select! {
             document = hello::answer(&message, connection, shared) => document,

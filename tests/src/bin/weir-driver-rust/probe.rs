@@ -25,7 +25,11 @@ enum Ended {
 }
 
 pub(crate) async fn run(case: &Value) -> Result<Value> {
-    let text = |key: &str| case.get(key).and_then(Value::as_str).context("an incomplete case");
+    let text = |key: &str| {
+        case.get(key)
+            .and_then(Value::as_str)
+            .context("an incomplete case")
+    };
     let (class, uri) = (text("class")?, text("uri")?);
     let (commands, watcher) = (Commands::default(), Watcher::default());
     let mut options = ClientOptions::parse(uri).await?;
@@ -33,7 +37,10 @@ pub(crate) async fn run(case: &Value) -> Result<Value> {
     options.command_event_handler = Some(commands.handler());
     watcher.watch(&mut options);
     let client = Client::with_options(options)?;
-    client.database("admin").run_command(doc! { "ping": 1 }).await?;
+    client
+        .database("admin")
+        .run_command(doc! { "ping": 1 })
+        .await?;
     let bodies = Arc::new(AtomicU64::new(0));
     let start = Instant::now();
     let ended = tokio::time::timeout(LIMIT, operate(class, &client, &bodies)).await;
@@ -141,7 +148,10 @@ async fn statements(
     things: &Collection<Document>,
     session: &mut ClientSession,
 ) -> Result<(), Error> {
-    things.insert_one(doc! { "_id": 1 }).session(&mut *session).await?;
+    things
+        .insert_one(doc! { "_id": 1 })
+        .session(&mut *session)
+        .await?;
     if class == "TX" {
         let update = things.update_one(doc! { "_id": 1 }, doc! { "$set": { "n": 1 } });
         update.session(session).await?;

@@ -23,10 +23,16 @@ pub(crate) async fn compressor(plan: &Plan, name: &str) -> Result<()> {
         _ => Compressor::Zstd { level: None },
     }]);
     let client = Client::with_options(options)?;
-    let things = client.database(&plan.database).collection::<Document>("codec");
+    let things = client
+        .database(&plan.database)
+        .collection::<Document>("codec");
     things.drop().await?;
-    let text = (0..200_000).map(|n: u32| format!("{n:x}")).collect::<String>();
-    things.insert_many((0..3).map(|n| doc! { "_id": n, "text": &text })).await?;
+    let text = (0..200_000)
+        .map(|n: u32| format!("{n:x}"))
+        .collect::<String>();
+    things
+        .insert_many((0..3).map(|n| doc! { "_id": n, "text": &text }))
+        .await?;
     let mut cursor = things.find(doc! {}).batch_size(1).await?;
     let mut count = 0;
     while let Some(each) = cursor.try_next().await? {
@@ -41,14 +47,31 @@ pub(crate) async fn crud_through(plan: &Plan, name: &str) -> Result<()> {
     let db = client.database(&plan.database);
     let things = db.collection::<Document>(name);
     things.drop().await?;
-    things.insert_many((0..20).map(|n| doc! { "_id": n })).await?;
+    things
+        .insert_many((0..20).map(|n| doc! { "_id": n }))
+        .await?;
     let one = doc! { "_id": 1 };
-    let update = things.update_one(one.clone(), doc! { "$set": { "n": 1 } }).await?;
+    let update = things
+        .update_one(one.clone(), doc! { "$set": { "n": 1 } })
+        .await?;
     equal(update.modified_count, 1, "updated")?;
-    equal(things.find_one(one).await?, Some(doc! { "_id": 1, "n": 1 }), "read back")?;
-    let all: Vec<Document> = things.find(doc! {}).batch_size(5).await?.try_collect().await?;
+    equal(
+        things.find_one(one).await?,
+        Some(doc! { "_id": 1, "n": 1 }),
+        "read back",
+    )?;
+    let all: Vec<Document> = things
+        .find(doc! {})
+        .batch_size(5)
+        .await?
+        .try_collect()
+        .await?;
     equal(all.len(), 20, "read in batches")?;
-    equal(things.delete_many(doc! {}).await?.deleted_count, 20, "deleted")?;
+    equal(
+        things.delete_many(doc! {}).await?.deleted_count,
+        20,
+        "deleted",
+    )?;
     // The server behind this address need not be the one behind the others.
     if name == "tls" {
         db.drop().await?;
@@ -59,24 +82,50 @@ pub(crate) async fn crud_through(plan: &Plan, name: &str) -> Result<()> {
 pub(crate) async fn balanced(plan: &Plan) -> Result<()> {
     let uri = plan.address("balanced")?;
     let options = ClientOptions::parse(uri).await?;
-    equal(options.load_balanced, Some(true), "loadBalanced in the string")?;
+    equal(
+        options.load_balanced,
+        Some(true),
+        "loadBalanced in the string",
+    )?;
     let client = Client::with_options(options)?;
     let things = fresh(&client.database(&plan.database), "balanced").await?;
-    things.insert_many((0..100).map(|n| doc! { "_id": n })).await?;
-    let all = things.find(doc! {}).sort(doc! { "_id": 1 }).batch_size(7).await?;
+    things
+        .insert_many((0..100).map(|n| doc! { "_id": n }))
+        .await?;
+    let all = things
+        .find(doc! {})
+        .sort(doc! { "_id": 1 })
+        .batch_size(7)
+        .await?;
     let all: Vec<Document> = all.try_collect().await?;
-    equal(all, (0..100).map(|n| doc! { "_id": n }).collect(), "a cursor of many batches")?;
+    equal(
+        all,
+        (0..100).map(|n| doc! { "_id": n }).collect(),
+        "a cursor of many batches",
+    )?;
     let mut session = client.start_session().await?;
     session.start_transaction().await?;
-    let mut cursor = things.find(doc! {}).batch_size(10).session(&mut session).await?;
+    let mut cursor = things
+        .find(doc! {})
+        .batch_size(10)
+        .session(&mut session)
+        .await?;
     while let Some(each) = cursor.next(&mut session).await.transpose()? {
         let update = things.update_one(each, doc! { "$set": { "seen": 1 } });
         update.session(&mut session).await?;
     }
     let seen = doc! { "seen": 1 };
-    equal(things.count_documents(seen.clone()).await?, 0, "seen from outside")?;
+    equal(
+        things.count_documents(seen.clone()).await?,
+        0,
+        "seen from outside",
+    )?;
     session.commit_transaction().await?;
-    equal(things.count_documents(seen).await?, 100, "seen after the commit")
+    equal(
+        things.count_documents(seen).await?,
+        100,
+        "seen after the commit",
+    )
 }
 
 /// The driver has no `timeoutMS`: the limit is the server's.
@@ -132,7 +181,9 @@ pub(crate) async fn pool(plan: &Plan) -> Result<()> {
     options.heartbeat_freq = Some(Duration::from_millis(500));
     watcher.watch(&mut options);
     let client = Client::with_options(options)?;
-    let things = client.database(&plan.database).collection::<Document>("pool");
+    let things = client
+        .database(&plan.database)
+        .collection::<Document>("pool");
     for n in 0..20 {
         let id = doc! { "_id": n };
         let replace = things.replace_one(id.clone(), id).upsert(true);
@@ -141,5 +192,9 @@ pub(crate) async fn pool(plan: &Plan) -> Result<()> {
     equal(things.count_documents(doc! {}).await?, 20, "documents")?;
     ensure!(watcher.known.load(Ordering::Relaxed), "no server was seen");
     equal(watcher.cleared.load(Ordering::Relaxed), 0, "pools cleared")?;
-    equal(watcher.unknown.load(Ordering::Relaxed), 0, "servers that became Unknown")
+    equal(
+        watcher.unknown.load(Ordering::Relaxed),
+        0,
+        "servers that became Unknown",
+    )
 }

@@ -18,16 +18,37 @@ pub(crate) async fn transactions(plan: &Plan) -> Result<()> {
     let things = fresh(&db, "transactions").await?;
     let mut session = db.client().start_session().await?;
     session.start_transaction().await?;
-    things.insert_one(doc! { "_id": "commit" }).session(&mut session).await?;
-    equal(things.count_documents(doc! {}).await?, 0, "seen from outside before the commit")?;
-    let inside = things.count_documents(doc! {}).session(&mut session).await?;
+    things
+        .insert_one(doc! { "_id": "commit" })
+        .session(&mut session)
+        .await?;
+    equal(
+        things.count_documents(doc! {}).await?,
+        0,
+        "seen from outside before the commit",
+    )?;
+    let inside = things
+        .count_documents(doc! {})
+        .session(&mut session)
+        .await?;
     equal(inside, 1, "seen from inside")?;
     session.commit_transaction().await?;
-    equal(things.count_documents(doc! {}).await?, 1, "seen after the commit")?;
+    equal(
+        things.count_documents(doc! {}).await?,
+        1,
+        "seen after the commit",
+    )?;
     session.start_transaction().await?;
-    things.insert_one(doc! { "_id": "abort" }).session(&mut session).await?;
+    things
+        .insert_one(doc! { "_id": "abort" })
+        .session(&mut session)
+        .await?;
     session.abort_transaction().await?;
-    equal(things.count_documents(doc! { "_id": "abort" }).await?, 0, "seen after the abort")
+    equal(
+        things.count_documents(doc! { "_id": "abort" }).await?,
+        0,
+        "seen after the abort",
+    )
 }
 
 pub(crate) async fn transaction_retry(plan: &Plan) -> Result<()> {
@@ -42,8 +63,16 @@ pub(crate) async fn transaction_retry(plan: &Plan) -> Result<()> {
     let fault = doc! { "errorCode": 6, "errorLabels": [LABEL] };
     faulty.fail_once("commitTransaction", fault).await?;
     faulty.off(session.commit_transaction().await).await?;
-    equal(faulty.commands.count("commitTransaction"), 2, "commits sent")?;
-    equal(things.find_one(one).await?, Some(doc! { "_id": 1, "n": 1 }), "applied")
+    equal(
+        faulty.commands.count("commitTransaction"),
+        2,
+        "commits sent",
+    )?;
+    equal(
+        things.find_one(one).await?,
+        Some(doc! { "_id": 1, "n": 1 }),
+        "applied",
+    )
 }
 
 pub(crate) async fn with_transaction(plan: &Plan) -> Result<()> {
@@ -106,5 +135,7 @@ pub(crate) async fn unacknowledged(plan: &Plan) -> Result<()> {
     let refused = refused.context("the driver takes w: 0 now: test it")?;
     let invalid = matches!(refused.kind.as_ref(), ErrorKind::InvalidArgument { .. });
     ensure!(invalid, "{refused}");
-    Err(NotApplicable::because("the driver refuses unacknowledged writes"))
+    Err(NotApplicable::because(
+        "the driver refuses unacknowledged writes",
+    ))
 }

@@ -51,10 +51,14 @@ pub fn expected(row: &Row, class: &str, backpressure: bool) -> Expected {
         Fault::Own(Failure::Interrupted | Failure::ReplyTimeout)
         | Fault::StateChange
         | Fault::Close
-        | Fault::Own(Failure::Overloaded { backpressure: false, .. }) => interrupted(class),
-        Fault::Own(Failure::Overloaded { backpressure: true, .. }) | Fault::Overload => {
-            overloaded(class)
-        }
+        | Fault::Own(Failure::Overloaded {
+            backpressure: false,
+            ..
+        }) => interrupted(class),
+        Fault::Own(Failure::Overloaded {
+            backpressure: true, ..
+        })
+        | Fault::Overload => overloaded(class),
         Fault::Own(Failure::NoNode) => no_node(class),
         Fault::Own(Failure::DeadlinePassed) => deadline_passed(class),
         Fault::Own(Failure::LoginRefused) => login_refused(class),

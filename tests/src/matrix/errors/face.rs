@@ -90,7 +90,9 @@ impl Rehearsal {
     /// Whether a hello carried `backpressure`.
     pub(super) fn announced_backpressure(&self) -> bool {
         let hellos = self.server.received_of("hello");
-        hellos.iter().any(|each| each.message.body.contains_key("backpressure"))
+        hellos
+            .iter()
+            .any(|each| each.message.body.contains_key("backpressure"))
     }
 }
 
@@ -173,7 +175,11 @@ impl Part {
 
     fn next_event(&mut self) -> Act {
         let number = self.event;
-        let batch = if number <= 3 { vec![event(number)] } else { Vec::new() };
+        let batch = if number <= 3 {
+            vec![event(number)]
+        } else {
+            Vec::new()
+        };
         let seen = number.min(3);
         let quiet = batch.is_empty();
         self.event = seen + 1;
@@ -184,7 +190,11 @@ impl Part {
             },
             "ok": 1,
         };
-        if quiet { Act::Late(QUIET, reply) } else { Act::Reply(reply) }
+        if quiet {
+            Act::Late(QUIET, reply)
+        } else {
+            Act::Reply(reply)
+        }
     }
 }
 

@@ -201,7 +201,10 @@ fn surfaced(case: &Case, probe: &Probe, wrong: &mut Vec<String>) {
         return;
     };
     if probe.code != Some(i64::from(error.code)) {
-        wrong.push(format!("surfaced {:?} instead of {}", probe.code, error.code));
+        wrong.push(format!(
+            "surfaced {:?} instead of {}",
+            probe.code, error.code
+        ));
     }
     for label in error.labels.names() {
         if !probe.labels.iter().any(|found| found == label) {

@@ -9,7 +9,11 @@ use crate::matrix::drivers::Driver;
 #[must_use]
 pub fn markdown(table: &Table) -> String {
     let mut out = String::new();
-    let titles: Vec<String> = table.drivers.iter().map(|(driver, _)| driver.title()).collect();
+    let titles: Vec<String> = table
+        .drivers
+        .iter()
+        .map(|(driver, _)| driver.title())
+        .collect();
     let mut row = None;
     for case in &table.cases {
         let this = (case.row.name, case.face);
@@ -66,7 +70,11 @@ fn line(table: &Table, case: &Case) -> String {
             answers.get(&case.id()).map_or_else(
                 || "not tried".to_owned(),
                 |answer| {
-                    let wrong = if answer.wrong.is_empty() { "" } else { "**≠** " };
+                    let wrong = if answer.wrong.is_empty() {
+                        ""
+                    } else {
+                        "**≠** "
+                    };
                     format!("{wrong}{}", answer.words())
                 },
             )

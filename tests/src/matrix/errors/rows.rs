@@ -61,21 +61,73 @@ const fn overloaded(backpressure: bool) -> Fault {
 
 /// All rows that reach a client, and three that show why they are as they are.
 pub const ROWS: [Row; 15] = [
-    row("A2", "upstream refuses Weir's login", Fault::Own(Failure::LoginRefused)),
-    row("B", "upstream connection broke, bytes were out", Fault::Own(Failure::Interrupted)),
-    row("C", "Weir's reply timeout", Fault::Own(Failure::ReplyTimeout)),
-    row("D", "upstream changed its role, rewritten", Fault::StateChange),
-    row("E", "deadline passed while queued", Fault::Own(Failure::DeadlinePassed)),
-    row("F", "no connection free, client with back-pressure", overloaded(true)),
+    row(
+        "A2",
+        "upstream refuses Weir's login",
+        Fault::Own(Failure::LoginRefused),
+    ),
+    row(
+        "B",
+        "upstream connection broke, bytes were out",
+        Fault::Own(Failure::Interrupted),
+    ),
+    row(
+        "C",
+        "Weir's reply timeout",
+        Fault::Own(Failure::ReplyTimeout),
+    ),
+    row(
+        "D",
+        "upstream changed its role, rewritten",
+        Fault::StateChange,
+    ),
+    row(
+        "E",
+        "deadline passed while queued",
+        Fault::Own(Failure::DeadlinePassed),
+    ),
+    row(
+        "F",
+        "no connection free, client with back-pressure",
+        overloaded(true),
+    ),
     row("F'", "no connection free, older client", overloaded(false)),
-    row("G", "no suitable node when the hold ends", Fault::Own(Failure::NoNode)),
-    row("I", "Weir leaves, its monitors closed first", Fault::Leaving),
-    row("J", "cursor found on no node", Fault::Own(Failure::CursorNotFound)),
+    row(
+        "G",
+        "no suitable node when the hold ends",
+        Fault::Own(Failure::NoNode),
+    ),
+    row(
+        "I",
+        "Weir leaves, its monitors closed first",
+        Fault::Leaving,
+    ),
+    row(
+        "J",
+        "cursor found on no node",
+        Fault::Own(Failure::CursorNotFound),
+    ),
     row("K", "denied by policy", Fault::Denied),
-    row("L", "upstream overload, passed to those who know it", Fault::Overload),
-    row("close", "the client's socket is closed (for comparison)", Fault::Close),
-    row("raw 91", "91 not rewritten (for comparison)", Fault::Raw(91, "ShutdownInProgress")),
-    row("raw 10107", "10107 not rewritten (for comparison)", Fault::Raw(10_107, "NotWritablePrimary")),
+    row(
+        "L",
+        "upstream overload, passed to those who know it",
+        Fault::Overload,
+    ),
+    row(
+        "close",
+        "the client's socket is closed (for comparison)",
+        Fault::Close,
+    ),
+    row(
+        "raw 91",
+        "91 not rewritten (for comparison)",
+        Fault::Raw(91, "ShutdownInProgress"),
+    ),
+    row(
+        "raw 10107",
+        "10107 not rewritten (for comparison)",
+        Fault::Raw(10_107, "NotWritablePrimary"),
+    ),
 ];
 
 impl Row {
@@ -90,7 +142,9 @@ impl Row {
     #[must_use]
     pub fn is_sent_to(&self, backpressure: bool) -> bool {
         match self.fault {
-            Fault::Own(Failure::Overloaded { backpressure: form, .. }) => form == backpressure,
+            Fault::Own(Failure::Overloaded {
+                backpressure: form, ..
+            }) => form == backpressure,
             Fault::Overload => backpressure,
             _ => true,
         }
