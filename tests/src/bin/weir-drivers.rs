@@ -154,7 +154,8 @@ async fn matrix(wanted: &Wanted) -> Result<bool> {
 
 async fn error_table(wanted: &Wanted) -> Result<bool> {
     let write = wanted.may_write()?;
-    let drivers = wanted.chosen_drivers()?;
+    let mut drivers = wanted.chosen_drivers()?;
+    drivers.retain(Driver::shows_events);
     let mut cases = errors::all_cases();
     if !wanted.rows.is_empty() {
         cases.retain(|case| wanted.rows.iter().any(|row| row == case.row.name));

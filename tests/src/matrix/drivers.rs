@@ -57,6 +57,13 @@ impl Driver {
         format!("{}_{}", self.language, self.version.replace('.', "_"))
     }
 
+    /// Whether its program can tell what the driver did: the shell shows no events of the
+    /// Node driver that it is made with.
+    #[must_use]
+    pub fn shows_events(&self) -> bool {
+        self.language != "mongosh"
+    }
+
     /// Whether a choice on the command line means this one: `python`, `Node` or `node-5.9.2`.
     #[must_use]
     pub fn is_meant_by(&self, choice: &str) -> bool {
