@@ -189,11 +189,14 @@ fn tail(file: &Path) -> String {
     text.chars().skip(skipped).collect()
 }
 
+/// Drivers that cannot be had on this machine, each with the reason.
+pub type Missing = Vec<(Driver, String)>;
+
 /// Prepares several; what is missing comes back with its reason.
 ///
 /// # Errors
 /// As [`prepare`].
-pub fn prepare_all(drivers: &[Driver]) -> Result<(Vec<Program>, Vec<(Driver, String)>)> {
+pub fn prepare_all(drivers: &[Driver]) -> Result<(Vec<Program>, Missing)> {
     let (mut ready, mut missing) = (Vec::new(), Vec::new());
     for driver in drivers {
         match prepare(*driver)? {
