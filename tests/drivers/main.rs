@@ -10,7 +10,7 @@
 mod table;
 
 use anyhow::{Result, ensure};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OnceCell};
 use weir_tests::matrix::drivers::newest_of_each;
 use weir_tests::matrix::errors;
 use weir_tests::matrix::features::{self, Choice, Verdict};
@@ -23,8 +23,13 @@ use weir_tests::surroundings::blocking;
 /// Both tests run two programs at a time; together they would be four on two cores.
 static TURN: Mutex<()> = Mutex::const_new(());
 
-/// The programs of this machine; what is missing is said and counted.
+/// The programs of this machine; what is missing is said and counted, once.
 async fn programs() -> Result<Vec<Program>> {
+    static PROGRAMS: OnceCell<Vec<Program>> = OnceCell::const_new();
+    Ok(PROGRAMS.get_or_try_init(prepared).await?.clone())
+}
+
+async fn prepared() -> Result<Vec<Program>> {
     let (programs, missing) = blocking(|| prepare_all(&newest_of_each())).await??;
     for (driver, reason) in missing {
         skip(&driver.title(), &reason);

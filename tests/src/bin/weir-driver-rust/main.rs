@@ -10,7 +10,9 @@ use serde_json::{Value, json};
 use common::{NotApplicable, Plan};
 
 mod basics;
+mod bulk;
 mod common;
+mod parallel;
 mod probe;
 mod reading;
 mod roads;
@@ -70,12 +72,12 @@ async fn one(plan: &Plan, feature: &str) -> Result<()> {
         "scram-sha-256" => basics::scram(plan, "sha256").await,
         "scram-sha-1" => basics::scram(plan, "sha1").await,
         "crud" => basics::crud(plan).await,
-        "bulk" => basics::bulk(plan).await,
-        "client-bulk-write" => basics::client_bulk_write(plan).await,
-        "out-merge" => basics::out_merge(plan).await,
-        "sessions" => basics::sessions(plan).await,
-        "concurrent" => basics::concurrent(plan).await,
-        "commands" => basics::commands(plan).await,
+        "bulk" => bulk::bulk(plan).await,
+        "client-bulk-write" => bulk::client_bulk_write(plan).await,
+        "out-merge" => bulk::out_merge(plan).await,
+        "sessions" => parallel::sessions(plan).await,
+        "concurrent" => parallel::concurrent(plan).await,
+        "commands" => parallel::commands(plan).await,
         "transactions" => writing::transactions(plan).await,
         "transaction-retry" => writing::transaction_retry(plan).await,
         "with-transaction" => writing::with_transaction(plan).await,
