@@ -129,3 +129,59 @@ async fn a_waiting_hello_is_answered_when_the_face_changes() -> Result<()> {
     ensure!(answer?.get_bool("secondary")?);
     Ok(())
 }
+
+/// As Weir's: a router that tells its version again and again, and hangs up on monitors when
+/// it leaves, but not on those who work.
+#[tokio::test]
+async fn plays_weir_and_leaves_as_weir_does() -> Result<()> {
+    let server = Scripted::start(Face::Weir)?;
+    let mut monitor = Raw::connect(server.address()).await?;
+    let hello = monitor.command("admin", doc! { "hello": 1 }).await?;
+    ensure!(hello.get_str("msg")? == "isdbgrid", "{hello}");
+    let version = hello.get_document("topologyVersion")?.clone();
+    let awaiting = doc! {
+        "hello": 1, "topologyVersion": version, "maxAwaitTimeMS": 20, "$db": "admin",
+    };
+    let message = op_msg(41, 0, EXHAUST_ALLOWED, &awaiting);
+    monitor.send(&message).await?;
+    let mut answered = 41;
+    for _ in 0..3 {
+        let reply = monitor.receive().await?;
+        ensure!(reply.more_to_come() && reply.response_to == answered);
+        answered = reply.request_id;
+    }
+    let mut worker = Raw::connect(server.address()).await?;
+    let balanced = worker
+        .command("admin", doc! { "hello": 1, "loadBalanced": true })
+        .await?;
+    ensure!(balanced.contains_key("serviceId"), "{balanced}");
+    ensure!(!balanced.contains_key("topologyVersion"), "{balanced}");
+    worker.command("admin", doc! { "ping": 1 }).await?;
+    let leaving = doc! { "ok": 0, "code": 91, "errmsg": "leaving" };
+    server.script("find", [Act::Leave(leaving)]);
+    let reply = worker.command("db", doc! { "find": "things" }).await?;
+    ensure!(reply.get_i32("code")? == 91, "{reply}");
+    while monitor.receive().await.is_ok() {}
+    worker.command("admin", doc! { "ping": 1 }).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn asks_its_answerer_beyond_the_script() -> Result<()> {
+    let server = Scripted::start(Face::Mongos)?;
+    server.set_wire_version(25);
+    server.answer_with(std::sync::Arc::new(|received| {
+        let found = received.message.command() == "count";
+        found.then(|| Act::Reply(doc! { "ok": 1, "n": 9 }))
+    }));
+    let mut raw = Raw::connect(server.address()).await?;
+    let hello = raw.command("admin", doc! { "hello": 1 }).await?;
+    ensure!(hello.get_i32("maxWireVersion")? == 25, "{hello}");
+    server.script("count", [Act::Reply(doc! { "ok": 1, "n": 1 })]);
+    for n in [1, 9] {
+        let reply = raw.command("db", doc! { "count": "things" }).await?;
+        ensure!(reply.get_i32("n")? == n, "{reply}");
+    }
+    ensure!(raw.command("db", doc! { "ping": 1 }).await? == doc! { "ok": 1.0 });
+    Ok(())
+}

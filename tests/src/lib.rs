@@ -10,6 +10,7 @@
 //! | [`raw`] | a client that sends any bytes |
 //! | [`message`] | messages built and read by hand, apart from Weir's own code |
 //! | [`python`] | the official Python driver, in two generations |
+//! | [`matrix`] | every official driver, every feature, every fault: what each makes of it |
 //! | [`sockets`] | sockets counted from outside |
 //! | [`soak`] | a load with unique payloads, faults, a ledger and checks |
 //! | [`certificates`] | an authority, a server's and a client's certificate |
@@ -24,6 +25,7 @@
 pub mod background;
 pub mod certificates;
 pub mod cluster;
+pub mod matrix;
 pub mod message;
 pub mod python;
 pub mod raw;

@@ -1,8 +1,9 @@
 //! A fake server, for what a real one cannot be made to do.
 //!
 //! It answers hello in the [`Face`] it was given and everything else from a
-//! script: one queue of [`Act`]s per command name. With an empty queue the
-//! answer is `{ok: 1}`. Whatever arrives is recorded.
+//! script: one queue of [`Act`]s per command name. With an empty queue it asks
+//! its [`Answerer`], if it was given one; without, the answer is `{ok: 1}`.
+//! Whatever arrives is recorded.
 //!
 //! It runs on a thread of its own.
 
@@ -34,6 +35,9 @@ pub enum Face {
     Mongos,
     /// A service behind a load balancer.
     LoadBalanced,
+    /// As Weir answers: a mongos that says its `topologyVersion`, a load-balanced
+    /// service for a client that asks for one.
+    Weir,
     /// Neither: hello is not answered at all.
     Silent,
     /// These fields, besides `ok`.
@@ -67,6 +71,9 @@ pub enum Act {
     Bytes(Vec<u8>),
     /// Nothing; the connection stays open.
     Nothing,
+    /// Connections that have carried nothing but hello are closed, then an ordinary
+    /// reply: how Weir leaves.
+    Leave(Document),
     /// The connection is closed.
     Close,
     /// The connection is reset.
@@ -83,6 +90,9 @@ impl Act {
         Self::Reply(reply)
     }
 }
+
+/// Answers what no script does; `None` is `{ok: 1}`.
+pub type Answerer = Arc<dyn Fn(&Received) -> Option<Act> + Send + Sync>;
 
 /// A message and the connection it came on.
 #[derive(Clone, Debug)]
@@ -106,10 +116,14 @@ struct Shared {
     state: Mutex<State>,
     /// Counts changes of the face; it is `topologyVersion.counter`.
     version: watch::Sender<i64>,
+    /// Counts how often monitors were hung up on.
+    hang_ups: watch::Sender<u64>,
 }
 
 struct State {
     face: Face,
+    wire_version: i32,
+    answerer: Option<Answerer>,
     scripts: BTreeMap<String, VecDeque<Act>>,
     received: Vec<Received>,
     accepted: usize,
@@ -130,12 +144,15 @@ impl Scripted {
             process_id: ObjectId::new(),
             state: Mutex::new(State {
                 face,
+                wire_version: 17,
+                answerer: None,
                 scripts: BTreeMap::new(),
                 received: Vec::new(),
                 accepted: 0,
                 open: 0,
             }),
             version: watch::Sender::new(0),
+            hang_ups: watch::Sender::new(0),
         });
         let of_thread = Arc::clone(&shared);
         let background = Background::run("scripted", move || async move {
@@ -153,6 +170,16 @@ impl Scripted {
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Answers with `answerer` from now on.
+    pub fn answer_with(&self, answerer: Answerer) {
+        self.shared.lock().answerer = Some(answerer);
+    }
+
+    /// Says this `maxWireVersion` from the next hello on; 17 unless set.
+    pub fn set_wire_version(&self, version: i32) {
+        self.shared.lock().wire_version = version;
     }
 
     /// Becomes something else. Hellos that wait for a change are answered.

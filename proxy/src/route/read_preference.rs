@@ -87,7 +87,9 @@ impl ReadPreference {
             let (key, value) = element.map_err(|_| RouteError::Malformed)?;
             match key.as_str() {
                 "mode" => mode = parse_mode(value),
-                "tags" => preference.tag_sets = parse_tag_sets(value)?,
+                // The official Rust driver (3.9.1) writes `tagSets`. A mongos ignores that and
+                // reads anywhere, while the same client is obeyed without one.
+                "tags" | "tagSets" => preference.tag_sets = parse_tag_sets(value)?,
                 "maxStalenessSeconds" => preference.max_staleness = parse_max_staleness(value)?,
                 _ => {}
             }

@@ -96,6 +96,18 @@ fn a_read_preference_is_honoured_outside_transactions_only() {
     assert_eq!(planned(&inside, &set(), &pins), Route::Node(1));
 }
 
+/// The Rust driver writes `tagSets`, every other one `tags`.
+#[test]
+fn tag_sets_are_understood_in_both_spellings() {
+    for name in ["tags", "tagSets"] {
+        let mut document = bson::doc! { "mode": "secondary" };
+        document.insert(name, vec![bson::doc! { "region": "east" }]);
+        let preference = ReadPreference::parse(&document.to_vec().unwrap()).unwrap();
+        assert_eq!(preference.tag_sets.len(), 1, "{name}");
+        assert!(!preference.tag_sets[0].is_empty(), "{name}");
+    }
+}
+
 #[test]
 fn without_a_primary_writes_are_held_and_secondary_reads_are_not() {
     let pins = Pins::default();

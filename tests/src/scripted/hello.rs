@@ -38,8 +38,16 @@ pub(super) async fn answer(
         let _ = tokio::time::timeout(Duration::from_millis(patience), change).await;
     }
     let counter = *version.borrow();
-    let face = shared.lock().face.clone();
-    let mut reply = face_fields(face, shared)?;
+    let (face, wire_version) = {
+        let state = shared.lock();
+        (state.face.clone(), state.wire_version)
+    };
+    let balanced = message.body.get_bool("loadBalanced").unwrap_or(false);
+    let watched = matches!(face, Face::Weir) && !balanced;
+    let mut reply = face_fields(face, shared, balanced)?;
+    if reply.contains_key("maxWireVersion") && wire_version != 17 {
+        reply.insert("maxWireVersion", wire_version);
+    }
     if matches!(message.command(), "isMaster" | "ismaster")
         && let Some(writable) = reply.remove("isWritablePrimary")
     {
@@ -48,7 +56,7 @@ pub(super) async fn answer(
     if message.body.get_bool("helloOk").unwrap_or(false) {
         reply.insert("helloOk", true);
     }
-    if !reply.contains_key("msg") && !reply.contains_key("serviceId") {
+    if watched || !reply.contains_key("msg") && !reply.contains_key("serviceId") {
         let version = doc! { "processId": shared.process_id, "counter": counter };
         reply.insert("topologyVersion", version);
     }
@@ -57,7 +65,7 @@ pub(super) async fn answer(
     Some(reply)
 }
 
-fn face_fields(face: Face, shared: &Shared) -> Option<Document> {
+fn face_fields(face: Face, shared: &Shared, balanced: bool) -> Option<Document> {
     let mut fields = doc! {
         "maxBsonObjectSize": 16_777_216,
         "maxMessageSizeBytes": 48_000_000,
@@ -88,7 +96,8 @@ fn face_fields(face: Face, shared: &Shared) -> Option<Document> {
         Face::Primary => member(true),
         Face::Secondary => member(false),
         Face::Mongos => doc! { "isWritablePrimary": true, "msg": "isdbgrid" },
-        Face::LoadBalanced => doc! {
+        Face::Weir if !balanced => doc! { "isWritablePrimary": true, "msg": "isdbgrid" },
+        Face::LoadBalanced | Face::Weir => doc! {
             "isWritablePrimary": true,
             "msg": "isdbgrid",
             "serviceId": shared.process_id,

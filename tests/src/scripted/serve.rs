@@ -6,10 +6,11 @@ use anyhow::Result;
 use bson::{Document, doc};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio::time::sleep;
 
 use super::{Act, Received, Shared, hello};
-use crate::message::{MORE_TO_COME, Message, QUERY, op_msg, op_reply};
+use crate::message::{EXHAUST_ALLOWED, MORE_TO_COME, Message, QUERY, op_msg, op_reply};
 use crate::raw::receive;
 
 pub(super) async fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
@@ -40,40 +41,107 @@ pub(super) fn script_name(message: &Message) -> &str {
 
 async fn serve(mut stream: TcpStream, connection: usize, shared: &Shared) -> Result<()> {
     stream.set_nodelay(true)?;
-    while let Some(bytes) = receive(&mut stream).await? {
+    let mut hang_ups = shared.hang_ups.subscribe();
+    let mut only_hello = true;
+    loop {
+        let received = tokio::select! {
+            received = receive(&mut stream) => received?,
+            _ = hang_ups.changed(), if only_hello => return Ok(()),
+        };
+        let Some(bytes) = received else {
+            return Ok(());
+        };
         let message = Message::parse(bytes)?;
         let name = script_name(&message).to_owned();
-        let scripted = {
-            let mut state = shared.lock();
-            state.received.push(Received {
-                connection,
-                message: message.clone(),
-            });
-            state
-                .scripts
-                .get_mut(&name)
-                .and_then(|queue| queue.pop_front())
-        };
-        let act = match scripted {
+        only_hello &= name == "hello";
+        let act = match scripted(&name, &message, connection, shared) {
             Some(act) => act,
             None if message.more_to_come() => Act::Nothing,
             None if name == "hello" => {
-                let reply = hello::answer(&message, connection, shared).await;
-                reply.map_or(Act::Nothing, Act::Reply)
+                if !greet(&message, connection, shared, &mut stream, &mut hang_ups).await? {
+                    return Ok(());
+                }
+                continue;
             }
             None => Act::Reply(doc! { "ok": 1.0 }),
         };
+        if let Act::Leave(_) = act {
+            shared.hang_ups.send_modify(|count| *count += 1);
+        }
         if !play(act, &message, &mut stream).await? {
-            break;
+            return Ok(());
         }
     }
-    Ok(())
+}
+
+/// Records a message; the act that its script or the answerer has for it.
+fn scripted(name: &str, message: &Message, connection: usize, shared: &Shared) -> Option<Act> {
+    let received = Received {
+        connection,
+        message: message.clone(),
+    };
+    let (act, answerer) = {
+        let mut state = shared.lock();
+        state.received.push(received.clone());
+        let queue = state.scripts.get_mut(name);
+        (
+            queue.and_then(|queue| queue.pop_front()),
+            state.answerer.clone(),
+        )
+    };
+    if act.is_some() || name == "hello" {
+        return act;
+    }
+    answerer.and_then(|answerer| answerer(&received))
+}
+
+/// Answers a hello; with the exhaust flag again and again, until the client has left.
+/// False when the connection is over.
+async fn greet(
+    message: &Message,
+    connection: usize,
+    shared: &Shared,
+    stream: &mut TcpStream,
+    hang_ups: &mut watch::Receiver<u64>,
+) -> Result<bool> {
+    let mut message = message.clone();
+    let streams =
+        message.flags & EXHAUST_ALLOWED != 0 && message.body.contains_key("maxAwaitTimeMS");
+    loop {
+        let document = tokio::select! {
+            document = hello::answer(&message, connection, shared) => document,
+            _ = hang_ups.changed(), if message.body.contains_key("maxAwaitTimeMS") => return Ok(false),
+            () = left(stream), if streams => return Ok(false),
+        };
+        let Some(document) = document else {
+            return Ok(true);
+        };
+        if !streams {
+            stream.write_all(&reply(&message, &document)).await?;
+            return Ok(true);
+        }
+        let id = reply_id(&message);
+        stream
+            .write_all(&op_msg(id, message.request_id, MORE_TO_COME, &document))
+            .await?;
+        // The next answer answers this one, and waits for the next change.
+        message.request_id = id;
+        if let Some(version) = document.get("topologyVersion") {
+            message.body.insert("topologyVersion", version.clone());
+        }
+    }
+}
+
+/// Ends when the client closes; a monitor sends nothing while it is being told.
+async fn left(stream: &TcpStream) {
+    let mut byte = [0];
+    let _ = stream.peek(&mut byte).await;
 }
 
 /// Plays one act; false when the connection is over.
 async fn play(act: Act, request: &Message, stream: &mut TcpStream) -> Result<bool> {
     match act {
-        Act::Reply(body) => stream.write_all(&reply(request, &body)).await?,
+        Act::Reply(body) | Act::Leave(body) => stream.write_all(&reply(request, &body)).await?,
         Act::Late(after, body) => {
             sleep(after).await;
             stream.write_all(&reply(request, &body)).await?;
