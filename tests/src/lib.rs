@@ -13,6 +13,7 @@
 //! | [`sockets`] | sockets counted from outside |
 //! | [`certificates`] | an authority, a server's and a client's certificate |
 //! | [`wait`] | waiting for a condition with a deadline |
+//! | [`suites`] | the Go driver's own tests, directly and through Weir |
 //! | [`skip`] | what was not tested on this machine, counted and said |
 //! | [`background`] | a thread for helpers that several tests share |
 //! | [`surroundings`] | where parts and temporary files are |
@@ -31,6 +32,7 @@ pub mod scripted;
 pub mod skip;
 pub mod sockets;
 pub mod spec;
+pub mod suites;
 pub mod surroundings;
 pub mod wait;
 pub mod weir;

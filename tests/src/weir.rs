@@ -24,7 +24,7 @@ mod log;
 mod program;
 
 pub use builder::Builder;
-pub use program::program;
+pub use program::{built_programs, program};
 
 /// A running Weir. Dropping it kills it.
 pub struct WeirProcess {

@@ -29,12 +29,7 @@ fn build() -> Result<PathBuf> {
         );
         return Ok(given);
     }
-    // <target>/<profile>/deps/<this test>
-    let test = env::current_exe()?;
-    let folder = test
-        .ancestors()
-        .nth(2)
-        .context("a test outside a target folder")?;
+    let folder = built_programs()?;
     let program = folder.join("weir");
     // `cargo test --workspace` has built it already, with the features of the tests;
     // building it alone would compile half of its dependencies again.
@@ -65,6 +60,22 @@ fn build() -> Result<PathBuf> {
         String::from_utf8_lossy(&output.stderr)
     );
     Ok(program)
+}
+
+/// The folder in which cargo puts programs: `<target>/<profile>`.
+///
+/// # Errors
+/// When this process is not one of cargo's.
+pub fn built_programs() -> Result<PathBuf> {
+    // <target>/<profile>/deps/<this test>, or <target>/<profile>/<this program>
+    let this = env::current_exe()?;
+    let folder = this.parent().context("a program without a folder")?;
+    let folder = if folder.ends_with("deps") {
+        folder.parent().context("a test outside a target folder")?
+    } else {
+        folder
+    };
+    Ok(folder.to_owned())
 }
 
 /// Whether the program is newer than every source it is made of.

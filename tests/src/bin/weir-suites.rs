@@ -1,0 +1,143 @@
+//! `weir-suites go`: the Go driver's own integration tests, directly and through Weir.
+//!
+//! See `docs/testing.md`. Exit 1: a test is lost without a reason, or a reason fits nothing.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+use weir_tests::suites::edition::{Edition, V1, V2, build};
+use weir_tests::suites::stage::Stage;
+use weir_tests::suites::{Road, execute, judge, known, report};
+use weir_tests::surroundings::blocking;
+
+const USAGE: &str = "weir-suites go [--edition v1|v2] [--face mongos|load-balanced] \
+                     [--run PATTERN] [--members N] [--write]";
+
+/// A whole run's page.
+const PAGE: &str = "../docs/suites.md";
+
+const HEAD: &str = "# The Go driver's own tests through Weir
+
+Made by `cargo run -p weir-tests --bin weir-suites -- go --write`; do not edit. What the columns
+mean, and how the tests are run, is told in [testing.md](testing.md). The server is mongod 6.0.5, a
+replica set of three; two Weirs stand before it with `--enable-test-commands` and `--no-probe`.
+";
+
+struct Wanted {
+    editions: Vec<Edition>,
+    faces: Vec<Road>,
+    tests: Option<String>,
+    members: usize,
+    write: bool,
+}
+
+impl Wanted {
+    fn read(mut words: impl Iterator<Item = String>) -> Result<Self> {
+        if words.next().as_deref() != Some("go") {
+            bail!("{USAGE}");
+        }
+        let mut wanted = Self {
+            editions: vec![V1, V2],
+            faces: Road::FACES.to_vec(),
+            tests: None,
+            members: 3,
+            write: false,
+        };
+        while let Some(word) = words.next() {
+            let mut value = || {
+                words
+                    .next()
+                    .with_context(|| format!("{word} needs a value"))
+            };
+            match word.as_str() {
+                "--edition" => {
+                    let name = value()?;
+                    wanted.editions.retain(|edition| edition.name == name);
+                }
+                "--face" => {
+                    let name = value()?;
+                    wanted.faces.retain(|face| face.name() == name);
+                }
+                "--run" => wanted.tests = Some(value()?),
+                "--members" => wanted.members = value()?.parse()?,
+                "--write" => wanted.write = true,
+                _ => bail!("{word}? {USAGE}"),
+            }
+        }
+        if wanted.editions.is_empty() || wanted.faces.is_empty() {
+            bail!("no such edition or face: {USAGE}");
+        }
+        Ok(wanted)
+    }
+
+    fn is_whole(&self) -> bool {
+        self.tests.is_none()
+    }
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match Box::pin(run()).await {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("{error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+async fn run() -> Result<bool> {
+    let wanted = Wanted::read(std::env::args().skip(1))?;
+    let mut page = HEAD.to_owned();
+    let mut good = true;
+    for edition in &wanted.editions {
+        let edition = *edition;
+        eprintln!("{} {}", edition.module, edition.version);
+        let built = blocking(move || build(edition)).await??;
+        let stage = Stage::start(wanted.members).await?;
+        let tests = wanted.tests.as_deref();
+        let mut outcome = execute::all(&built, &stage, &wanted.faces, tests).await?;
+        good &= excuse(&wanted, edition, &mut outcome)?;
+        page.push_str(&report::section(&edition, &outcome));
+        println!("{}: seconds by road {:?}", edition.version, outcome.took);
+    }
+    if wanted.write {
+        let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(PAGE);
+        std::fs::write(&path, &page).with_context(|| path.display().to_string())?;
+    } else {
+        println!("{page}");
+    }
+    Ok(good)
+}
+
+/// Applies the known losses and says what is left.
+fn excuse(wanted: &Wanted, edition: Edition, outcome: &mut execute::Outcome) -> Result<bool> {
+    let known = known::of(edition.name)?;
+    let mut good = true;
+    for face in &wanted.faces {
+        let Some(judged) = outcome.faces.get_mut(face.name()) else {
+            continue;
+        };
+        for entry in judge::excuse(&mut judged.fates, &known, *face, wanted.is_whole()) {
+            good = false;
+            eprintln!(
+                "known.json: fits no loss any more: {} {}",
+                face.name(),
+                entry.test
+            );
+        }
+        for (test, said) in report::losses(judged) {
+            good = false;
+            eprintln!("LOST {} {test}\n{said}", face.name());
+        }
+        println!(
+            "{} {}: {:?}",
+            edition.version,
+            face.name(),
+            report::count(judged)
+        );
+    }
+    Ok(good)
+}
