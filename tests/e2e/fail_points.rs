@@ -20,6 +20,25 @@ fn introduction(app: &str) -> Document {
     doc! { "hello": 1, "client": { "application": { "name": app }, "driver": { "name": "t" } } }
 }
 
+fn session() -> bson::Binary {
+    bson::Binary {
+        subtype: bson::spec::BinarySubtype::Uuid,
+        bytes: bson::oid::ObjectId::new().bytes().repeat(2).split_off(8),
+    }
+}
+
+/// The command as a statement of the session's first transaction; a commit starts none.
+fn in_transaction(mut command: Document, session: &bson::Binary) -> Document {
+    let starts = !command.contains_key("commitTransaction");
+    command.insert("lsid", doc! { "id": session.clone() });
+    command.insert("txnNumber", 1_i64);
+    command.insert("autocommit", false);
+    if starts {
+        command.insert("startTransaction", true);
+    }
+    command
+}
+
 /// The application that is meant is named in the very hello that is to fail.
 #[tokio::test]
 async fn the_first_hello_of_an_application_fails() -> Result<()> {
@@ -103,27 +122,16 @@ async fn transactions_have_a_recovery_token_with_test_commands() -> Result<()> {
     for (weir, expected) in [(&tested, true), (&plain, false)] {
         let mut raw = Raw::connect(weir.address()).await?;
         raw.command("admin", doc! { "hello": 1 }).await?;
-        let session = bson::Binary {
-            subtype: bson::spec::BinarySubtype::Uuid,
-            bytes: bson::oid::ObjectId::new().bytes().repeat(2).split_off(8),
-        };
-        let command = |mut body: Document, starts: bool| {
-            body.insert("lsid", doc! { "id": session.clone() });
-            body.insert("txnNumber", 1_i64);
-            body.insert("autocommit", false);
-            if starts {
-                body.insert("startTransaction", true);
-            }
-            body
-        };
+        let session = session();
+        let command = |body: Document| in_transaction(body, &session);
         let name = weir_tests::cluster::unique("token");
         raw.command(&name, doc! { "create": "c" }).await?;
         let insert = doc! { "insert": "c", "documents": [{ "_id": 1 }] };
-        let answer = raw.command(&name, command(insert, true)).await?;
+        let answer = raw.command(&name, command(insert)).await?;
         ensure!(answer.get_i32("n")? == 1, "{answer}");
         ensure!(answer.contains_key("recoveryToken") == expected, "{answer}");
         let token = answer.get_document("recoveryToken").cloned();
-        let mut commit = command(doc! { "commitTransaction": 1 }, false);
+        let mut commit = command(doc! { "commitTransaction": 1 });
         if let Ok(token) = token {
             commit.insert("recoveryToken", token);
         }
@@ -132,6 +140,40 @@ async fn transactions_have_a_recovery_token_with_test_commands() -> Result<()> {
         let dropped = raw.command(&name, doc! { "dropDatabase": 1 }).await?;
         dropped.get_f64("ok").context("not dropped")?;
     }
+    Ok(())
+}
+
+/// In the load-balanced face a client's transaction is aborted when its socket closes, but
+/// not when it has sent the commit: its retry comes on another connection. Twenty times,
+/// because the abort would race with the retry.
+#[tokio::test]
+async fn a_failed_commit_is_not_overtaken_by_an_abort() -> Result<()> {
+    let weir = single().await?;
+    let hello = doc! { "hello": 1, "loadBalanced": true };
+    let name = weir_tests::cluster::unique("commit");
+    let mut retrying = Raw::connect(weir.address()).await?;
+    retrying.command("admin", hello.clone()).await?;
+    retrying.command(&name, doc! { "create": "c" }).await?;
+    for _ in 0..20 {
+        let session = session();
+        let mut raw = Raw::connect(weir.address()).await?;
+        raw.command("admin", hello.clone()).await?;
+        let insert = doc! { "insert": "c", "documents": [{}] };
+        let answer = raw.command(&name, in_transaction(insert, &session)).await?;
+        ensure!(answer.get_i32("n")? == 1, "{answer}");
+        let data = doc! { "failCommands": ["commitTransaction"], "closeConnection": true };
+        fail(&weir, doc! { "times": 1 }, data).await?;
+        let mut commit = in_transaction(doc! { "commitTransaction": 1 }, &session);
+        let id = raw.fresh_id();
+        let mut first = commit.clone();
+        first.insert("$db", "admin");
+        raw.send(&op_msg(id, 0, 0, &first)).await?;
+        raw.closed().await?;
+        commit.insert("writeConcern", doc! { "w": "majority" });
+        let answer = retrying.command("admin", commit).await?;
+        ensure!(answer.get_f64("ok")? > 0.0, "{answer}");
+    }
+    retrying.command(&name, doc! { "dropDatabase": 1 }).await?;
     Ok(())
 }
 

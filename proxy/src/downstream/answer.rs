@@ -117,6 +117,9 @@ impl Client {
         };
         tokio::time::sleep(planned.pause).await;
         if planned.close {
+            // A commit that its client has sent must not be overtaken by an abort of ours:
+            // the client sends it again on another connection.
+            self.leavings.before(&request.facts);
             return Next::Close;
         }
         if let Some(error) = planned.error.take() {

@@ -65,14 +65,22 @@ impl Wanted {
                 _ => bail!("{word}? {USAGE}"),
             }
         }
+        if wanted.write && !(wanted.is_whole() && wanted.has_all_faces()) {
+            bail!("--write needs all tests and faces of an edition");
+        }
         if wanted.editions.is_empty() || wanted.faces.is_empty() {
             bail!("no such edition or face: {USAGE}");
         }
         Ok(wanted)
     }
 
+    /// Nothing of an edition is left out.
     fn is_whole(&self) -> bool {
         self.tests.is_none()
+    }
+
+    fn has_all_faces(&self) -> bool {
+        self.faces.len() == Road::FACES.len()
     }
 }
 
@@ -90,7 +98,7 @@ async fn main() -> ExitCode {
 
 async fn run() -> Result<bool> {
     let wanted = Wanted::read(std::env::args().skip(1))?;
-    let mut page = HEAD.to_owned();
+    let mut sections = Vec::new();
     let mut good = true;
     for edition in &wanted.editions {
         let edition = *edition;
@@ -100,14 +108,16 @@ async fn run() -> Result<bool> {
         let tests = wanted.tests.as_deref();
         let mut outcome = execute::all(&built, &stage, &wanted.faces, tests).await?;
         good &= excuse(&wanted, edition, &mut outcome)?;
-        page.push_str(&report::section(&edition, &outcome));
+        sections.push(report::section(&edition, &outcome));
         println!("{}: seconds by road {:?}", edition.version, outcome.took);
     }
     if wanted.write {
         let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(PAGE);
+        let old = std::fs::read_to_string(&path).unwrap_or_default();
+        let page = report::page(HEAD, &old, &sections);
         std::fs::write(&path, &page).with_context(|| path.display().to_string())?;
     } else {
-        println!("{page}");
+        println!("{}", report::page(HEAD, "", &sections));
     }
     Ok(good)
 }

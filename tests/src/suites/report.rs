@@ -70,6 +70,29 @@ pub fn losses(judged: &Judged) -> Vec<(String, String)> {
     judged.fates.iter().filter_map(said).collect()
 }
 
+/// Where an edition's part begins.
+const BEGINS: &str = "\n## ";
+
+/// The page with these parts; those of editions that did not run now stay as they were.
+pub fn page(head: &str, old: &str, sections: &[String]) -> String {
+    let title = |section: &str| {
+        let line = section.trim_start().lines().next();
+        line.unwrap_or_default()
+            .trim_start_matches("## ")
+            .to_owned()
+    };
+    let mut parts = BTreeMap::new();
+    for kept in old.split(BEGINS).skip(1) {
+        parts.insert(title(kept), format!("{BEGINS}{}\n", kept.trim_end()));
+    }
+    for new in sections {
+        parts.insert(title(new), new.clone());
+    }
+    parts
+        .into_values()
+        .fold(head.to_owned(), |page, part| page + &part)
+}
+
 /// One edition's part of the page.
 pub fn section(edition: &Edition, outcome: &Outcome) -> String {
     let mut page = format!("\n## {} {}\n", edition.module, edition.version);
