@@ -83,6 +83,7 @@ fn every_pair_of_verdicts_has_its_fate() {
     assert_eq!(fate("T/breaks"), Some(&Fate::Broken));
     // Skipped as a whole: its tests are, too.
     assert!(matches!(fate("T/file/dir/inner"), Some(Fate::Skipped(_))));
+    assert_eq!(fate("T/file"), None);
     assert!(matches!(fate("T/new"), Some(Fate::Lost(_))));
     // A parent speaks for itself only when no child failed.
     assert_eq!(fate("T"), None);

@@ -27,7 +27,15 @@ async fn the_go_drivers_own_tests_pass_through_weir() -> Result<()> {
         }
     };
     let stage = Stage::start(3).await?;
-    let mut outcome = execute::all(&built, &stage, &[Road::Mongos], Some(SHORT)).await?;
+    let choice = execute::Choice {
+        tests: Some(SHORT.to_owned()),
+        ..Default::default()
+    };
+    let runner = execute::Runner {
+        built: &built,
+        stage: Some(&stage),
+    };
+    let mut outcome = execute::all(runner, &[Road::Mongos], &choice).await?;
     let known = known::of(V1.name)?;
     for judged in outcome.faces.values_mut() {
         let stale = judge::excuse(&mut judged.fates, &known, Road::Mongos, false);

@@ -12,7 +12,8 @@ use weir_tests::suites::{Road, execute, judge, known, report};
 use weir_tests::surroundings::blocking;
 
 const USAGE: &str = "weir-suites go [--edition v1|v2] [--face mongos|load-balanced] \
-                     [--run PATTERN] [--members N] [--write]";
+                     [--package FOLDER] [--run PATTERN] [--members N] [--keep FOLDER] [--judge] \
+                     [--write]";
 
 /// A whole run's page.
 const PAGE: &str = "../docs/suites.md";
@@ -27,8 +28,10 @@ replica set of three; two Weirs stand before it with `--enable-test-commands` an
 struct Wanted {
     editions: Vec<Edition>,
     faces: Vec<Road>,
-    tests: Option<String>,
+    choice: execute::Choice,
     members: usize,
+    /// Judge the outputs in the folder again, run nothing.
+    judge: bool,
     write: bool,
 }
 
@@ -40,8 +43,9 @@ impl Wanted {
         let mut wanted = Self {
             editions: vec![V1, V2],
             faces: Road::FACES.to_vec(),
-            tests: None,
+            choice: execute::Choice::default(),
             members: 3,
+            judge: false,
             write: false,
         };
         while let Some(word) = words.next() {
@@ -59,7 +63,10 @@ impl Wanted {
                     let name = value()?;
                     wanted.faces.retain(|face| face.name() == name);
                 }
-                "--run" => wanted.tests = Some(value()?),
+                "--run" => wanted.choice.tests = Some(value()?),
+                "--package" => wanted.choice.package = Some(value()?),
+                "--keep" => wanted.choice.keep = Some(value()?.into()),
+                "--judge" => wanted.judge = true,
                 "--members" => wanted.members = value()?.parse()?,
                 "--write" => wanted.write = true,
                 _ => bail!("{word}? {USAGE}"),
@@ -76,7 +83,7 @@ impl Wanted {
 
     /// Nothing of an edition is left out.
     fn is_whole(&self) -> bool {
-        self.tests.is_none()
+        self.choice.tests.is_none() && self.choice.package.is_none()
     }
 
     fn has_all_faces(&self) -> bool {
@@ -104,9 +111,15 @@ async fn run() -> Result<bool> {
         let edition = *edition;
         eprintln!("{} {}", edition.module, edition.version);
         let built = blocking(move || build(edition)).await??;
-        let stage = Stage::start(wanted.members).await?;
-        let tests = wanted.tests.as_deref();
-        let mut outcome = execute::all(&built, &stage, &wanted.faces, tests).await?;
+        let stage = match wanted.judge {
+            false => Some(Stage::start(wanted.members).await?),
+            true => None,
+        };
+        let runner = execute::Runner {
+            built: &built,
+            stage: stage.as_ref(),
+        };
+        let mut outcome = execute::all(runner, &wanted.faces, &wanted.choice).await?;
         good &= excuse(&wanted, edition, &mut outcome)?;
         sections.push(report::section(&edition, &outcome));
         println!("{}: seconds by road {:?}", edition.version, outcome.took);

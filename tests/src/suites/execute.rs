@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use weir::demo::process::{Process, Scratch};
 
 use super::Road;
@@ -15,28 +16,103 @@ use super::stage::Stage;
 use super::verbose;
 use crate::surroundings::{blocking, surroundings};
 
+/// Ends the output of a program that had to be killed.
+const OUT_OF_TIME: &str = "\nkilled: out of time\n";
+
 /// The programs end themselves a little earlier.
 const LIMIT: Duration = Duration::from_secs(1_500);
 
 /// A lost test is run again alone: a busy machine fails tests that measure time.
 const MORE_TRIES: usize = 2;
 
-/// Runs one program. `tests` narrows what it runs.
-///
-/// # Errors
-/// When it cannot be started, or ends without having run anything.
-pub async fn run(
+/// Which tests, and what becomes of the programs' output.
+#[derive(Clone, Debug, Default)]
+pub struct Choice {
+    /// `-test.run` instead of a program's own.
+    pub tests: Option<String>,
+    /// Only the program of this package.
+    pub package: Option<String>,
+    /// Every output is kept in this folder.
+    pub keep: Option<PathBuf>,
+}
+
+impl Choice {
+    /// The same programs, this test alone.
+    fn only(&self, test: &str) -> Self {
+        Self {
+            tests: Some(exactly(test)),
+            ..self.clone()
+        }
+    }
+
+    /// A file for the output of one run.
+    fn file(&self, built: &Built, program: &Program, road: Road) -> Option<PathBuf> {
+        let tests = self.tests.as_deref().unwrap_or_default();
+        let (edition, road) = (built.edition.name, road.name());
+        let name = format!("{edition}-{}-{road}-{tests}", program.package);
+        let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
+        let name: String = name.chars().map(plain).take(200).collect();
+        Some(self.keep.as_ref()?.join(name))
+    }
+}
+
+/// What is run: programs of `built` on `stage`, or, without one, outputs that were kept.
+#[derive(Clone, Copy)]
+pub struct Runner<'a> {
+    /// The compiled tests.
+    pub built: &'a Built,
+    /// The servers; `None`: the kept outputs are judged again.
+    pub stage: Option<&'a Stage>,
+}
+
+impl Runner<'_> {
+    /// One program along one road.
+    ///
+    /// # Errors
+    /// When it cannot be started, ends without having run anything, or was not kept.
+    pub async fn run(&self, program: &Program, road: Road, choice: &Choice) -> Result<Ran> {
+        let file = choice.file(self.built, program, road);
+        let output = match (self.stage, file) {
+            (Some(stage), file) => {
+                let output = start(self.built, program, stage, road, choice).await?;
+                if let Some(file) = file {
+                    fs::write(&file, &output).with_context(|| file.display().to_string())?;
+                }
+                output
+            }
+            (None, Some(file)) => {
+                fs::read_to_string(&file).with_context(|| file.display().to_string())?
+            }
+            (None, None) => bail!("nothing to judge again without a folder"),
+        };
+        let results = verbose::read(&output);
+        let last = output.lines().last().unwrap_or_default();
+        ensure!(
+            !results.is_empty() || output.contains("PASS"),
+            "{}: {last}",
+            program.package
+        );
+        let broke = ["\npanic: ", "\nfatal error: ", OUT_OF_TIME].map(|sign| output.contains(sign));
+        let whole = !broke.contains(&true);
+        Ok(Ran { results, whole })
+    }
+}
+
+async fn start(
     built: &Built,
     program: &Program,
     stage: &Stage,
     road: Road,
-    tests: Option<&str>,
-) -> Result<Ran> {
+    choice: &Choice,
+) -> Result<String> {
     let binary = built.binary(program);
     let mut command = Command::new(&binary);
     command
         .arg("-test.v=test2json")
-        .args(["-test.run", tests.unwrap_or(program.tests)])
+        .args([
+            "-test.run",
+            choice.tests.as_deref().unwrap_or(program.tests),
+        ])
         .args(["-test.skip", program.skip])
         .arg(format!("-test.timeout={}s", LIMIT.as_secs() - 60))
         .current_dir(built.source().join(program.package))
@@ -45,19 +121,10 @@ pub async fn run(
         .env("DOCKER_RUNNING", "true")
         .envs(stage.environment(road))
         .stdin(Stdio::null());
-    let (output, whole) = blocking(move || to_its_end(&mut command)).await??;
-    let results = verbose::read(&output);
-    let last = || output.lines().last().unwrap_or_default().to_owned();
-    ensure!(
-        !results.is_empty() || output.contains("PASS"),
-        "{}: {}",
-        binary.display(),
-        last()
-    );
-    Ok(Ran { results, whole })
+    blocking(move || to_its_end(&mut command)).await?
 }
 
-fn to_its_end(command: &mut Command) -> Result<(String, bool)> {
+fn to_its_end(command: &mut Command) -> Result<String> {
     let scratch = Scratch::new(&surroundings().temporary, "weir-suites")?;
     let path = scratch.path().join("output");
     let out = fs::File::create(&path)?;
@@ -67,9 +134,11 @@ fn to_its_end(command: &mut Command) -> Result<(String, bool)> {
     if ended.is_none() {
         process.kill()?;
     }
-    let output = String::from_utf8_lossy(&fs::read(&path)?).into_owned();
-    let broke = output.contains("\npanic: ") || output.contains("\nfatal error: ");
-    Ok((output, ended.is_some() && !broke))
+    let mut output = String::from_utf8_lossy(&fs::read(&path)?).into_owned();
+    if ended.is_none() {
+        output.push_str(OUT_OF_TIME);
+    }
+    Ok(output)
 }
 
 /// What one program's tests became through one face.
@@ -94,23 +163,23 @@ pub struct Outcome {
 ///
 /// # Errors
 /// When a program cannot be run at all.
-pub async fn all(
-    built: &Built,
-    stage: &Stage,
-    faces: &[Road],
-    tests: Option<&str>,
-) -> Result<Outcome> {
+pub async fn all(runner: Runner<'_>, faces: &[Road], choice: &Choice) -> Result<Outcome> {
     let mut outcome = Outcome::default();
-    for program in built.edition.programs {
+    let chosen = |program: &&Program| {
+        let package = choice.package.as_deref();
+        package.is_none_or(|package| package == program.package)
+    };
+    for program in runner.built.edition.programs.iter().filter(chosen) {
+        eprintln!("{} {}", program.package, Road::Direct.name());
         let started = Instant::now();
-        let direct = run(built, program, stage, Road::Direct, tests).await?;
+        let direct = runner.run(program, Road::Direct, choice).await?;
         *outcome.took.entry(Road::Direct.name()).or_default() += started.elapsed().as_secs();
         for face in faces {
             let started = Instant::now();
             eprintln!("{} {}", program.package, face.name());
-            let through = run(built, program, stage, *face, tests).await?;
+            let through = runner.run(program, *face, choice).await?;
             let mut fates = compare(&direct, &through);
-            let again = try_again(built, program, stage, *face, &direct, &mut fates).await?;
+            let again = try_again(runner, program, *face, choice, &direct, &mut fates).await?;
             let judged = outcome.faces.entry(face.name()).or_default();
             judged.second_tries.extend(again);
             judged.fates.extend(fates);
@@ -122,10 +191,10 @@ pub async fn all(
 
 /// Runs lost tests once more, each alone; returns those that then pass.
 async fn try_again(
-    built: &Built,
+    runner: Runner<'_>,
     program: &Program,
-    stage: &Stage,
     face: Road,
+    choice: &Choice,
     direct: &Ran,
     fates: &mut Fates,
 ) -> Result<Vec<String>> {
@@ -137,10 +206,13 @@ async fn try_again(
             .map(|(test, _)| test.clone())
             .collect();
         for test in lost {
-            let ran = run(built, program, stage, face, Some(&exactly(&test))).await?;
+            let ran = match runner.run(program, face, &choice.only(&test)).await {
+                // Among kept outputs there are only the tries that were made.
+                Err(_) if runner.stage.is_none() => continue,
+                ran => ran?,
+            };
             let judged = compare(direct, &ran);
-            let fate = judged.get(&test).context("a test that is gone")?;
-            if matches!(fate, Fate::Kept | Fate::Gained) {
+            if let Some(fate @ (Fate::Kept | Fate::Gained)) = judged.get(&test) {
                 fates.insert(test.clone(), fate.clone());
                 passed.push(test);
             }

@@ -39,34 +39,49 @@ pub type Fates = BTreeMap<String, Fate>;
 
 /// Judges every test that has no tests of its own.
 pub fn compare(direct: &Ran, through: &Ran) -> Fates {
-    let mut names = own(&direct.results);
-    names.extend(own(&through.results));
+    let roads = [&direct.results, &through.results].map(Family::of);
+    let own = roads.iter().flat_map(|family| &family.own);
+    // Where a whole file is skipped on one road, its tests on the other speak for it.
+    let own = own.filter(|name| !roads.iter().any(|family| family.parents.contains(*name)));
     let fate = |name: &&str| ((*name).to_owned(), fate_of(direct, through, name));
-    names.iter().map(fate).collect()
+    own.map(fate).collect()
 }
 
-/// Tests without children, and those that failed although no child did.
-fn own(results: &Results) -> BTreeSet<&str> {
-    let failed = |ended: &Ended| ended.verdict == Verdict::Fail;
-    let mut parents = BTreeMap::<&str, bool>::new();
-    for (name, ended) in results {
-        if let Some((parent, _)) = name.rsplit_once('/') {
+/// Which tests of a run speak for themselves.
+#[derive(Default)]
+struct Family<'a> {
+    /// Without children, or failed although no child did.
+    own: BTreeSet<&'a str>,
+    /// All others.
+    parents: BTreeSet<&'a str>,
+}
+
+impl<'a> Family<'a> {
+    fn of(results: &'a Results) -> Self {
+        let failed = |ended: &Ended| ended.verdict == Verdict::Fail;
+        // Whether a child failed, by parent.
+        let mut parents = BTreeMap::<&str, bool>::new();
+        for (name, ended) in results {
             // A directory in a test's name is not a test: look for the nearest that is one.
-            let parent = ancestors(parent).find(|name| results.contains_key(*name));
-            if let Some(parent) = parent {
+            let mut above = ancestors(name).skip(1);
+            if let Some(parent) = above.find(|name| results.contains_key(*name)) {
                 *parents.entry(parent).or_default() |= failed(ended);
             }
         }
+        let mut family = Self::default();
+        for (name, ended) in results {
+            let is_parent = parents
+                .get(name.as_str())
+                .is_some_and(|child_failed| *child_failed || !failed(ended));
+            let list = if is_parent {
+                &mut family.parents
+            } else {
+                &mut family.own
+            };
+            list.insert(name);
+        }
+        family
     }
-    let is_own = |(name, ended): &(&String, &Ended)| match parents.get(name.as_str()) {
-        None => true,
-        Some(child_failed) => failed(ended) && !child_failed,
-    };
-    results
-        .iter()
-        .filter(is_own)
-        .map(|(name, _)| name.as_str())
-        .collect()
 }
 
 /// A name, and what is left of it when its last parts are taken away.
