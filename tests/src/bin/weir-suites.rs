@@ -12,7 +12,7 @@ use weir_tests::suites::{Road, execute, judge, known, report};
 use weir_tests::surroundings::blocking;
 
 const USAGE: &str = "weir-suites go [--edition v1|v2] [--face mongos|load-balanced] \
-                     [--package FOLDER] [--run PATTERN] [--members N] [--keep FOLDER] [--judge] \
+                     [--package FOLDER] [--run PATTERN] [--members N] [--keep FOLDER [--resume | --judge]] \
                      [--write]";
 
 /// A whole run's page.
@@ -66,7 +66,8 @@ impl Wanted {
                 "--run" => wanted.choice.tests = Some(value()?),
                 "--package" => wanted.choice.package = Some(value()?),
                 "--keep" => wanted.choice.keep = Some(value()?.into()),
-                "--judge" => wanted.judge = true,
+                "--resume" => wanted.choice.resume = true,
+                "--judge" => (wanted.judge, wanted.choice.resume) = (true, true),
                 "--members" => wanted.members = value()?.parse()?,
                 "--write" => wanted.write = true,
                 _ => bail!("{word}? {USAGE}"),

@@ -34,6 +34,8 @@ pub struct Choice {
     pub package: Option<String>,
     /// Every output is kept in this folder.
     pub keep: Option<PathBuf>,
+    /// What is kept there already is not run again.
+    pub resume: bool,
 }
 
 impl Choice {
@@ -72,7 +74,10 @@ impl Runner<'_> {
     /// When it cannot be started, ends without having run anything, or was not kept.
     pub async fn run(&self, program: &Program, road: Road, choice: &Choice) -> Result<Ran> {
         let file = choice.file(self.built, program, road);
+        let kept = file.as_ref().filter(|_| choice.resume);
+        let kept = kept.and_then(|file| fs::read_to_string(file).ok());
         let output = match (self.stage, file) {
+            _ if kept.is_some() => kept.unwrap_or_default(),
             (Some(stage), file) => {
                 let output = start(self.built, program, stage, road, choice).await?;
                 if let Some(file) = file {
@@ -80,10 +85,7 @@ impl Runner<'_> {
                 }
                 output
             }
-            (None, Some(file)) => {
-                fs::read_to_string(&file).with_context(|| file.display().to_string())?
-            }
-            (None, None) => bail!("nothing to judge again without a folder"),
+            (None, _) => bail!("{}: nothing was kept", program.package),
         };
         let results = verbose::read(&output);
         let last = output.lines().last().unwrap_or_default();
