@@ -22,6 +22,8 @@ pub mod newcomers;
 
 pub mod outbox;
 
+mod testing;
+
 use std::{io, net::IpAddr, sync::Arc};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

@@ -11,6 +11,7 @@ mod cursors;
 mod demo;
 mod ending;
 mod errors;
+mod fail_points;
 mod faults;
 mod handshake;
 mod limits;

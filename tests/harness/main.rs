@@ -6,4 +6,5 @@ mod drivers;
 mod leftovers;
 mod relays;
 mod scripts;
+mod suites;
 mod tools;

@@ -15,6 +15,7 @@
 //! | [`soak`] | a load with unique payloads, faults, a ledger and checks |
 //! | [`certificates`] | an authority, a server's and a client's certificate |
 //! | [`wait`] | waiting for a condition with a deadline |
+//! | [`suites`] | the Go driver's own tests, directly and through Weir |
 //! | [`skip`] | what was not tested on this machine, counted and said |
 //! | [`background`] | a thread for helpers that several tests share |
 //! | [`surroundings`] | where parts and temporary files are |
@@ -35,6 +36,7 @@ pub mod skip;
 pub mod soak;
 pub mod sockets;
 pub mod spec;
+pub mod suites;
 pub mod surroundings;
 pub mod wait;
 pub mod weir;

@@ -10,7 +10,8 @@ pub enum Treatment {
     Hello,
     /// `saslStart`, `saslContinue`, `authenticate`, `logout`: answered by Weir's own login.
     Login,
-    /// Per-client facts that only Weir knows: `connectionStatus`, `whatsmyuri`.
+    /// Per-client facts that only Weir knows: `connectionStatus`, `whatsmyuri`,
+    /// `getnonce`.
     Identity,
     /// Cached from the upstream and allowed before login.
     BuildInfo,
@@ -102,7 +103,7 @@ pub fn treatment(name: &[u8]) -> Treatment {
         b"explain" => T::Explain,
         b"hello" | b"isMaster" | b"ismaster" => T::Hello,
         b"saslStart" | b"saslContinue" | b"authenticate" | b"logout" => T::Login,
-        b"connectionStatus" | b"whatsmyuri" => T::Identity,
+        b"connectionStatus" | b"whatsmyuri" | b"getnonce" => T::Identity,
         b"buildInfo" | b"buildinfo" => T::BuildInfo,
         b"endSessions" => T::EndSessions,
         b"killSessions" => T::KillSessions,
@@ -128,8 +129,8 @@ pub fn treatment(name: &[u8]) -> Treatment {
         | b"replSetTest"
         | b"rotateCertificates"
         | b"killOp" => T::Denied,
-        b"getnonce" | b"getLastError" | b"getlasterror" | b"getPrevError" | b"resetError"
-        | b"copydb" | b"copydbgetnonce" | b"copydbsaslstart" | b"clone" => T::NotFound,
+        b"getLastError" | b"getlasterror" | b"getPrevError" | b"resetError" | b"copydb"
+        | b"copydbgetnonce" | b"copydbsaslstart" | b"clone" => T::NotFound,
         // Internal commands begin with an underscore; a shared privileged user must not
         // hand them to every client.
         [b'_', ..] => T::NotFound,

@@ -112,25 +112,29 @@ impl Client {
     }
 
     async fn dispatch(&mut self, shape: &Shape, request: Request) -> Next {
-        let planned = self
-            .front
-            .fail_points
-            .plan(&request, self.app_name.as_deref());
-        let mut planned = match planned {
-            Some(planned) => planned,
-            None => return self.serve_request(shape, request).await,
+        let Some(mut planned) = self.planned(&request.facts, &request.message) else {
+            return self.serve_request(shape, request, None).await;
         };
         tokio::time::sleep(planned.pause).await;
         if planned.close {
+            // A commit that its client has sent must not be overtaken by an abort of ours:
+            // the client sends it again on another connection.
+            self.leavings.before(&request.facts);
             return Next::Close;
         }
         if let Some(error) = planned.error.take() {
-            return self.refuse_request(shape, request, &error).await;
+            let next = self.send_document(shape, &request, &error).await;
+            return self.forget(request, next).await;
         }
-        self.serve_with_concern(shape, request, planned).await
+        self.serve_request(shape, request, Some(planned)).await
     }
 
-    async fn serve_request(&mut self, shape: &Shape, request: Request) -> Next {
+    async fn serve_request(
+        &mut self,
+        shape: &Shape,
+        request: Request,
+        planned: Option<Planned>,
+    ) -> Next {
         let treatment = request.facts.treatment;
         if self.peer.must_log_in && self.is_anonymous() && !allowed_before_login(treatment) {
             let name = request.facts.name.of(&request.message);
@@ -155,12 +159,17 @@ impl Client {
                 answered
             }
             Some(Err(error)) => self.refuse_request(shape, request, &error).await,
-            None => self.relay_request(shape, request).await,
+            None => self.relay_request(shape, request, planned).await,
         }
     }
 
     /// Relays a request and writes what comes back.
-    async fn relay_request(&mut self, shape: &Shape, mut request: Request) -> Next {
+    async fn relay_request(
+        &mut self,
+        shape: &Shape,
+        mut request: Request,
+        planned: Option<Planned>,
+    ) -> Next {
         if self.peer.over_limit {
             let error = self
                 .front
@@ -174,6 +183,10 @@ impl Client {
             _ => front.relay.run(self, &mut request).await,
         };
         let next = match reply {
+            Reply::Message(message) if front.presentation.test_commands => {
+                let message = self.amended(&request.facts, planned.as_ref(), message);
+                self.send(shape, message).await
+            }
             Reply::Message(message) => self.send(shape, message).await,
             Reply::Nothing => Next::Continue,
             // The end of it may still be with TLS.
@@ -194,27 +207,6 @@ impl Client {
         }
         crate::buffer::give(request.message);
         next
-    }
-
-    async fn serve_with_concern(
-        &mut self,
-        shape: &Shape,
-        mut request: Request,
-        planned: Planned,
-    ) -> Next {
-        let front = std::sync::Arc::clone(&self.front);
-        let reply = front.relay.run(self, &mut request).await;
-        let next = match reply {
-            Reply::Message(message) => {
-                let message = planned.add_concern(&message).unwrap_or(message);
-                self.send(shape, message).await
-            }
-            Reply::Nothing => Next::Continue,
-            // The end of it may still be with TLS.
-            Reply::Sent => self.write(&[]).await,
-            Reply::Hangup => Next::Close,
-        };
-        self.forget(request, next).await
     }
 
     async fn send_document(&mut self, shape: &Shape, request: &Request, document: &[u8]) -> Next {

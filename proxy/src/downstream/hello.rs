@@ -10,7 +10,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bson::{DateTime, RawArrayBuf, RawDocumentBuf, oid::ObjectId, raw::cstr};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::{
     command::Facts,
@@ -54,9 +54,7 @@ impl Client {
         };
         let legacy_name = facts.name.of(message) != b"hello";
         if question.wait.is_some() {
-            return self
-                .keep_informed(shape, facts, &question, legacy_name)
-                .await;
+            return self.keep_informed(shape, facts, message, &question).await;
         }
         let document = self.hello_document(body, &question, legacy_name).await;
         self.send(
@@ -249,9 +247,10 @@ impl Client {
         &mut self,
         shape: &Shape,
         facts: &Facts,
+        asked: &[u8],
         question: &Question,
-        legacy_name: bool,
     ) -> Next {
+        let legacy_name = facts.name.of(asked) != b"hello";
         let wait = question.wait.unwrap_or_default();
         let mut responds_to = shape.id;
         let mut known = question.known;
@@ -272,6 +271,17 @@ impl Client {
                 return Next::Continue;
             }
             responds_to = id;
+            // A server takes each answer of the stream for a command of its own.
+            if let Some(planned) = self.planned(facts, asked) {
+                sleep(planned.pause).await;
+                if planned.close {
+                    return Next::Close;
+                }
+                if let Some(error) = planned.error {
+                    let message = reply::op_msg(fresh_id(), responds_to, 0, &error);
+                    return self.send(shape, message).await;
+                }
+            }
         }
     }
 

@@ -26,6 +26,9 @@ use crate::{
 /// How long the upstream's buildInfo is believed: a rolling upgrade shows soon.
 const BUILD_INFO_AGE: Duration = Duration::from_secs(60);
 
+/// Server 6.1.
+const LAST_WIRE_VERSION_WITH_NONCE: i32 = 18;
+
 type Answer = Option<Result<Vec<u8>, ErrorReply>>;
 
 impl Client {
@@ -35,6 +38,7 @@ impl Client {
         let name = facts.name.of(&request.message);
         match facts.treatment {
             Treatment::Login => Some(self.log_in(request)),
+            Treatment::Identity if name == b"getnonce" => Some(self.nonce().await),
             Treatment::Identity => Some(Ok(self.identity(name))),
             Treatment::BuildInfo => Some(self.build_info().await),
             Treatment::NotFound => Some(Err(ErrorReply::command_not_found(name))),
@@ -73,6 +77,16 @@ impl Client {
             b"whatsmyuri" => ok(rawdoc! { "you": self.peer.name.as_str() }),
             _ => ok(self.login.connection_status()),
         }
+    }
+
+    /// A nonce for a mechanism that no server offers any more; the command itself was
+    /// there up to server 6.1, and drivers' suites send it to see it redacted.
+    async fn nonce(&self) -> Result<Vec<u8>, ErrorReply> {
+        if self.front.wire_version(false).await > LAST_WIRE_VERSION_WITH_NONCE {
+            return Err(ErrorReply::command_not_found(b"getnonce"));
+        }
+        let nonce = u64::from_le_bytes(random::secret());
+        Ok(ok(rawdoc! { "nonce": format!("{nonce:016x}") }))
     }
 
     /// The upstream's buildInfo: drivers and tools read the server's version there.
@@ -120,11 +134,14 @@ impl Client {
         if name != b"configureFailPoint" {
             return None;
         }
-        let body = facts.body.of(&request.message);
+        let (database, body) = (
+            facts.db.of(&request.message),
+            facts.body.of(&request.message),
+        );
         self.front
             .fail_points
-            .configure(body)
-            .map(|done| done.map(|()| ok(RawDocumentBuf::new())))
+            .configure(database, body)
+            .map(|done| done.map(|acted| ok(rawdoc! { "count": acted })))
     }
 }
 
