@@ -38,7 +38,6 @@ impl Road {
         let mut command = match name {
             RoadName::Direct => {
                 return Ok(Self {
-                    name,
                     address: stand.address()?,
                     process: None,
                 });
@@ -53,7 +52,6 @@ impl Road {
         until(START_LIMIT, || TcpStream::connect(address).ok())
             .with_context(|| format!("{} does not listen", name.name()))?;
         Ok(Self {
-            name,
             address,
             process: Some(process),
         })

@@ -125,27 +125,27 @@ impl Client {
             Ok(None) => return Next::Close,
             Err(error) => {
                 self.front.log_malformed(&self.peer, &error);
-                self.explain(&error).await;
+                Box::pin(self.explain(&error)).await;
                 return Next::Close;
             }
         };
         // On the heap for as long as it takes: an idle client's task shall not have room for
         // an operation in it.
-        let answering = async {
-            match incoming {
-                Incoming::Message(shape, message) => self.answer(shape, message).await,
-                Incoming::Query(shape, message) => self.answer_query(shape, message).await,
-                Incoming::Large(shape, prefix, missing) => {
-                    self.pass_on(shape, prefix, missing).await
-                }
-                Incoming::TooMuch(shape, missing) => self.turn_away(shape, missing).await,
+        match incoming {
+            Incoming::Message(shape, message) => Box::pin(self.answer(shape, message)).await,
+            Incoming::Query(shape, message) => Box::pin(self.answer_query(shape, message)).await,
+            Incoming::Large(shape, prefix, missing) => {
+                Box::pin(self.pass_on(shape, prefix, missing)).await
             }
-        };
-        Box::pin(answering).await
+            Incoming::TooMuch(shape, missing) => Box::pin(self.turn_away(shape, missing)).await,
+        }
     }
 
     /// Reads and forgets bytes of a request that will not be served.
     pub(crate) async fn skip(&mut self, mut missing: usize) -> io::Result<()> {
+        if missing == 0 {
+            return Ok(());
+        }
         let mut scratch = vec![0; 64 * 1024];
         while missing > 0 {
             let want = missing.min(scratch.len());

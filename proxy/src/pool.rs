@@ -55,9 +55,9 @@ pub enum LeaseError {
     /// The queue is full.
     #[error("too many operations wait already")]
     Shed,
-    /// Choose a node again.
+    /// Choose a node again; who comes back to this pool may keep this place in its queue.
     #[error("the node's connections were given up")]
-    Cleared,
+    Cleared(Place),
     /// The connection that holds the cursor or transaction is gone.
     #[error("the one connection that would do is gone")]
     Gone,
@@ -199,7 +199,7 @@ impl NodePool {
         }
         match outcome {
             Ok(Ok(Ok(lease))) => Ok(lease),
-            Ok(Ok(Err(Rejection::Cleared)) | Err(_)) => Err(LeaseError::Cleared),
+            Ok(Ok(Err(Rejection::Cleared)) | Err(_)) => Err(LeaseError::Cleared(ticket.place())),
             Ok(Ok(Err(Rejection::Gone))) => Err(LeaseError::Gone),
             Ok(Ok(Err(Rejection::LoginRefused))) => Err(LeaseError::LoginRefused),
             Err(_) => Err(LeaseError::TimedOut),

@@ -35,6 +35,10 @@ pub mod leavings;
 
 pub mod pick;
 
+pub(crate) mod pulse;
+
+pub(crate) mod retries;
+
 pub(crate) mod scrub;
 
 pub mod send;
@@ -53,7 +57,7 @@ use crate::{
     command::Treatment,
     error::{Class, ErrorReply, Failure, reply},
     metrics::Metrics,
-    pool::{Bond, ConnId, LeaseError, NodePool, Want},
+    pool::{Bond, ConnId, Lease, LeaseError, NodePool, Place, Want},
     random,
     relay::{
         abandon::Cuts,
@@ -137,8 +141,9 @@ impl Relay {
             leavings.before(&request.facts);
         }
         let outcome = match request.facts.treatment {
-            Treatment::KillCursors => self.kill_cursors(client, request, deadline).await,
-            Treatment::GetMore => self.get_more(client, request, deadline).await,
+            // On the heap: they are large, and every operation would be as large as they.
+            Treatment::KillCursors => Box::pin(self.kill_cursors(client, request, deadline)).await,
+            Treatment::GetMore => Box::pin(self.get_more(client, request, deadline)).await,
             _ => self.operate(client, request, deadline).await,
         };
         self.conclude(request, outcome)
@@ -151,7 +156,7 @@ impl Relay {
         request: &mut Request,
         deadline: Deadline,
     ) -> Result<Answer, Stop> {
-        let mut retries = attempt::Retries::default();
+        let mut retries = retries::Retries::default();
         loop {
             let (pool, want) = self.find_node(client, request, deadline).await?;
             match self
@@ -184,7 +189,7 @@ impl Relay {
             if let Some(found) = pick::pick(facts, route, &table) {
                 return Ok(found);
             }
-            self.hold(client, request, &table, deadline).await?;
+            Box::pin(self.hold(client, request, &table, deadline)).await?;
         }
     }
 
@@ -217,7 +222,7 @@ impl Relay {
         }
     }
 
-    /// Leases a connection; `Ok(None)`: choose a node again.
+    /// Leases a connection; `Ok(Err(place))`: choose a node again.
     pub(crate) async fn lease<C: ClientSide>(
         &self,
         client: &mut C,
@@ -225,7 +230,7 @@ impl Relay {
         pool: &Arc<NodePool>,
         want: Want,
         deadline: Deadline,
-    ) -> Result<Option<crate::pool::Lease>, Stop> {
+    ) -> Result<Result<Lease, Place>, Stop> {
         let class = request.facts.class;
         let waiting_since = Instant::now();
         let until = deadline.queue_until(waiting_since);
@@ -238,8 +243,8 @@ impl Relay {
         };
         self.metrics.waited(want.lane, waiting_since);
         match leased {
-            Ok(lease) => Ok(Some(lease)),
-            Err(LeaseError::Cleared) => Ok(None),
+            Ok(lease) => Ok(Ok(lease)),
+            Err(LeaseError::Cleared(place)) => Ok(Err(place)),
             Err(LeaseError::TimedOut) if deadline.is_clients(until) => {
                 Err(self.refuse(Failure::DeadlinePassed, class).into())
             }

@@ -52,6 +52,16 @@ impl Treatment {
             Self::Hello | Self::Login | Self::Identity | Self::BuildInfo | Self::EndSessions
         )
     }
+
+    /// It goes to the upstream without a further look.
+    #[must_use]
+    pub const fn is_relayed(self) -> bool {
+        !self.is_answered_here()
+            && !matches!(
+                self,
+                Self::NotFound | Self::KillSessions | Self::Denied | Self::TestOnly
+            )
+    }
 }
 
 /// The treatment of the command `name`.

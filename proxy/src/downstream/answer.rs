@@ -1,6 +1,7 @@
 //! What becomes of one request: answered here, refused, or relayed.
 
 use crate::{
+    buffer,
     command::{Facts, FactsError, Treatment, kind::allowed_before_login},
     downstream::{Client, Next, failpoint::Planned, inbox::Shape},
     error::{Class, ErrorReply},
@@ -17,19 +18,21 @@ use crate::{
 impl Client {
     /// A whole OP_MSG.
     pub(crate) async fn answer(&mut self, shape: Shape, message: Vec<u8>) -> Next {
-        match read(&message) {
-            Ok(facts) => {
-                let request = Request {
-                    facts,
-                    message,
-                    missing: 0,
-                    id: shape.id,
-                    started: shape.started,
-                };
-                self.dispatch(&shape, request).await
-            }
-            Err(error) => self.refuse_facts(&shape, &error).await,
-        }
+        let facts = match read(&message) {
+            Ok(facts) => facts,
+            Err(error) => return Box::pin(self.refuse_facts(&shape, &error)).await,
+        };
+        let mut request = Request {
+            facts,
+            message,
+            missing: 0,
+            id: shape.id,
+            started: shape.started,
+        };
+        let next = self.dispatch(&shape, &mut request).await;
+        self.reply_bytes = None;
+        buffer::give(request.message);
+        next
     }
 
     /// The beginning of a large OP_MSG.
@@ -49,19 +52,26 @@ impl Client {
                 return self.refuse_facts(&shape, &error).await;
             }
         };
-        let request = Request {
+        let mut request = Request {
             facts,
             message,
             missing,
             id: shape.id,
             started: shape.started,
         };
-        if request.facts.treatment.is_answered_here() {
+        let next = if request.facts.treatment.is_answered_here() {
             let text = "a message of this size cannot belong to this command";
             let error = ErrorReply::new(10334, "BSONObjectTooLarge", text);
-            return self.refuse_request(&shape, request, &error).await;
+            self.refuse(&shape, &request, &error).await
+        } else {
+            self.dispatch(&shape, &mut request).await
+        };
+        self.reply_bytes = None;
+        // What was not passed on stands before the client's next request.
+        if next == Next::Continue && self.skip(request.missing).await.is_err() {
+            return Next::Close;
         }
-        self.dispatch(&shape, request).await
+        next
     }
 
     /// A message for which there is no memory now.
@@ -101,20 +111,33 @@ impl Client {
             return self.send(&shape, error_message(shape.id, &error)).await;
         }
         let (id, started) = (shape.id, shape.started);
-        let request = Request {
+        let mut request = Request {
             facts,
             message: translated,
             missing: 0,
             id,
             started,
         };
-        self.dispatch(&shape, request).await
+        self.dispatch(&shape, &mut request).await
     }
 
-    async fn dispatch(&mut self, shape: &Shape, request: Request) -> Next {
-        let Some(mut planned) = self.planned(&request.facts, &request.message) else {
-            return self.serve_request(shape, request, None).await;
-        };
+    // Each of the following passes on to the next. What is rare in them is boxed: the
+    // future of an operation is moved once for each of them, so its size is time.
+
+    async fn dispatch(&mut self, shape: &Shape, request: &mut Request) -> Next {
+        match self.planned(&request.facts, &request.message) {
+            None => self.serve_request(shape, request, None).await,
+            Some(planned) => Box::pin(self.act_as_planned(shape, request, planned)).await,
+        }
+    }
+
+    /// What a fail point does to a request.
+    async fn act_as_planned(
+        &mut self,
+        shape: &Shape,
+        request: &mut Request,
+        mut planned: Planned,
+    ) -> Next {
         tokio::time::sleep(planned.pause).await;
         if planned.close {
             // A commit that its client has sent must not be overtaken by an abort of ours:
@@ -123,8 +146,7 @@ impl Client {
             return Next::Close;
         }
         if let Some(error) = planned.error.take() {
-            let next = self.send_document(shape, &request, &error).await;
-            return self.forget(request, next).await;
+            return self.send_document(shape, request, &error).await;
         }
         self.serve_request(shape, request, Some(planned)).await
     }
@@ -132,7 +154,7 @@ impl Client {
     async fn serve_request(
         &mut self,
         shape: &Shape,
-        request: Request,
+        request: &mut Request,
         planned: Option<Planned>,
     ) -> Next {
         let treatment = request.facts.treatment;
@@ -140,25 +162,40 @@ impl Client {
             let name = request.facts.name.of(&request.message);
             let name = String::from_utf8_lossy(name).into_owned();
             let error = ErrorReply::unauthorized(format!("Command {name} requires authentication"));
-            return self.refuse_request(shape, request, &error).await;
+            return Box::pin(self.refuse(shape, request, &error)).await;
         }
-        if treatment == Treatment::Hello {
-            return self.greet(shape, &request.facts, &request.message).await;
-        }
-        if treatment != Treatment::Login
+        if !matches!(treatment, Treatment::Hello | Treatment::Login)
             && let Some(newcomer) = self.newcomer.take()
         {
             newcomer.works();
         }
-        match self.local(&request).await {
+        if treatment.is_relayed() {
+            self.relay_request(shape, request, planned).await
+        } else {
+            Box::pin(self.serve_here(shape, request, planned)).await
+        }
+    }
+
+    /// Answers or refuses what is not simply relayed.
+    async fn serve_here(
+        &mut self,
+        shape: &Shape,
+        request: &mut Request,
+        planned: Option<Planned>,
+    ) -> Next {
+        let treatment = request.facts.treatment;
+        if treatment == Treatment::Hello {
+            return self.greet(shape, &request.facts, &request.message).await;
+        }
+        match self.local(request).await {
             Some(Ok(document)) => {
-                let answered = self.send_document(shape, &request, &document).await;
+                let answered = self.send_document(shape, request, &document).await;
                 if treatment == Treatment::EndSessions {
-                    sessions::end_later(&self.front.relay, request);
+                    sessions::end_later(&self.front.relay, request.take());
                 }
                 answered
             }
-            Some(Err(error)) => self.refuse_request(shape, request, &error).await,
+            Some(Err(error)) => self.refuse(shape, request, &error).await,
             None => self.relay_request(shape, request, planned).await,
         }
     }
@@ -167,46 +204,33 @@ impl Client {
     async fn relay_request(
         &mut self,
         shape: &Shape,
-        mut request: Request,
+        request: &mut Request,
         planned: Option<Planned>,
     ) -> Next {
         if self.peer.over_limit {
-            let error = self
-                .front
-                .relay
-                .overloaded(self.traits, request.facts.class);
-            return self.refuse_request(shape, request, &error).await;
+            let class = request.facts.class;
+            let error = self.front.relay.overloaded(self.traits, class);
+            return Box::pin(self.refuse(shape, request, &error)).await;
         }
         let front = std::sync::Arc::clone(&self.front);
         let reply = match request.facts.treatment {
-            Treatment::TestOnly => front.relay.run_everywhere(self, &mut request).await,
-            _ => front.relay.run(self, &mut request).await,
+            Treatment::TestOnly => Box::pin(front.relay.run_everywhere(self, request)).await,
+            _ => front.relay.run(self, request).await,
         };
-        let next = match reply {
-            Reply::Message(message) if front.presentation.test_commands => {
-                let message = self.amended(&request.facts, planned.as_ref(), message);
+        match reply {
+            Reply::Message(message) => {
+                let message = if front.presentation.test_commands {
+                    self.amended(&request.facts, planned.as_ref(), message)
+                } else {
+                    message
+                };
                 self.send(shape, message).await
             }
-            Reply::Message(message) => self.send(shape, message).await,
             Reply::Nothing => Next::Continue,
             // The end of it may still be with TLS.
             Reply::Sent => self.write(&[]).await,
             Reply::Hangup => Next::Close,
-        };
-        self.forget(request, next).await
-    }
-
-    /// Gives the request's buffer back, after the rest of a large one has been read.
-    async fn forget(&mut self, request: Request, next: Next) -> Next {
-        self.reply_bytes = None;
-        if next == Next::Continue
-            && request.missing > 0
-            && self.skip(request.missing).await.is_err()
-        {
-            return Next::Close;
         }
-        crate::buffer::give(request.message);
-        next
     }
 
     async fn send_document(&mut self, shape: &Shape, request: &Request, document: &[u8]) -> Next {
@@ -218,26 +242,11 @@ impl Client {
             .await
     }
 
-    async fn send_unless_silent(
-        &mut self,
-        shape: &Shape,
-        request: &Request,
-        error: &ErrorReply,
-    ) -> Next {
+    async fn refuse(&mut self, shape: &Shape, request: &Request, error: &ErrorReply) -> Next {
         if request.facts.is_unacknowledged() {
             return Next::Continue;
         }
         self.send(shape, error_message(shape.id, error)).await
-    }
-
-    async fn refuse_request(
-        &mut self,
-        shape: &Shape,
-        request: Request,
-        error: &ErrorReply,
-    ) -> Next {
-        let next = self.send_unless_silent(shape, &request, error).await;
-        self.forget(request, next).await
     }
 
     /// A message whose frame is sound but whose content is no command.

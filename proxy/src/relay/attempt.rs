@@ -1,12 +1,12 @@
 //! One try: lease, check, edit, send, receive, learn, give back.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::{
     buffer,
-    command::{Facts, Outcome},
+    command::Outcome,
     error::{Class, Failure},
     pool::{Lease, NodePool, Want},
     relay::{
@@ -14,6 +14,8 @@ use crate::{
         abandon::{self, PATIENCE},
         deadline::Deadline,
         learn::Lesson,
+        pulse,
+        retries::Retries,
     },
     upstream::{ReceiveError, Received},
     wire::{
@@ -25,13 +27,6 @@ use crate::{
 
 /// A reply up to this many bytes is read whole before any of it is passed on.
 pub const WHOLE_REPLY: usize = 256 * 1024;
-
-/// A connection idle for longer is asked for a sign of life before it carries what
-/// could not be sent again.
-const TRUSTED_IDLE: Duration = Duration::from_secs(30);
-
-/// How long that sign of life may take.
-const CHECK_TIME: Duration = Duration::from_secs(2);
 
 /// The end of a try.
 #[derive(Debug)]
@@ -51,31 +46,25 @@ pub(crate) enum Answer {
     Streamed,
 }
 
-/// How often an operation that the upstream did not execute was tried again.
-#[derive(Debug, Default)]
-pub(crate) struct Retries {
-    /// After a state-change code to a plain read: once.
-    pub(crate) rerouted: bool,
-    /// After the upstream's own overload error: twice.
-    pub(crate) overloads: u8,
-    /// After the upstream forgot our login: once.
-    pub(crate) logged_in_again: bool,
-}
-
 impl Relay {
     /// Tries the operation once on a connection of `pool`.
     pub(crate) async fn attempt<C: ClientSide>(
         &self,
         client: &mut C,
         request: &mut Request,
-        pool: &std::sync::Arc<NodePool>,
+        pool: &Arc<NodePool>,
         want: Want,
         deadline: Deadline,
         retries: &mut Retries,
     ) -> Result<Attempt, Stop> {
         let class = request.facts.class;
-        let Some(lease) = self.lease(client, request, pool, want, deadline).await? else {
-            return self.again(class, deadline);
+        let want = retries.with_place(pool, want);
+        let lease = match self.lease(client, request, pool, want, deadline).await? {
+            Ok(lease) => lease,
+            Err(place) => {
+                retries.kept = Some((Arc::clone(pool), place));
+                return self.again(class, deadline);
+            }
         };
         self.attempt_on(client, request, lease, deadline, retries)
             .await
@@ -91,7 +80,7 @@ impl Relay {
         retries: &mut Retries,
     ) -> Result<Attempt, Stop> {
         let class = request.facts.class;
-        if !self.is_alive(&mut lease, &request.facts).await {
+        if pulse::is_in_doubt(&lease, &request.facts) && !Box::pin(pulse::beats(&mut lease)).await {
             lease.destroy();
             return self.again(class, deadline);
         }
@@ -127,9 +116,8 @@ impl Relay {
                 rest.map_err(|error| self.broken(&lease, class, &error))?;
             }
             Received::Head(header) => {
-                return self
-                    .stream_reply(client, request, lease, reply, header)
-                    .await;
+                let stream = self.stream_reply(client, request, lease, reply, header);
+                return Box::pin(stream).await;
             }
         }
         self.finish(client, request, lease, reply, deadline, retries)
@@ -148,20 +136,6 @@ impl Relay {
             Failure::NoNode
         };
         Err(self.refuse(failure, class).into())
-    }
-
-    /// Asks a connection that was idle for long whether it still works, before it carries
-    /// something whose loss could not be mended.
-    async fn is_alive(&self, lease: &mut Lease, facts: &Facts) -> bool {
-        let precious = !matches!(facts.class, Class::Read | Class::RetryableWrite);
-        if !precious || lease.idle_for() < TRUSTED_IDLE {
-            return true;
-        }
-        let Some(conn) = lease.connection() else {
-            return false;
-        };
-        let hello = bson::rawdoc! { "hello": 1, "$db": "admin" };
-        matches!(timeout(CHECK_TIME, conn.ask(&hello)).await, Ok(Ok(_)))
     }
 
     /// Waits for the reply, for the client's departure and for its deadline.
@@ -259,7 +233,9 @@ impl Relay {
                 set_response_to(&mut reply, request.id);
                 self.metrics.answered(class, outcome.ok);
                 match room {
-                    Some(None) => return self.write_at_once(client, request, &reply).await,
+                    Some(None) => {
+                        return Box::pin(self.write_at_once(client, request, &reply)).await;
+                    }
                     Some(Some(bytes)) => client.keep(bytes),
                     None => {}
                 }
@@ -282,7 +258,7 @@ impl Relay {
                 if request.is_spent() || !deadline.allows(pause) {
                     return Err(self.overloaded(traits, class).into());
                 }
-                self.pause(client, pause).await
+                Box::pin(self.pause(client, pause)).await
             }
             Lesson::Refuse(failure) => {
                 lease.give_back();

@@ -24,10 +24,11 @@ use crate::{
     pool::{Lane, Lease, LeaseError, NodePool, Place, Want},
     relay::{
         ClientSide, Relay, Request, Stop,
-        attempt::{Answer, Attempt, Retries},
+        attempt::{Answer, Attempt},
         cursors::wanted,
         deadline::Deadline,
         fresh_id,
+        retries::Retries,
     },
     route::pins::{CursorPin, Turn},
     wire::{
@@ -178,8 +179,8 @@ impl Relay {
                 () = sleep_until(until) => Ok(Waited::InVain),
                 () = client.departed() => Err(Stop::Abandoned),
             },
-            Err(LeaseError::Cleared) if Instant::now() < until => Ok(Waited::Again),
-            Err(LeaseError::Cleared) => Ok(Waited::InVain),
+            Err(LeaseError::Cleared(_)) if Instant::now() < until => Ok(Waited::Again),
+            Err(LeaseError::Cleared(_)) => Ok(Waited::InVain),
             Err(LeaseError::LoginRefused) => {
                 Err(self.refuse(Failure::LoginRefused, Class::GetMore).into())
             }

@@ -82,6 +82,18 @@ impl Request {
         self.missing == 0 && announced.is_some_and(|header| header.length > self.message.len())
     }
 
+    /// The request itself, for whoever serves it later; its place stays behind, empty.
+    #[must_use]
+    pub fn take(&mut self) -> Self {
+        Self {
+            facts: self.facts.clone(),
+            message: std::mem::take(&mut self.message),
+            missing: 0,
+            id: self.id,
+            started: self.started,
+        }
+    }
+
     /// Unsent, it is dropped when its client leaves: the application may have tried again
     /// elsewhere. Who wants no reply leaves right after asking and tries nothing again.
     pub(super) const fn is_dropped_on_departure(&self) -> bool {

@@ -8,8 +8,9 @@ use crate::{
     pool::{ConnId, Lane, NodePool, Want},
     relay::{
         ClientSide, Relay, Request, Stop,
-        attempt::{Answer, Attempt, Retries},
+        attempt::{Answer, Attempt},
         deadline::Deadline,
+        retries::Retries,
     },
     route::pins::CursorPin,
     wire::{op_msg, raw::find},

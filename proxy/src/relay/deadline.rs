@@ -86,12 +86,47 @@ impl Deadline {
     }
 
     /// `maxTimeMS` for the server: what is left after our own waiting and the way there.
-    /// `None`: nothing is left. The client's own number while nothing noticeable passed.
+    /// `None`: nothing is left after the waiting. The client's own number while nothing
+    /// noticeable passed.
+    ///
+    /// The way is an average, which a busy moment can raise above any limit: it takes at
+    /// most half of what is left, and never the whole operation.
     #[must_use]
     pub fn remaining_ms(&self, client_ms: i64, round_trip: Duration) -> Option<i64> {
-        let spent = self.started.elapsed() + round_trip;
-        let spent = i64::try_from(spent.as_millis()).unwrap_or(i64::MAX);
-        let left = client_ms.saturating_sub(spent);
-        (left > 0).then_some(left)
+        let [waited, way] = [self.started.elapsed(), round_trip]
+            .map(|time| i64::try_from(time.as_millis()).unwrap_or(i64::MAX));
+        let left = client_ms.saturating_sub(waited);
+        (left > 0).then(|| left - way.min(left / 2))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn deadline() -> Deadline {
+        Deadline {
+            started: Instant::now(),
+            client: None,
+            queue_timeout: Duration::from_secs(4),
+            hold_timeout: Duration::from_secs(30),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_servers_limit_is_what_waiting_and_the_way_leave() {
+        let deadline = deadline();
+        let ms = Duration::from_millis;
+        assert_eq!(deadline.remaining_ms(300, ms(0)), Some(300));
+        tokio::time::advance(ms(100)).await;
+        assert_eq!(deadline.remaining_ms(300, ms(20)), Some(180));
+        assert_eq!(deadline.remaining_ms(100, ms(0)), None, "waited too long");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_way_alone_refuses_nothing() {
+        let way = Duration::from_secs(1);
+        assert_eq!(deadline().remaining_ms(300, way), Some(150));
+        assert_eq!(deadline().remaining_ms(1, way), Some(1));
     }
 }

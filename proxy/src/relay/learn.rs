@@ -7,7 +7,7 @@ use crate::{
     error::{Class, Failure, Labels, executed_perhaps},
     pool::{Bond, Lease},
     random,
-    relay::{ClientTraits, Relay, Request, attempt::Retries, scrub::scrub},
+    relay::{ClientTraits, Relay, Request, retries::Retries, scrub::scrub},
     route::pins::{CursorPin, Position, TransactionPin},
     wire::{op_msg::OpMsg, raw::find, reply},
 };

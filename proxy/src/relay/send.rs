@@ -68,7 +68,7 @@ impl Relay {
             return Ok(Err(error.sent));
         }
         if request.missing > 0 {
-            return self.stream_request(client, request, lease).await;
+            return Box::pin(self.stream_request(client, request, lease)).await;
         }
         Ok(Ok(()))
     }

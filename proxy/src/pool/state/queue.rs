@@ -19,6 +19,14 @@ pub struct Ticket {
     number: u64,
 }
 
+impl Ticket {
+    /// The place it stands for.
+    #[must_use]
+    pub const fn place(self) -> Place {
+        self.place
+    }
+}
+
 /// How long somebody has been waiting, in the order of arrival. Who gives up and asks
 /// again may bring the one he had.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
