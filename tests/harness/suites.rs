@@ -90,6 +90,15 @@ fn every_pair_of_verdicts_has_its_fate() {
 }
 
 #[test]
+fn a_parent_that_fails_by_itself_is_judged() {
+    let begun = [begins("T"), begins("T/a")];
+    let direct = [begun[0].as_str(), &begun[1], "PASS|T/a", "PASS|T"];
+    let through = [begun[0].as_str(), &begun[1], "PASS|T/a", "FAIL|T"];
+    let fates = compare(&ran(&direct), &ran(&through));
+    assert!(matches!(fates.get("T"), Some(Fate::Lost(_))));
+}
+
+#[test]
 fn what_a_broken_program_did_not_run_is_lost() {
     let begun = begins("T");
     let direct = ran(&[&begun, "PASS|T"]);

