@@ -176,13 +176,21 @@ fn response(code: StatusCode, kind: &'static str, text: String) -> Response<Full
 
 static RECORDER: Mutex<Option<PrometheusHandle>> = Mutex::new(None);
 
+/// Upper bounds of the histograms' buckets, in seconds. Buckets can be added up over several
+/// Weirs, as quantiles cannot, and cost an operation a tenth of what those do.
+const WAIT_BUCKETS: [f64; 16] = [
+    0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5,
+    5.0, 10.0,
+];
+
 /// The process's metrics recorder; installed by the first call.
 #[must_use]
 pub fn recorder() -> Option<PrometheusHandle> {
     let mut recorder = RECORDER.lock();
     if recorder.is_none() {
         let builder = metrics_exporter_prometheus::PrometheusBuilder::new();
-        *recorder = builder.install_recorder().ok();
+        let builder = builder.set_buckets(&WAIT_BUCKETS);
+        *recorder = builder.and_then(|builder| builder.install_recorder()).ok();
     }
     recorder.clone()
 }

@@ -91,7 +91,7 @@ async fn fifteen_hundred_busy_clients_share_twenty_sockets() -> Result<()> {
             let maxima = sampler.finish()?;
             let most = maxima.most.get(&port).context("no look")?;
             ensure!(
-                most.held + most.orphans <= CAP && maxima.looks > 10,
+                most.held + most.orphans <= CAP && maxima.looks >= 3,
                 "{maxima:?}"
             );
         }

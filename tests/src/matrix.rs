@@ -12,5 +12,6 @@ pub mod errors;
 pub mod features;
 pub mod program;
 pub mod report;
+pub mod servers;
 pub mod stage;
 pub mod store;

@@ -12,14 +12,17 @@ use weir_tests::matrix::errors;
 use weir_tests::matrix::features::{self, Choice, FEATURES};
 use weir_tests::matrix::program::prepare_all;
 use weir_tests::matrix::report;
+use weir_tests::matrix::servers;
 use weir_tests::matrix::stage::{Face, Stage};
 use weir_tests::skip::skip;
 
 const USAGE: &str = "\
 weir-drivers matrix [--driver NAME]... [--face direct|mongos|balanced]... [--feature NAME]... [--write]
 weir-drivers errors [--driver NAME]... [--row NAME]... [--write]
+weir-drivers servers [--write]
 NAME of a driver: python, node, java, go, rust, mongosh, or with a version: node-5.9.2.
---write makes docs/drivers.md, docs/errors.md; only with everything chosen.";
+--write makes docs/drivers.md, docs/errors.md; only with everything chosen.
+matrix --lines prints the fields as JSON, for `servers`.";
 
 const DRIVERS_PREFACE: &str = "\
 # Drivers
@@ -40,6 +43,7 @@ struct Wanted {
     features: Vec<String>,
     rows: Vec<String>,
     write: bool,
+    lines: bool,
 }
 
 impl Wanted {
@@ -48,6 +52,10 @@ impl Wanted {
         while let Some(argument) = arguments.next() {
             if argument == "--write" {
                 wanted.write = true;
+                continue;
+            }
+            if argument == "--lines" {
+                wanted.lines = true;
                 continue;
             }
             let value = arguments
@@ -105,6 +113,7 @@ async fn main() -> Result<ExitCode> {
     let good = match command.as_str() {
         "matrix" => matrix(&wanted).await?,
         "errors" => error_table(&wanted).await?,
+        "servers" => server_matrix(&wanted).await?,
         _ => bail!("{USAGE}"),
     };
     Ok(if good {
@@ -132,6 +141,9 @@ async fn matrix(wanted: &Wanted) -> Result<bool> {
     tell_missing(&missing);
     let stage = Stage::start().await?;
     let matrix = blocking(move || Ok(features::run(&stage, &programs, &choice, &tell))).await?;
+    if wanted.lines {
+        print!("{}", servers::lines(&matrix));
+    }
     let body = report::markdown(&matrix, &missing);
     println!("\n{body}");
     if write {
@@ -150,6 +162,36 @@ async fn matrix(wanted: &Wanted) -> Result<bool> {
         println!("written: {}", file.display());
     }
     Ok(matrix.failures().0.is_empty())
+}
+
+async fn server_matrix(wanted: &Wanted) -> Result<bool> {
+    let write = wanted.may_write()?;
+    let columns = blocking(|| {
+        let tried = servers::SERVERS.iter();
+        tried
+            .map(|(version, how)| servers::try_server(version, how, &tell))
+            .collect()
+    });
+    let columns: Vec<servers::Column> = columns.await?;
+    for column in &columns {
+        if let Some(reason) = &column.skipped {
+            skip(&format!("MongoDB {}", column.title), reason);
+        }
+    }
+    let body = servers::markdown(&columns);
+    println!("\n{body}");
+    if write {
+        let file = place("drivers.md");
+        let text = format!(
+            "{} · Weir {} · three nodes · `cargo run -p weir-tests --bin weir-drivers -- servers \
+             --write`\n\n{body}",
+            today(),
+            env!("CARGO_PKG_VERSION"),
+        );
+        replace_section(&file, DRIVERS_PREFACE, "Servers", &text)?;
+        println!("written: {}", file.display());
+    }
+    Ok(columns.iter().all(|column| column.lost().is_empty()))
 }
 
 async fn error_table(wanted: &Wanted) -> Result<bool> {

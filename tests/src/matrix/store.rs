@@ -60,6 +60,7 @@ fn answer(message: &Message, data: &mut Data) -> Option<Document> {
             data.entry(namespace).or_default().extend(documents);
             doc! { "n": n, "ok": 1 }
         }
+        "delete" => delete(message, data.entry(namespace).or_default()),
         "find" => {
             let filter = body.get_document("filter").cloned().unwrap_or_default();
             cursor(&namespace, matching(data, &namespace, &filter))
@@ -135,6 +136,28 @@ fn bulk_write(message: &Message, data: &mut Data) -> Document {
     reply
 }
 
+fn delete(message: &Message, from: &mut Vec<Document>) -> Document {
+    let deletes = list(message, "deletes");
+    let removed = deletes.iter().map(|each| {
+        let filter = each.get_document("q").cloned().unwrap_or_default();
+        let all = each.get("limit").and_then(integer) == Some(0);
+        remove(from, &filter, if all { usize::MAX } else { 1 })
+    });
+    doc! { "n": number(removed.sum()), "ok": 1 }
+}
+
+/// Removes at most so many; says how many.
+fn remove(from: &mut Vec<Document>, filter: &Document, most: usize) -> usize {
+    let before = from.len();
+    let mut left = most;
+    from.retain(|each| {
+        let goes = left > 0 && fits(each, filter);
+        left -= usize::from(goes);
+        !goes
+    });
+    before - from.len()
+}
+
 #[derive(Default)]
 struct Totals {
     inserted: i32,
@@ -161,14 +184,7 @@ impl Totals {
             }
             "update" => self.update(operation, &filter, most, into),
             _ => {
-                let before = into.len();
-                let mut left = most;
-                into.retain(|each| {
-                    let goes = left > 0 && fits(each, &filter);
-                    left -= usize::from(goes);
-                    !goes
-                });
-                let n = number(before - into.len());
+                let n = number(remove(into, &filter, most));
                 self.deleted += n;
                 doc! { "n": n }
             }
