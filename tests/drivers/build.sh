@@ -18,6 +18,16 @@ hash_of() {
   find "$@" -type f -print0 | sort -z | xargs -0 sha256sum | sha256sum | cut -d' ' -f1
 }
 
+# take_turn DEST : two processes may want the same program; the second waits, to the end of
+# this script, and then finds it built. Where there is no flock (macOS), they must not.
+take_turn() {
+  mkdir -p "$(dirname "$1")"
+  if command -v flock >/dev/null; then
+    exec 9>"$1.turn"
+    flock 9
+  fi
+}
+
 # is_current DEST HASH
 is_current() {
   [[ -f "$1/.built" && "$(<"$1/.built")" == "$2" ]]
