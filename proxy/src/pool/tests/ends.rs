@@ -220,3 +220,36 @@ async fn a_retired_pool_keeps_nothing_warm() {
     sleep(ms(20)).await;
     assert_eq!((pool.counts().sockets(), server.sockets().accepted), (0, 2));
 }
+
+/// Where connections break again and again, who went back to the end each time would wait
+/// for ever.
+#[tokio::test]
+async fn who_is_sent_away_by_a_clear_may_come_back_to_his_place() {
+    let server = Server::start().await;
+    let pool = pool(&server, 2);
+    let (held, _other) = (lease(&pool).await, lease(&pool).await);
+    let wait = |want: Want| {
+        let pool = Arc::clone(&pool);
+        tokio::spawn(async move { pool.lease(want, Instant::now() + LONG).await })
+    };
+    let first = wait(FINISHING);
+    until("the first waits", || pool.counts().queued == 1).await;
+    let second = wait(FINISHING);
+    until("the second waits", || pool.counts().queued == 2).await;
+    pool.clear(2);
+    let place = |answer: Result<Lease, LeaseError>| match answer {
+        Err(LeaseError::Cleared(place)) => Some(place),
+        other => panic!("{other:?}"),
+    };
+    let places = [place(first.await.unwrap()), place(second.await.unwrap())];
+    let [first, second] = places.map(|place| Want { place, ..FINISHING });
+    // They come back in the other order.
+    let second = wait(second);
+    until("the second is back", || pool.counts().queued == 1).await;
+    let first = wait(first);
+    until("the first is back", || pool.counts().queued == 2).await;
+    held.destroy();
+    let served = timeout(LONG, first).await.unwrap().unwrap();
+    assert!(served.is_ok());
+    assert!(!second.is_finished());
+}
