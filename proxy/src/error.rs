@@ -202,15 +202,17 @@ const fn wording(failure: Failure) -> (i32, &'static str, &'static str) {
 }
 
 /// Labels by row (failure) and column (class).
+///
+/// `NoWritesPerformed` never comes without `RetryableWriteError`: at an error that has only
+/// the former, the Go driver 1 returns the error of the attempt before, and where there was
+/// none it returns nothing, so that the application takes the write for done.
 const fn labels(failure: Failure, class: Class) -> Labels {
     use Class as C;
     use Labels as L;
     let commit_unknown = L::RETRYABLE_WRITE.and(L::UNKNOWN_COMMIT);
     match (failure, class) {
         (Failure::Interrupted | Failure::ReplyTimeout, class) => executed_perhaps(class),
-        (Failure::LoginRefused, C::RetryableWrite) => L::NO_WRITES,
         (Failure::LoginRefused, C::Commit) => L::UNKNOWN_COMMIT,
-        (Failure::DeadlinePassed, C::RetryableWrite) => L::NO_WRITES,
         (Failure::DeadlinePassed | Failure::NoNode, C::InTransaction) => L::TRANSIENT_TRANSACTION,
         (Failure::DeadlinePassed, C::Commit) => L::UNKNOWN_COMMIT,
         (
@@ -239,7 +241,6 @@ const fn labels(failure: Failure, class: Class) -> Labels {
             },
             class,
         ) => executed_perhaps(class),
-        (Failure::NoNode, C::RetryableWrite) => L::NO_WRITES,
         (Failure::NoNode, C::Commit) => commit_unknown,
         (Failure::NoNode, C::GetMore) => L::RESUMABLE,
         (Failure::Draining, C::RetryableWrite) => L::RETRYABLE_WRITE.and(L::NO_WRITES),
