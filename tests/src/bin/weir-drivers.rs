@@ -22,7 +22,7 @@ weir-drivers errors [--driver NAME]... [--row NAME]... [--write]
 weir-drivers servers [--write]
 NAME of a driver: python, node, java, go, rust, mongosh, or with a version: node-5.9.2.
 --write makes docs/drivers.md, docs/errors.md; only with everything chosen.
-matrix --lines prints the fields as JSON, for `servers`.";
+matrix --lines prints the fields as JSON, for `servers`; --small uses a set of one node.";
 
 const DRIVERS_PREFACE: &str = "\
 # Drivers
@@ -44,6 +44,7 @@ struct Wanted {
     rows: Vec<String>,
     write: bool,
     lines: bool,
+    small: bool,
 }
 
 impl Wanted {
@@ -56,6 +57,10 @@ impl Wanted {
             }
             if argument == "--lines" {
                 wanted.lines = true;
+                continue;
+            }
+            if argument == "--small" {
+                wanted.small = true;
                 continue;
             }
             let value = arguments
@@ -139,7 +144,11 @@ async fn matrix(wanted: &Wanted) -> Result<bool> {
     }
     let (programs, missing) = blocking(move || prepare_all(&drivers)).await?;
     tell_missing(&missing);
-    let stage = Stage::start().await?;
+    let stage = if wanted.small {
+        Stage::small().await?
+    } else {
+        Stage::start().await?
+    };
     let matrix = blocking(move || Ok(features::run(&stage, &programs, &choice, &tell))).await?;
     if wanted.lines {
         print!("{}", servers::lines(&matrix));
@@ -183,7 +192,7 @@ async fn server_matrix(wanted: &Wanted) -> Result<bool> {
     if write {
         let file = place("drivers.md");
         let text = format!(
-            "{} · Weir {} · three nodes · `cargo run -p weir-tests --bin weir-drivers -- servers \
+            "{} · Weir {} · three nodes, one under Wine · `cargo run -p weir-tests --bin weir-drivers -- servers \
              --write`\n\n{body}",
             today(),
             env!("CARGO_PKG_VERSION"),

@@ -30,8 +30,11 @@ pub const SERVERS: [(&str, &str); 4] = [
     ("4.4.2", "natively"),
     ("5.0.4", "natively"),
     ("6.0.27", "natively"),
-    ("7.0.28", "under Wine"),
+    ("7.0.28", WINE),
 ];
+
+/// Slow: it gets a set of one.
+const WINE: &str = "under Wine";
 
 /// The drivers that speak to all of them.
 const DRIVERS: [&str; 2] = ["python-4.6.3", "rust-3.9.1"];
@@ -69,6 +72,9 @@ pub fn try_server(version: &str, how: &str, told: &dyn Fn(&str)) -> Result<Colum
     command
         .env("WEIR_MONGOD", program)
         .args(["matrix", "--lines"]);
+    if how == WINE {
+        command.arg("--small");
+    }
     for driver in DRIVERS {
         command.args(["--driver", driver]);
     }
@@ -128,12 +134,22 @@ pub fn lines(matrix: &Matrix) -> String {
             };
             let line = json!({
                 "face": run.face.name(), "feature": feature, "verdict": verdict,
-                "reason": format!("{}: {}", run.driver.title(), cell.reason),
+                "reason": format!("{}: {}", run.driver.title(), brief(&cell.reason)),
             });
             let _ = writeln!(out, "{MARK}{line}");
         }
     }
     out
+}
+
+/// The beginning of a reason: a footnote is no place for a backtrace.
+fn brief(reason: &str) -> String {
+    const MOST: usize = 160;
+    let mut brief: String = reason.chars().take(MOST).collect();
+    if brief.len() < reason.len() {
+        brief.push('…');
+    }
+    brief
 }
 
 impl Column {

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::drivers::Driver;
 use super::store::Store;
-use crate::cluster::{Cluster, PASSWORD_IN_URI, USER};
+use crate::cluster::{Builder, Cluster, PASSWORD_IN_URI, USER};
 use crate::skip::skip;
 use crate::surroundings::surroundings;
 use crate::weir::WeirProcess;
@@ -81,6 +81,18 @@ impl Stage {
             .tag(2, "region", "west")
             .election_timeout(ELECTION_TIMEOUT)
             .login();
+        Self::with(set).await
+    }
+
+    /// Starts everything around a set of one, for servers that are slow here.
+    ///
+    /// # Errors
+    /// When a part does not come up.
+    pub async fn small() -> Result<Self> {
+        Self::with(Cluster::builder().login()).await
+    }
+
+    async fn with(set: Builder) -> Result<Self> {
         let tls = Cluster::builder().login().tls();
         let (set, tls) = tokio::join!(set.start(), tls.start());
         let tls = match tls {
