@@ -125,7 +125,7 @@ pub struct Config {
     pub log_filter: String,
     /// Bytes of messages held in memory at once, over all listeners.
     pub max_in_flight_bytes: usize,
-    /// Runtime worker threads; `None` means one per core.
+    /// Runtime worker threads; `None` means one per core, on two cores one.
     pub workers: Option<usize>,
     /// Lets `configureFailPoint` and `killAllSessions` through, like mongod's parameter.
     pub enable_test_commands: bool,

@@ -238,7 +238,7 @@ pub const SETTINGS: &[Setting] = &[
         "Which log lines are written: error, warn, info, debug or trace, also by module, as in info,weir::pool=debug."),
     setting!(name::MAX_IN_FLIGHT, "WEIR_MAX_IN_FLIGHT", Some("max_in_flight"), ALL, Form::Size, DefaultValue::Size(defaults::MAX_IN_FLIGHT_BYTES),
         "Bytes of messages held in memory at once, over all listeners."),
-    setting!(name::WORKERS, "WEIR_WORKERS", Some("workers"), ALL, Form::Count, DefaultValue::Depends("one per core"),
+    setting!(name::WORKERS, "WEIR_WORKERS", Some("workers"), ALL, Form::Count, DefaultValue::Depends("one per core; one on two cores"),
         "Worker threads."),
     setting!(name::ENABLE_TEST_COMMANDS, "WEIR_ENABLE_TEST_COMMANDS", Some("enable_test_commands"), ALL, Form::Switch, DefaultValue::Off,
         "Let configureFailPoint and killAllSessions through, like mongod's parameter of that name. For drivers' test suites; never in production."),
