@@ -57,14 +57,15 @@ use crate::{
     command::Treatment,
     error::{Class, ErrorReply, Failure, reply},
     metrics::Metrics,
-    pool::{Bond, ConnId, Lease, LeaseError, NodePool, Place, Want},
+    pool::{Bond, ConnId, Lease, LeaseError, NodePool, Want},
     random,
     relay::{
         abandon::Cuts,
-        attempt::Answer,
+        attempt::{Answer, Attempt},
         budget::Budget,
         cluster::{Cluster, Table},
         deadline::Deadline,
+        retries::Retries,
     },
     route::{self, pins::Pins},
     topology::NodeAddress,
@@ -156,15 +157,16 @@ impl Relay {
         request: &mut Request,
         deadline: Deadline,
     ) -> Result<Answer, Stop> {
-        let mut retries = retries::Retries::default();
+        let mut retries = Retries::default();
         loop {
             let (pool, want) = self.find_node(client, request, deadline).await?;
-            match self
-                .attempt(client, request, &pool, want, deadline, &mut retries)
-                .await?
-            {
-                attempt::Attempt::Done(answer) => return Ok(answer),
-                attempt::Attempt::Again => {}
+            let leased = self.lease(client, request, &pool, want, deadline, &mut retries);
+            let Some(lease) = leased.await? else {
+                continue;
+            };
+            let tried = self.attempt(client, request, lease, deadline, &mut retries);
+            if let Attempt::Done(answer) = tried.await? {
+                return Ok(answer);
             }
         }
     }
@@ -222,7 +224,7 @@ impl Relay {
         }
     }
 
-    /// Leases a connection; `Ok(Err(place))`: choose a node again.
+    /// Leases a connection; `None`: choose a node again.
     pub(crate) async fn lease<C: ClientSide>(
         &self,
         client: &mut C,
@@ -230,8 +232,10 @@ impl Relay {
         pool: &Arc<NodePool>,
         want: Want,
         deadline: Deadline,
-    ) -> Result<Result<Lease, Place>, Stop> {
+        retries: &mut Retries,
+    ) -> Result<Option<Lease>, Stop> {
         let class = request.facts.class;
+        let want = retries.with_place(pool, want);
         let waiting_since = Instant::now();
         let until = deadline.queue_until(waiting_since);
         let leased = tokio::select! {
@@ -243,8 +247,11 @@ impl Relay {
         };
         self.metrics.waited(want.lane, waiting_since);
         match leased {
-            Ok(lease) => Ok(Ok(lease)),
-            Err(LeaseError::Cleared(place)) => Ok(Err(place)),
+            Ok(lease) => Ok(Some(lease)),
+            Err(LeaseError::Cleared(place)) => {
+                retries.kept = Some((Arc::clone(pool), place));
+                self.again(class, deadline).map(|_| None)
+            }
             Err(LeaseError::TimedOut) if deadline.is_clients(until) => {
                 Err(self.refuse(Failure::DeadlinePassed, class).into())
             }

@@ -1,5 +1,7 @@
 //! What becomes of one request: answered here, refused, or relayed.
 
+use std::sync::Arc;
+
 use crate::{
     buffer,
     command::{Facts, FactsError, Treatment, kind::allowed_before_login},
@@ -121,13 +123,30 @@ impl Client {
         self.dispatch(&shape, &mut request).await
     }
 
-    // Each of the following passes on to the next. What is rare in them is boxed: the
-    // future of an operation is moved once for each of them, so its size is time.
-
+    /// Relays what is simply to be relayed, as most requests are. Everything else is on the
+    /// heap: a future is moved once for each function that passes it on, so its size is time.
     async fn dispatch(&mut self, shape: &Shape, request: &mut Request) -> Next {
+        if !self.is_simply_relayed(request) {
+            return Box::pin(self.serve_unusual(shape, request)).await;
+        }
+        let front = Arc::clone(&self.front);
+        let reply = front.relay.run(self, request).await;
+        self.deliver(shape, request, reply, None).await
+    }
+
+    /// Whether nothing has to be asked, refused or noted before relaying.
+    fn is_simply_relayed(&self, request: &Request) -> bool {
+        request.facts.treatment.is_relayed()
+            && !(self.peer.must_log_in && self.is_anonymous())
+            && !self.peer.over_limit
+            && self.newcomer.is_none()
+            && !self.front.fail_points.are_set()
+    }
+
+    async fn serve_unusual(&mut self, shape: &Shape, request: &mut Request) -> Next {
         match self.planned(&request.facts, &request.message) {
             None => self.serve_request(shape, request, None).await,
-            Some(planned) => Box::pin(self.act_as_planned(shape, request, planned)).await,
+            Some(planned) => self.act_as_planned(shape, request, planned).await,
         }
     }
 
@@ -162,7 +181,7 @@ impl Client {
             let name = request.facts.name.of(&request.message);
             let name = String::from_utf8_lossy(name).into_owned();
             let error = ErrorReply::unauthorized(format!("Command {name} requires authentication"));
-            return Box::pin(self.refuse(shape, request, &error)).await;
+            return self.refuse(shape, request, &error).await;
         }
         if !matches!(treatment, Treatment::Hello | Treatment::Login)
             && let Some(newcomer) = self.newcomer.take()
@@ -172,7 +191,7 @@ impl Client {
         if treatment.is_relayed() {
             self.relay_request(shape, request, planned).await
         } else {
-            Box::pin(self.serve_here(shape, request, planned)).await
+            self.serve_here(shape, request, planned).await
         }
     }
 
@@ -210,17 +229,28 @@ impl Client {
         if self.peer.over_limit {
             let class = request.facts.class;
             let error = self.front.relay.overloaded(self.traits, class);
-            return Box::pin(self.refuse(shape, request, &error)).await;
+            return self.refuse(shape, request, &error).await;
         }
-        let front = std::sync::Arc::clone(&self.front);
+        let front = Arc::clone(&self.front);
         let reply = match request.facts.treatment {
-            Treatment::TestOnly => Box::pin(front.relay.run_everywhere(self, request)).await,
+            Treatment::TestOnly => front.relay.run_everywhere(self, request).await,
             _ => front.relay.run(self, request).await,
         };
+        self.deliver(shape, request, reply, planned.as_ref()).await
+    }
+
+    /// Writes what came of a relayed request.
+    async fn deliver(
+        &mut self,
+        shape: &Shape,
+        request: &Request,
+        reply: Reply,
+        planned: Option<&Planned>,
+    ) -> Next {
         match reply {
             Reply::Message(message) => {
-                let message = if front.presentation.test_commands {
-                    self.amended(&request.facts, planned.as_ref(), message)
+                let message = if self.front.presentation.test_commands {
+                    self.amended(&request.facts, planned, message)
                 } else {
                     message
                 };

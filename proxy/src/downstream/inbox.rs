@@ -74,6 +74,21 @@ pub(crate) enum InboxError {
     Io(#[from] io::Error),
 }
 
+impl Shape {
+    /// What the header tells; the request has arrived now.
+    fn of(header: &Header) -> Self {
+        Self {
+            id: header.request_id,
+            legacy: header.op_code == opcode::QUERY,
+            codec: None,
+            checksum: false,
+            silent: false,
+            started: tokio::time::Instant::now(),
+            _bytes: None,
+        }
+    }
+}
+
 impl InboxError {
     /// The client simply went away; not worth a line.
     pub(crate) const fn is_departure(&self) -> bool {
@@ -99,7 +114,13 @@ impl Client {
                 return Err(InboxError::Torn);
             }
         };
-        self.read_rest(buf, header).await.map(Some)
+        // Most messages have arrived whole with nothing behind them; the rest is on the heap,
+        // or an idle client's task would have room for it.
+        let whole = buf.len() == header.length && header.length <= buffer::SIZE;
+        if whole && header.op_code == opcode::MSG {
+            return sort(Shape::of(&header), buf, header.op_code).map(Some);
+        }
+        Box::pin(self.read_rest(buf, header)).await.map(Some)
     }
 
     /// Waits, without a buffer, for the first bytes of a message. `None`: the client left.
@@ -129,15 +150,7 @@ impl Client {
         if anonymous && header.length > LONGEST_BEFORE_LOGIN {
             return Err(InboxError::TooLongBeforeLogin(header.length));
         }
-        let mut shape = Shape {
-            id: header.request_id,
-            legacy: header.op_code == opcode::QUERY,
-            codec: None,
-            checksum: false,
-            silent: false,
-            started: tokio::time::Instant::now(),
-            _bytes: None,
-        };
+        let mut shape = Shape::of(&header);
         if header.length > buffer::SIZE {
             let budget = std::sync::Arc::clone(&self.front.relay.budget);
             if header.op_code == opcode::MSG && header.length > STREAMED_FROM {

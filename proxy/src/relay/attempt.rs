@@ -1,6 +1,6 @@
 //! One try: lease, check, edit, send, receive, learn, give back.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until, timeout};
 
@@ -8,7 +8,7 @@ use crate::{
     buffer,
     command::Outcome,
     error::{Class, Failure},
-    pool::{Lease, NodePool, Want},
+    pool::Lease,
     relay::{
         ClientSide, Relay, Request, Stop,
         abandon::{self, PATIENCE},
@@ -47,31 +47,8 @@ pub(crate) enum Answer {
 }
 
 impl Relay {
-    /// Tries the operation once on a connection of `pool`.
-    pub(crate) async fn attempt<C: ClientSide>(
-        &self,
-        client: &mut C,
-        request: &mut Request,
-        pool: &Arc<NodePool>,
-        want: Want,
-        deadline: Deadline,
-        retries: &mut Retries,
-    ) -> Result<Attempt, Stop> {
-        let class = request.facts.class;
-        let want = retries.with_place(pool, want);
-        let lease = match self.lease(client, request, pool, want, deadline).await? {
-            Ok(lease) => lease,
-            Err(place) => {
-                retries.kept = Some((Arc::clone(pool), place));
-                return self.again(class, deadline);
-            }
-        };
-        self.attempt_on(client, request, lease, deadline, retries)
-            .await
-    }
-
     /// Tries the operation once on this connection.
-    pub(crate) async fn attempt_on<C: ClientSide>(
+    pub(crate) async fn attempt<C: ClientSide>(
         &self,
         client: &mut C,
         request: &mut Request,
@@ -125,7 +102,7 @@ impl Relay {
     }
 
     /// Nothing was sent: another try, unless the time for trying is over.
-    fn again(&self, class: Class, deadline: Deadline) -> Result<Attempt, Stop> {
+    pub(super) fn again(&self, class: Class, deadline: Deadline) -> Result<Attempt, Stop> {
         if !deadline.is_over() {
             return Ok(Attempt::Again);
         }

@@ -117,7 +117,7 @@ impl Relay {
             let left = until.saturating_duration_since(Instant::now());
             self.set_wait(request, wait.min(left));
             let deadline = Deadline::of(request, &self.settings);
-            let tried = self.attempt_on(client, request, lease, deadline, &mut retries);
+            let tried = self.attempt(client, request, lease, deadline, &mut retries);
             match tried.await? {
                 Attempt::Done(answer) if is_empty_batch(&answer) => {
                     last = Some(answer);

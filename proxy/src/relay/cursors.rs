@@ -59,13 +59,14 @@ impl Relay {
     ) -> Result<Answer, Stop> {
         let mut retries = Retries::default();
         loop {
-            let tried = self
-                .attempt(client, request, pool, want, deadline, &mut retries)
-                .await;
-            match tried? {
-                Attempt::Done(answer) => return Ok(answer),
-                Attempt::Again => tokio::task::yield_now().await,
+            let leased = self.lease(client, request, pool, want, deadline, &mut retries);
+            if let Some(lease) = leased.await? {
+                let tried = self.attempt(client, request, lease, deadline, &mut retries);
+                if let Attempt::Done(answer) = tried.await? {
+                    return Ok(answer);
+                }
             }
+            tokio::task::yield_now().await;
         }
     }
 

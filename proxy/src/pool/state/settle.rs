@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use crate::pool::state::{ConnId, Effect, Lane, Machine, Place, Slot, Ticket, Want, queue::Spot};
+use crate::pool::state::{
+    ConnId, Effect, Lane, Machine, Place, Slot, Ticket, Want, lanes, queue::Spot,
+};
 
 impl<C, W> Machine<C, W> {
     /// The place in the queue that whoever comes next gets; see [`Want::place`].
@@ -29,11 +31,9 @@ impl<C, W> Machine<C, W> {
         if self.idle.is_empty() || self.queue.len() == 0 {
             return None;
         }
-        let ready = || {
-            Lane::ALL
-                .into_iter()
-                .filter(|lane| self.lanes.room(*lane) > 0)
-        };
+        let rooms = Lane::ALL.map(|lane| self.lanes.room(lane) > 0);
+        let has_room = |lane: Lane| *lanes::at(&rooms, lane);
+        let ready = || Lane::ALL.into_iter().filter(|lane| has_room(*lane));
         let any = ready().filter_map(|lane| {
             Some((
                 self.queue.first_any(lane)?,
@@ -59,7 +59,7 @@ impl<C, W> Machine<C, W> {
             let with_room = self.queue.bound_to(slot.id);
             with_room.map(move |(spot, ticket, lane)| (ticket, lane, spot, at))
         });
-        let bound = bound.filter(|(_, lane, ..)| self.lanes.room(*lane) > 0);
+        let bound = bound.filter(|(_, lane, ..)| has_room(*lane));
         let reserved = self.lanes.reserve_is_free();
         let turn = |(ticket, lane, ..): &(Ticket, Lane, Spot, usize)| {
             (!(reserved && *lane == Lane::Finishing), *ticket)
@@ -71,8 +71,12 @@ impl<C, W> Machine<C, W> {
     /// Opens connections for those who could be served if there were one, for the warm
     /// minimum and to ask how the node is, within every limit.
     pub(super) fn open_wanted(&mut self, now: Duration, effects: &mut Vec<Effect<C, W>>) {
+        // The common case first: this is asked at every check-in.
+        if self.is_full() && !self.handshakes.probe_due() {
+            return;
+        }
         while self.handshakes.in_progress() < self.limits.max_connecting && self.wants_one() {
-            if self.open() + self.closing >= self.limits.slots {
+            if self.is_full() {
                 self.yield_to_probe(effects);
                 return;
             }
@@ -88,6 +92,11 @@ impl<C, W> Machine<C, W> {
             self.last_id += 1;
             effects.push(Effect::Connect(ConnId(self.last_id), self.generation));
         }
+    }
+
+    /// Every slot is taken, by connections of which some may be closing.
+    fn is_full(&self) -> bool {
+        self.open() + self.closing >= self.limits.slots
     }
 
     /// Whether one connection more would be of use. Nobody who waits and has room could
