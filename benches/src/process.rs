@@ -8,24 +8,9 @@ use anyhow::{Context, Result};
 /// Clock ticks per second of `/proc/PID/stat`; 100 on every Linux that runs Rust's std.
 const TICKS: u64 = 100;
 
-/// User and system time since the process began, with the resolution of the
-/// scheduler where the kernel tells it (`/proc/PID/schedstat` of each thread),
-/// else of a clock tick.
+/// User and system time since the process began, of threads that have ended too, in steps of
+/// a clock tick.
 pub(crate) fn cpu_time(pid: u32) -> Result<Duration> {
-    let threads = fs::read_dir(format!("/proc/{pid}/task"))?;
-    let mut nanos = 0;
-    for thread in threads {
-        let path = thread?.path().join("schedstat");
-        let Ok(text) = fs::read_to_string(path) else {
-            return ticks(pid);
-        };
-        let run: u64 = text.split_whitespace().next().unwrap_or("0").parse()?;
-        nanos += run;
-    }
-    Ok(Duration::from_nanos(nanos))
-}
-
-fn ticks(pid: u32) -> Result<Duration> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
     // The name may hold spaces; everything after its bracket does not.
     let (_, fields) = stat.rsplit_once(')').context("stat without a name")?;
