@@ -1,6 +1,12 @@
 //! How much later a program starts because of the shim. Alone in its process, so that no other
 //! test is measured with it. `$WEIR_SHIM_BINARY` names another build.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "all of this is a test"
+)]
+
 use std::env;
 use std::ffi::OsString;
 use std::net::TcpListener;

@@ -41,7 +41,10 @@ fn the_shim_is_handed_over_in_a_volume_and_is_the_entry_point() {
     // The first container: an image with nothing but the file, and an umask that takes all.
     let image = Volume::new("image");
     let file = image.0.join("weir-shim");
-    fs::copy(binary(), &file).unwrap();
+    // By another process: a file that this one writes is busy while its other threads start
+    // programs.
+    let copied = Command::new("cp").arg(binary()).arg(&file).status();
+    assert!(copied.unwrap().success());
     fs::set_permissions(&file, Permissions::from_mode(0o500)).unwrap();
     let mut init = Command::new("sh");
     init.args(["-c", "umask 077; exec \"$0\" install \"$1\""]);

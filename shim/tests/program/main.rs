@@ -1,6 +1,8 @@
 //! The program as it is used: it ends by becoming another one. `$WEIR_SHIM_BINARY` names another
 //! build of it, that of the layer for example.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "all of this is a test")]
+
 use std::env;
 use std::ffi::OsString;
 use std::io::Result;
