@@ -1,44 +1,38 @@
-//! The `uri` of a secret that is a JSON object: found, and exchanged in place. Pure.
+//! Strings inside a JSON object, as secrets and whole configurations are handed over: found, and
+//! exchanged in place. Pure.
 //!
-//! Only the top level is looked at, and only as closely as it takes to find the member; what is
-//! no JSON has no member and stays as it is.
+//! A text is only looked at as closely as it takes to find its strings; every other byte of it
+//! stays. What is no JSON object has none.
 
 use std::ops::Range;
 
-/// The member that secrets keep connection strings in.
-const MEMBER: &str = "uri";
-
-/// A string member of an object.
-pub(crate) struct Member {
+/// A string that is somebody's value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Text {
     /// Decoded.
     pub(crate) value: String,
-    /// Where it stands in the text, with its quotes.
+    /// Where it stands, with its quotes.
     place: Range<usize>,
 }
 
-impl Member {
-    /// `text` with another value for this member.
-    pub(crate) fn replaced(&self, text: &str, value: &str) -> Option<String> {
-        let before = text.get(..self.place.start)?;
-        let after = text.get(self.place.end..)?;
-        Some(format!("{before}{}{after}", quoted(value)))
-    }
+/// The strings among the values of the object that `text` is, at any depth.
+pub(crate) fn strings(text: &str) -> Vec<Text> {
+    let mut scan = Scan { text, at: 0 };
+    let found = scan.object();
+    found.unwrap_or_default()
 }
 
-/// The member `uri` of the object that `text` is.
-pub(crate) fn uri(text: &str) -> Option<Member> {
-    let mut scan = Scan { text, at: 0 };
-    scan.expect('{')?;
-    loop {
-        let (name, _) = scan.string()?;
-        scan.expect(':')?;
-        if name == MEMBER {
-            let (value, place) = scan.string()?;
-            return Some(Member { value, place });
-        }
-        scan.skip_value()?;
-        scan.expect(',')?;
+/// `text` with other values for some of its strings, in their order.
+pub(crate) fn replaced<'a>(
+    text: &str,
+    changes: impl DoubleEndedIterator<Item = (&'a Text, &'a str)>,
+) -> String {
+    let mut replaced = text.to_owned();
+    // From behind, so that the places before stay right.
+    for (old, new) in changes.rev() {
+        replaced.replace_range(old.place.clone(), &quoted(new));
     }
+    replaced
 }
 
 struct Scan<'a> {
@@ -47,6 +41,41 @@ struct Scan<'a> {
 }
 
 impl Scan<'_> {
+    /// The values of one object that reaches to the end; `None` for anything else.
+    fn object(&mut self) -> Option<Vec<Text>> {
+        self.skip_space();
+        if self.peek()? != '{' {
+            return None;
+        }
+        let mut found = Vec::new();
+        let mut open = Vec::new();
+        loop {
+            self.skip_space();
+            match self.peek()? {
+                '"' => {
+                    let text = self.string()?;
+                    self.skip_space();
+                    if self.peek() != Some(':') {
+                        found.push(text);
+                    }
+                }
+                bracket => {
+                    self.next();
+                    match bracket {
+                        '{' => open.push('}'),
+                        '[' => open.push(']'),
+                        '}' | ']' if open.pop() != Some(bracket) => return None,
+                        _ => {}
+                    }
+                }
+            }
+            if open.is_empty() {
+                self.skip_space();
+                return self.peek().is_none().then_some(found);
+            }
+        }
+    }
+
     fn peek(&self) -> Option<char> {
         self.text.get(self.at..)?.chars().next()
     }
@@ -63,20 +92,17 @@ impl Scan<'_> {
         }
     }
 
-    fn expect(&mut self, wanted: char) -> Option<()> {
-        self.skip_space();
-        (self.next()? == wanted).then_some(())
-    }
-
     /// A string, decoded, and where it stands.
-    fn string(&mut self) -> Option<(String, Range<usize>)> {
-        self.skip_space();
+    fn string(&mut self) -> Option<Text> {
         let start = self.at;
-        self.expect('"')?;
+        self.next();
         let mut value = String::new();
         loop {
             match self.next()? {
-                '"' => return Some((value, start..self.at)),
+                '"' => {
+                    let place = start..self.at;
+                    return Some(Text { value, place });
+                }
                 '\\' => value.push(self.escape()?),
                 plain => value.push(plain),
             }
@@ -93,32 +119,13 @@ impl Scan<'_> {
             'u' => {
                 let code = self.text.get(self.at..self.at + 4)?;
                 self.at += 4;
-                // Half of a surrogate pair is no character; no connection string has one.
-                char::from_u32(u32::from_str_radix(code, 16).ok()?)?
+                let code = u32::from_str_radix(code, 16).ok()?;
+                // Half of a pair is no character. No connection string has one, and another
+                // string's value does not matter.
+                char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER)
             }
             plain => plain,
         })
-    }
-
-    /// Goes to the comma or bracket that ends the value.
-    fn skip_value(&mut self) -> Option<()> {
-        let mut depth = 0_usize;
-        loop {
-            self.skip_space();
-            match self.peek()? {
-                '"' => _ = self.string()?,
-                ',' if depth == 0 => return Some(()),
-                '}' | ']' if depth == 0 => return None,
-                bracket => {
-                    self.next();
-                    match bracket {
-                        '{' | '[' => depth += 1,
-                        '}' | ']' => depth -= 1,
-                        _ => {}
-                    }
-                }
-            }
-        }
     }
 }
 
@@ -140,54 +147,113 @@ fn quoted(value: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+    use serde_json::Value;
+
     use super::*;
 
-    fn swap(text: &str) -> Option<String> {
-        let member = uri(text)?;
-        member.replaced(text, &format!("{}!", member.value))
+    fn swap(text: &str) -> String {
+        let found = strings(text);
+        let new: Vec<_> = found
+            .iter()
+            .map(|text| format!("{}!", text.value))
+            .collect();
+        replaced(text, found.iter().zip(new.iter().map(String::as_str)))
     }
 
     #[test]
-    fn the_member_is_exchanged_and_nothing_else() {
+    fn values_are_exchanged_and_nothing_else() {
         for (text, swapped) in [
             (r#"{"uri":"a"}"#, r#"{"uri":"a!"}"#),
             (
-                r#" { "n" : 1.5e3 , "uri" : "a\/\u0062" , "x" : [ { "uri": "no" } ] } "#,
-                r#" { "n" : 1.5e3 , "uri" : "a/b!" , "x" : [ { "uri": "no" } ] } "#,
+                r#" { "n" : 1.5e3 , "uri" : "a\/\u0062" , "x" : [ { "uri": "yes" } ] } "#,
+                r#" { "n" : 1.5e3 , "uri" : "a/b!" , "x" : [ { "uri": "yes!" } ] } "#,
             ),
             (
-                r#"{"a":{"uri":"no","l":[1,"]}\""]},"b":null,"c":"","uri":"q\"é"}"#,
-                r#"{"a":{"uri":"no","l":[1,"]}\""]},"b":null,"c":"","uri":"q\"é!"}"#,
+                r#"{"a":{"]}\"":""},"b":null,"uri":"q\"é"}"#,
+                r#"{"a":{"]}\"":"!"},"b":null,"uri":"q\"é!"}"#,
             ),
+            (r#"{"x":"\ud83d\ude00"}"#, "{\"x\":\"\u{fffd}\u{fffd}!\"}"),
         ] {
-            assert_eq!(swap(text).as_deref(), Some(swapped));
+            assert_eq!(swap(text), swapped);
         }
     }
 
     #[test]
-    fn what_has_no_such_member_has_none() {
+    fn what_is_no_object_has_no_strings() {
         for text in [
             "",
             "{",
-            "{}",
             "[]",
             "uri",
-            r#"{"uri":5}"#,
+            r#""uri""#,
+            r#"["a"]"#,
             r#"{"uri":"a"#,
-            r#"{"uri"}"#,
-            r#"{"a":1}"#,
-            r#"{"a":{"uri":"no"}}"#,
-            r#"{"a":1]"#,
-            r#"{"uri":"\ud800"}"#,
+            r#"{"uri":"a"]"#,
+            r#"{"a":["b"}"#,
+            r#"{"uri":"a"} x"#,
             r#"{"uri":"\u00é"}"#,
             r#"{"a":"\"#,
         ] {
-            assert_eq!(swap(text), None, "{text}");
+            assert_eq!(strings(text), [], "{text}");
         }
     }
 
-    #[test]
-    fn control_characters_are_escaped() {
-        assert_eq!(quoted("a\"\\\n"), r#""a\"\\\u000a""#);
+    fn value() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<i64>().prop_map(Value::from),
+            any::<String>().prop_map(Value::from),
+        ];
+        leaf.prop_recursive(4, 24, 6, |inner| {
+            let name = any::<String>();
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
+                prop::collection::vec((name, inner), 0..6)
+                    .prop_map(|members| members.into_iter().collect()),
+            ]
+        })
+    }
+
+    fn collect<'a>(value: &'a Value, into: &mut Vec<&'a str>) {
+        match value {
+            Value::String(text) => into.push(text),
+            Value::Array(items) => items.iter().for_each(|item| collect(item, into)),
+            Value::Object(members) => members.values().for_each(|item| collect(item, into)),
+            _ => {}
+        }
+    }
+
+    fn exchange(value: &mut Value) {
+        match value {
+            Value::String(text) => text.push('!'),
+            Value::Array(items) => items.iter_mut().for_each(exchange),
+            Value::Object(members) => members.values_mut().for_each(exchange),
+            _ => {}
+        }
+    }
+
+    proptest! {
+        /// Whatever another program writes is read as that program means it.
+        #[test]
+        fn objects_are_read_and_written_as_by_serde(inner in value(), pretty: bool) {
+            let mut object = serde_json::json!({ "outer": inner });
+            let write = if pretty { serde_json::to_string_pretty } else { serde_json::to_string };
+            let text = write(&object).unwrap();
+            let mut expected = Vec::new();
+            collect(&object, &mut expected);
+            let found = strings(&text);
+            let found: Vec<_> = found.iter().map(|text| text.value.as_str()).collect();
+            prop_assert_eq!(&found, &expected);
+            let changed: Value = serde_json::from_str(&swap(&text)).unwrap();
+            exchange(&mut object);
+            prop_assert_eq!(changed, object);
+        }
+
+        #[test]
+        fn any_text_is_survived(text: String) {
+            swap(&text);
+            swap(&format!("{{{text}}}"));
+        }
     }
 }

@@ -3,29 +3,23 @@
 //! ```text
 //! weir-shim [--] PROGRAM ARGUMENT...   change the environment, then exec
 //! weir-shim print                      say what would be changed
+//! weir-shim install FOLDER             put a copy of itself there
 //! ```
 //!
 //! It serves as `AWS_LAMBDA_EXEC_WRAPPER`, and as the entry point of a container. Whatever goes
 //! wrong is said on standard error, and the program runs unchanged: being in the way of a
-//! function is worse than not pooling its connections.
-//!
-//! | variable | meaning |
-//! |---|---|
-//! | `WEIR_SHIM_VARS` | the variables to change; without it, all that hold a connection string, or a JSON object with one in its `uri` |
-//! | `WEIR_SHIM_TARGET` | where Weir listens; `127.0.0.1:27017` |
-//! | `WEIR_SHIM_OFF` | set to anything but `0`, `false`, `no`, `off`: change nothing |
-//! | `WEIR_SHIM_PERCENT` | change this share of all environments only; who was chosen stays chosen when it grows |
-//! | `WEIR_SHIM_SALT` | another salt chooses others |
-//! | `WEIR_SHIM_ID` | names this environment, where neither Lambda nor ECS does |
-//! | `WEIR_SHIM_ORIGINAL_<NAME>` | set by the shim: what `<NAME>` was |
-//! | `NEXT_WRAPPER` | another exec wrapper, which is started with the program |
+//! function is worse than not pooling its connections. `docs/shim.md` describes the variables.
 //!
 //! | file | its part |
 //! |---|---|
-//! | `plan` | which variables, and what to say |
-//! | `rewrite` | one connection string; pure |
-//! | `json` | a connection string inside a secret; pure |
+//! | `settings` | what the environment tells the shim; pure |
 //! | `chosen` | the percentage; pure |
+//! | `target` | where Weir listens; pure |
+//! | `plan` | which variables, and what to say; pure |
+//! | `rewrite` | one connection string; pure |
+//! | `json` | strings inside a secret; pure |
+//! | `probe` | whether Weir is there |
+//! | `install` | the copy in a shared volume |
 
 use std::env;
 use std::ffi::OsString;
@@ -35,18 +29,25 @@ use std::process::{Command, ExitCode};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::plan::Plan;
+use crate::settings::NEXT_WRAPPER;
 
 mod chosen;
+mod install;
 mod json;
 mod plan;
+mod probe;
 mod rewrite;
+mod settings;
+mod target;
 
 const USAGE: &str = "\
 usage: weir-shim [--] PROGRAM ARGUMENT...
        weir-shim print
+       weir-shim install FOLDER
 
 Points the connection strings in the environment at Weir and becomes PROGRAM.
-`print` says what it would change. WEIR_SHIM_OFF=1 switches it off.
+`print` says what it would change; `install` puts a copy of it into FOLDER, as
+an init container does for its neighbours. WEIR_SHIM_OFF=1 switches it off.
 ";
 
 /// As a shell says that there is no such program.
@@ -56,24 +57,17 @@ const NOT_EXECUTABLE: u8 = 126;
 const USAGE_ERROR: u8 = 2;
 
 fn main() -> ExitCode {
-    let mut arguments = env::args_os().skip(1);
-    let first = arguments.next();
-    let rest: Vec<OsString> = arguments.collect();
-    match first.as_ref().and_then(|first| first.to_str()) {
-        Some("print") if rest.is_empty() => {
-            print(&planned());
-            ExitCode::SUCCESS
-        }
-        Some("--help" | "-h") if rest.is_empty() => say(io::stdout(), USAGE, ExitCode::SUCCESS),
-        Some("--version") if rest.is_empty() => {
+    let line: Vec<OsString> = env::args_os().skip(1).collect();
+    let words: Vec<&str> = line.iter().map_while(|word| word.to_str()).collect();
+    match (words.as_slice(), line.as_slice()) {
+        (["print"], [_]) => print(),
+        (["install", folder], [_, _]) => put_into(folder),
+        (["--help" | "-h"], [_]) => say(io::stdout(), USAGE, ExitCode::SUCCESS),
+        (["--version"], [_]) => {
             let version = concat!("weir-shim ", env!("CARGO_PKG_VERSION"), "\n");
             say(io::stdout(), version, ExitCode::SUCCESS)
         }
-        Some("--") => run(&rest),
-        _ => match first {
-            Some(program) => run(&[vec![program], rest].concat()),
-            None => run(&[]),
-        },
+        (["--", ..], [_, program @ ..]) | (_, program) => run(program),
     }
 }
 
@@ -82,24 +76,24 @@ fn run(line: &[OsString]) -> ExitCode {
         return say(io::stderr(), USAGE, ExitCode::from(USAGE_ERROR));
     };
     let plan = planned();
-    tell(&plan.lines);
+    tell(plan.said());
     // Another wrapper must not find itself named and start itself.
-    let next = env::var_os("NEXT_WRAPPER").filter(|next| !next.is_empty());
+    let next = env::var_os(NEXT_WRAPPER).filter(|next| !next.is_empty());
     let prepared = |program: &OsString| {
         let mut command = Command::new(program);
         let changes = plan.changes.iter().map(|(name, value)| (name, value));
-        command.env_remove("NEXT_WRAPPER").envs(changes);
+        command.env_remove(NEXT_WRAPPER).envs(changes);
         command
     };
     if let Some(wrapper) = next {
         let error = become_it(prepared(&wrapper).arg(program).args(arguments));
-        tell(&[format!(
-            "NEXT_WRAPPER {} cannot be run ({error}); the program is run without it",
+        tell([format!(
+            "{NEXT_WRAPPER} {} cannot be run ({error}); the program is run without it",
             wrapper.display()
         )]);
     }
     let error = become_it(prepared(program).args(arguments));
-    tell(&[format!("{} cannot be run: {error}", program.display())]);
+    tell([format!("{} cannot be run: {error}", program.display())]);
     ExitCode::from(match error.kind() {
         io::ErrorKind::NotFound => NOT_FOUND,
         _ => NOT_EXECUTABLE,
@@ -120,20 +114,41 @@ fn planned() -> Plan {
     let environment: Vec<_> = variables.collect();
     let moment = SystemTime::now().duration_since(UNIX_EPOCH);
     let moment = moment.unwrap_or_default().as_nanos();
-    plan::plan(&environment, &format!("{} {moment}", std::process::id()))
+    let mut plan = plan::plan(&environment, &format!("{} {moment}", std::process::id()));
+    if let Some((target, limit)) = plan.probe.take()
+        && !probe::is_there(&target, limit)
+    {
+        plan.give_up(&target, limit);
+    }
+    plan
 }
 
-fn print(plan: &Plan) {
-    let mut lines = plan.lines.join("\n");
-    lines.push('\n');
-    say(io::stdout(), &lines, ExitCode::SUCCESS);
+fn print() -> ExitCode {
+    let plan = planned();
+    let lines: String = plan.said().map(|line| format!("{line}\n")).collect();
+    say(io::stdout(), &lines, ExitCode::SUCCESS)
+}
+
+/// The one use that must fail loudly: a task whose init container failed does not start.
+fn put_into(folder: &str) -> ExitCode {
+    match install::copy_into(folder.as_ref()) {
+        Ok(copy) => say(
+            io::stdout(),
+            &format!("{}\n", copy.display()),
+            ExitCode::SUCCESS,
+        ),
+        Err(error) => {
+            tell([format!("no copy in {folder}: {error}")]);
+            ExitCode::FAILURE
+        }
+    }
 }
 
 /// A closed standard error is no reason not to run the program.
-fn tell(lines: &[String]) {
+fn tell(lines: impl IntoIterator<Item = impl AsRef<str>>) {
+    let lines = lines.into_iter();
     let lines: String = lines
-        .iter()
-        .map(|line| format!("weir-shim: {line}\n"))
+        .map(|line| format!("weir-shim: {}\n", line.as_ref()))
         .collect();
     let _ = io::stderr().write_all(lines.as_bytes());
 }

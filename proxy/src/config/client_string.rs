@@ -197,9 +197,9 @@ impl Maker {
             self.drop_option(name, "clients do not log in by certificate");
             return;
         }
-        match known.map(|known| known.in_client) {
-            Some(InClient::Dropped(why)) => self.drop_option(name, why),
-            Some(InClient::Kept) | None => {
+        match table::in_client(option.name) {
+            InClient::Dropped(why) => self.drop_option(name, why),
+            InClient::Kept => {
                 self.has_source |= name == "authSource";
                 self.kept.push(format!("{}={}", option.name, option.raw));
                 self.masked.push(redacted_option(option));

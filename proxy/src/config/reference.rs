@@ -74,7 +74,8 @@ Of `--max-connections`, two sockets per node watch it (one with `serverMonitorin
 `loadBalanced=true`); at least two must be left for operations.
 
 Login is by SCRAM-SHA-256, SCRAM-SHA-1 or MONGODB-X509. An option that is not in this table is named
-in a warning and ignored; it stays in the client's string.
+in a warning and ignored; it stays in the client's string unless it begins with `tls` or `ssl`, as many
+of older drivers do.
 
 | option | in the upstream string | in the client's string |
 |---|---|---|

@@ -1,6 +1,7 @@
 //! Which variables are changed, and what is said.
 
 use super::*;
+use crate::settings::IDENTITIES;
 
 fn made(variables: &[(&str, &str)]) -> Plan {
     let pairs = variables.iter();
@@ -12,6 +13,10 @@ fn made(variables: &[(&str, &str)]) -> Plan {
 
 fn changes(variables: &[(&str, &str)]) -> Vec<(String, String)> {
     made(variables).changes
+}
+
+fn said(plan: &Plan) -> String {
+    plan.said().collect::<Vec<_>>().join("\n")
 }
 
 fn pair(name: &str, value: &str) -> (String, String) {
@@ -38,7 +43,7 @@ fn strings_and_secrets_are_found_and_their_originals_kept() {
         pair("SECRET", &format!(r#"{{"user": "u", "uri": "{NEW}"}}"#)),
     ];
     assert_eq!(plan.changes, expected);
-    let said = plan.lines.join("\n");
+    let said = said(&plan);
     assert!(said.contains("MONGODB_URI is now mongodb://***@127.0.0.1:27017/db"));
     assert!(!said.contains("secret"), "{said}");
 }
@@ -47,7 +52,7 @@ fn strings_and_secrets_are_found_and_their_originals_kept() {
 fn variables_of_weir_itself_are_left_alone() {
     let variables = [
         ("WEIR_UPSTREAM", "mongodb+srv://u:p@shared"),
-        ("WEIR_SHIM_ORIGINAL_X", URI),
+        ("WEIR_SHIM_ORIGINAL_Y", URI),
         ("X", URI),
     ];
     let names: Vec<_> = changes(&variables).into_iter().map(|c| c.0).collect();
@@ -58,7 +63,8 @@ fn variables_of_weir_itself_are_left_alone() {
 fn a_changed_environment_stays_as_it_is() {
     let plan = made(&[("X", NEW), ("WEIR_SHIM_ORIGINAL_X", URI)]);
     assert!(plan.changes.is_empty());
-    assert_eq!(plan.lines, ["X points at Weir already"]);
+    assert_eq!(said(&plan), "X points at Weir already");
+    assert!(plan.probe.is_none(), "nothing hangs on Weir's presence");
 }
 
 #[test]
@@ -72,7 +78,7 @@ fn a_list_names_exactly_what_is_changed() {
     let plan = made(&variables);
     let names: Vec<_> = plan.changes.iter().map(|c| c.0.as_str()).collect();
     assert_eq!(names, ["WEIR_SHIM_ORIGINAL_B", "B"]);
-    let said = plan.lines.join("\n");
+    let said = said(&plan);
     assert!(said.contains("MISSING, which WEIR_SHIM_VARS names, is not set"));
     assert!(said.contains("TEXT, which WEIR_SHIM_VARS names, holds no"));
 }
@@ -82,10 +88,13 @@ fn two_clusters_are_not_mixed_up() {
     let two = [("A", URI), ("B", "mongodb://other/")];
     let plan = made(&two);
     assert!(plan.changes.is_empty());
-    assert!(plan.lines[0].contains("A, B name different clusters"));
+    assert!(said(&plan).contains("A, B name different clusters"));
     // With a list, the owner has decided.
     let named = [("WEIR_SHIM_VARS", "A,B"), two[0], two[1]];
     assert_eq!(changes(&named).len(), 4);
+    // The same hosts in another order, and one that points at Weir already.
+    let same = [("A", URI), ("B", "mongodb://b:27017,A/"), ("C", NEW)];
+    assert_eq!(changes(&same).len(), 4);
 }
 
 #[test]
@@ -101,10 +110,11 @@ fn the_switch_the_share_and_the_target_are_heeded() {
         ("WEIR_SHIM_PERCENT", "lots", false),
         ("WEIR_SHIM_TARGET", "mongodb://weir", false),
         ("WEIR_SHIM_TARGET", "weir-1:27017,weir-2:27017", true),
+        ("WEIR_SHIM_TARGET", "unix:/run/weir.sock", true),
     ] {
         let plan = made(&[("X", URI), (name, value)]);
         assert_eq!(!plan.changes.is_empty(), changed, "{name}={value}");
-        let said = plan.lines.join("\n");
+        let said = said(&plan);
         assert_eq!(said.contains("nothing is changed: "), !changed, "{said}");
     }
 }
@@ -128,12 +138,61 @@ fn a_login_that_cannot_pass_is_said_and_left() {
     let uri = "mongodb://h/?authMechanism=MONGODB-X509&tls=true";
     let plan = made(&[("X", uri)]);
     assert!(plan.changes.is_empty());
-    assert!(plan.lines[0].starts_with("X stays as it is: its authMechanism MONGODB-X509"));
+    let line = "X stays as it is: its client certificate cannot pass through Weir; set it to \
+                mongodb://127.0.0.1:27017/, and WEIR_UPSTREAM to the string with the certificate: \
+                Weir presents it";
+    assert_eq!(said(&plan), line);
 }
 
 #[test]
 fn an_environment_without_strings_is_told_what_to_do() {
     let plan = made(&[("PATH", "/bin")]);
     assert!(plan.changes.is_empty());
-    assert!(plan.lines[0].contains("fetches its own at run time"));
+    assert!(said(&plan).contains("fetches its own at run time"));
+}
+
+#[test]
+fn configurations_are_changed_where_their_strings_are() {
+    let config = |uri: &str, log: &str| {
+        format!(r#"{{"db": {{"main": "{uri}", "log": ["{log}", "x"]}}, "port": 80}}"#)
+    };
+    let old = config(URI, "mongodb://b,a/log");
+    let new = config(NEW, "mongodb://127.0.0.1:27017/log");
+    let plan = made(&[("NODE_CONFIG", &old)]);
+    let expected = [
+        pair("WEIR_SHIM_ORIGINAL_NODE_CONFIG", &old),
+        pair("NODE_CONFIG", &new),
+    ];
+    assert_eq!(plan.changes, expected);
+    assert_eq!(said(&plan).lines().count(), 2, "one line for each string");
+    assert_eq!(made(&[("NODE_CONFIG", &new)]).changes, []);
+    // One of them cannot be changed: the other is.
+    let x509 = "mongodb://a,b/log?authMechanism=MONGODB-X509";
+    let plan = made(&[("NODE_CONFIG", &config(URI, x509))]);
+    assert_eq!(plan.changes[1], pair("NODE_CONFIG", &config(NEW, x509)));
+}
+
+#[test]
+fn the_first_original_is_the_original() {
+    let other = "mongodb://u:secret@127.0.0.1:1/db";
+    let plan = made(&[("X", other), ("WEIR_SHIM_ORIGINAL_X", URI)]);
+    assert_eq!(plan.changes, [pair("X", NEW)]);
+}
+
+#[test]
+fn where_nobody_is_there_nothing_is_changed() {
+    let mut plan = made(&[("X", URI), ("Y", "mongodb://a,b/?authMechanism=PLAIN")]);
+    let (target, limit) = plan.probe.take().unwrap();
+    assert_eq!(
+        (target.hosts(), limit.as_millis()),
+        ("127.0.0.1:27017", 150)
+    );
+    plan.give_up(&target, limit);
+    assert!(plan.changes.is_empty());
+    let said = said(&plan);
+    assert!(!said.contains("is now"), "{said}");
+    assert!(said.contains("nothing is changed: nobody listens at 127.0.0.1:27017"));
+    assert!(said.contains("Y stays as it is"));
+    let unasked = made(&[("X", URI), ("WEIR_SHIM_PROBE", "off")]);
+    assert!(unasked.probe.is_none() && !unasked.changes.is_empty());
 }

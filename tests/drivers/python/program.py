@@ -10,6 +10,7 @@ import traceback
 import pymongo
 
 import basics
+import connect
 import probe
 import reading
 import roads
@@ -65,6 +66,9 @@ def main():
     if plan["mode"] == "probe":
         for case in plan["cases"]:
             say(probe.run(case))
+    elif plan["mode"] == "connect":
+        for case in plan["cases"]:
+            say(connect.run(case))
     else:
         features(Plan(plan))
     # A thread beyond its limit must not hold up the end.

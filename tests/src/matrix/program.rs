@@ -31,6 +31,8 @@ pub struct Program {
     pub driver: Driver,
     folder: PathBuf,
     place: PathBuf,
+    /// Becomes the program, with these variables; of the shim's tests.
+    wrapper: Option<(PathBuf, Vec<(String, String)>)>,
 }
 
 /// What came of preparing one.
@@ -59,6 +61,7 @@ pub fn prepare(driver: Driver) -> Result<Prepared> {
         driver,
         place: parts.join(format!("driver-{}-{}", driver.language, driver.version)),
         folder,
+        wrapper: None,
     };
     let scratch = Scratch::new(&surroundings().temporary, "weir-prepare")?;
     let complaints = scratch.path().join("errors");
@@ -99,8 +102,24 @@ fn folder_of(driver: Driver) -> Option<PathBuf> {
 }
 
 impl Program {
+    /// The same, started by `wrapper`, which is given `variables` and the program as arguments.
+    #[must_use]
+    pub fn wrapped(mut self, wrapper: PathBuf, variables: Vec<(String, String)>) -> Self {
+        self.wrapper = Some((wrapper, variables));
+        self
+    }
+
     fn command(&self, script: &str) -> Command {
-        let mut command = Command::new(self.folder.join(script));
+        let program = self.folder.join(script);
+        let mut command = match &self.wrapper {
+            Some((wrapper, variables)) => {
+                let mut command = Command::new(wrapper);
+                let pairs = variables.iter().map(|(name, value)| (name, value));
+                command.arg("--").arg(program).envs(pairs);
+                command
+            }
+            None => Command::new(program),
+        };
         command.arg(self.driver.version).arg(&self.place);
         // The Rust driver's program is one of this workspace's own.
         if let Ok(built) = built_programs() {

@@ -9,15 +9,18 @@ fn sidecar() -> Road {
     Road::Address("127.0.0.1:27017".to_owned())
 }
 
-/// The string for `road`, as if DNS had answered `source`.
-fn make(text: &str, source: &str, road: &Road) -> ClientString {
-    let credential = Credential {
+fn credential(source: &str) -> Credential {
+    Credential {
         username: "u".to_owned(),
         password: Secret::new("p"),
         source: source.to_owned(),
         mechanism: None,
-    };
-    client_string(text, Some(&credential), road, false).unwrap()
+    }
+}
+
+/// The string for `road`, as if DNS had answered `source`.
+fn make(text: &str, source: &str, road: &Road) -> ClientString {
+    client_string(text, Some(&credential(source)), road, false).unwrap()
 }
 
 #[test]
@@ -119,6 +122,33 @@ async fn a_listener_with_tls_asks_for_it() {
     assert_eq!(made[1].reveal(), "mongodb://u:p@%2Frun%2Fweir/");
     assert!(made[0].notes[0].contains("tlsCAFile"));
     assert!(made[1].notes[0].contains(".sock"));
+}
+
+/// `weir-shim` writes the same string without asking Weir.
+#[test]
+fn the_shim_makes_the_same_string() {
+    let corpus = include_str!("../../../../shim/tests/corpus.txt");
+    let (mut compared, mut refused) = (0, Vec::new());
+    for entry in corpus.split("\n\n") {
+        let lines = entry.lines().filter(|line| line.starts_with("mongodb"));
+        let [old, new] = lines.collect::<Vec<_>>()[..] else {
+            continue;
+        };
+        // Weir itself does not log in with a role of AWS, and only older Java drivers divide options
+        // by semicolons.
+        if old.contains("MONGODB-AWS") || old.contains(';') {
+            continue;
+        }
+        let credential = old.contains('@').then(|| credential("admin"));
+        match client_string(old, credential.as_ref(), &sidecar(), false) {
+            Some(made) => assert_eq!(made.reveal(), new, "{old}"),
+            None => refused.push(old.rsplit('@').next().unwrap()),
+        }
+        compared += 1;
+    }
+    assert!(compared > 30, "{compared} strings");
+    // Weir connects to no server's unix socket.
+    assert_eq!(refused, ["%2Ftmp%2Fmongodb-27017.sock/app"]);
 }
 
 #[test]

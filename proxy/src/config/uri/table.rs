@@ -40,6 +40,22 @@ pub(crate) fn find(name: &str) -> Option<&'static Known> {
         .find(|known| known.name.eq_ignore_ascii_case(name))
 }
 
+/// What becomes of an option in the application's string, whether Weir knows it or not.
+pub(crate) fn in_client(name: &str) -> InClient {
+    if let Some(known) = find(name) {
+        return known.in_client;
+    }
+    // Drivers have had many more words for TLS, `ssl_cert_reqs` for one: the way to Weir has none.
+    let lower = name.to_ascii_lowercase();
+    match ["tls", "ssl"]
+        .iter()
+        .any(|family| lower.starts_with(family))
+    {
+        true => UPSTREAM_TLS,
+        false => KEPT,
+    }
+}
+
 const HONOURED: Treatment = Treatment::Honoured;
 const CLIENT: Treatment = Treatment::Client;
 const KEPT: InClient = InClient::Kept;
@@ -56,6 +72,7 @@ const SRV: InClient = InClient::Dropped("Weir resolves the SRV record");
 const PROXY: InClient = InClient::Dropped("the application connects to Weir directly");
 const SELECTION_LOOP: Treatment =
     Treatment::Ignored("Weir holds operations for --hold-timeout while there is no suitable node");
+const OLD_DIRECT: Treatment = Treatment::Ignored("write directConnection");
 const REVOCATION: Treatment = Treatment::Ignored("Weir makes no revocation look-ups");
 const SOCKS: Treatment =
     Treatment::Refused("remove it; Weir does not connect through SOCKS5 proxies");
@@ -69,6 +86,7 @@ pub(crate) const OPTIONS: &[Known] = &[
     known("authMechanismProperties", HONOURED, KEPT),
     known("authSource", HONOURED, KEPT),
     known("compressors", HONOURED, COMPRESSION),
+    known("connect", OLD_DIRECT, DEPLOYMENT),
     known("connectTimeoutMS", HONOURED, KEPT),
     known("directConnection", HONOURED, DEPLOYMENT),
     known("enableOverloadRetargeting", CLIENT, KEPT),

@@ -20,7 +20,7 @@ type plan struct {
 	Server      struct {
 		MaxWireVersion int `json:"maxWireVersion"`
 	} `json:"server"`
-	Cases []probeCase `json:"cases"`
+	Cases []plannedCase `json:"cases"`
 }
 
 func main() {
@@ -42,6 +42,8 @@ func carryOut() error {
 		return runFeatures(&wanted, lines)
 	case "probe":
 		return runProbe(&wanted, lines)
+	case "connect":
+		return runConnect(&wanted, lines)
 	}
 	return fmt.Errorf("unknown mode %q", wanted.Mode)
 }

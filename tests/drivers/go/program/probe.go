@@ -15,10 +15,12 @@ import (
 
 const probeLimit = 25 * time.Second
 
-type probeCase struct {
-	ID    string `json:"id"`
-	Class string `json:"class"`
-	URI   string `json:"uri"`
+// plannedCase is a case of a probe, or of connecting.
+type plannedCase struct {
+	ID       string `json:"id"`
+	Class    string `json:"class"`
+	URI      string `json:"uri"`
+	Variable string `json:"variable"`
 }
 
 // probeResult is one line of output.
@@ -145,7 +147,7 @@ func runProbe(wanted *plan, lines *json.Encoder) error {
 	return nil
 }
 
-func runCase(wanted probeCase) (probeResult, error) {
+func runCase(wanted plannedCase) (probeResult, error) {
 	class, known := classes[wanted.Class]
 	if !known {
 		return probeResult{}, fmt.Errorf("unknown class %q", wanted.Class)

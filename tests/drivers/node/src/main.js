@@ -4,10 +4,11 @@
 
 const { readFileSync } = require('node:fs');
 
+const { runConnect } = require('./connect');
 const { runFeatures } = require('./features');
 const { runProbe } = require('./probe');
 
-const modes = { features: runFeatures, probe: runProbe };
+const modes = { features: runFeatures, probe: runProbe, connect: runConnect };
 
 const say = (line) => process.stdout.write(`${JSON.stringify(line)}\n`);
 

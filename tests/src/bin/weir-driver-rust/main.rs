@@ -12,6 +12,7 @@ use common::{NotApplicable, Plan};
 mod basics;
 mod bulk;
 mod common;
+mod connect;
 mod parallel;
 mod probe;
 mod reading;
@@ -32,6 +33,13 @@ async fn main() -> Result<()> {
             let cases = plan.get("cases").and_then(Value::as_array);
             for case in cases.into_iter().flatten() {
                 println!("{}", probe::run(case).await?);
+            }
+            Ok(())
+        }
+        Some("connect") => {
+            let cases = plan.get("cases").and_then(Value::as_array);
+            for case in cases.into_iter().flatten() {
+                println!("{}", connect::run(case).await?);
             }
             Ok(())
         }

@@ -15,6 +15,7 @@ public final class Program {
         switch (plan.getString("mode")) {
             case "features" -> Features.run(plan, say);
             case "probe" -> Probe.run(plan, say);
+            case "connect" -> Connect.run(plan, say);
             default -> throw new IllegalArgumentException("unknown mode " + plan.getString("mode"));
         }
         // A feature that took too long may have left a thread behind.

@@ -1,25 +1,11 @@
-//! The program as it is used: it ends by becoming another one.
+//! What the program finds, and that nothing holds it up.
 
-use std::io::Result;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
-use std::process::{Command, Output};
+use std::process::{Command, Stdio};
 
-const URI: &str = "mongodb+srv://u:s3cret@c.example.net/db?w=1";
-const NEW: &str = "mongodb://u:s3cret@127.0.0.1:27017/db?w=1&authSource=admin";
-
-/// Runs the shim with these variables and no others.
-fn shim(arguments: &[&str], variables: &[(&str, &str)]) -> Result<Output> {
-    Command::new(env!("CARGO_BIN_EXE_weir-shim"))
-        .args(arguments)
-        .env_clear()
-        .env("PATH", "/usr/bin:/bin")
-        .envs(variables.iter().copied())
-        .output()
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
+use super::{NEW, UNASKED, URI, binary, command, shim, text};
 
 #[test]
 fn the_program_finds_the_new_string_and_the_old_one() {
@@ -39,10 +25,9 @@ fn the_program_finds_the_new_string_and_the_old_one() {
 
 #[test]
 fn it_is_the_same_process() {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_weir-shim"));
+    let mut command = Command::new(binary());
     command.args(["sh", "-c", "echo $$"]).arg0("weir-shim");
-    let child = command.stdout(std::process::Stdio::piped()).spawn();
-    let child = child.unwrap();
+    let child = command.stdout(Stdio::piped()).spawn().unwrap();
     let pid = child.id();
     let output = child.wait_with_output().unwrap();
     assert_eq!(text(&output.stdout), format!("{pid}\n"));
@@ -63,10 +48,13 @@ fn exit_codes_are_the_program_s_or_a_shell_s() {
 fn what_goes_wrong_leaves_the_program_its_own_string() {
     let script = r#"printf %s "$X""#;
     let x509 = "mongodb://h/?authMechanism=MONGODB-X509&tls=true";
+    let mixed = ("Y", "mongodb://elsewhere");
     for variables in [
         &[("X", URI), ("WEIR_SHIM_OFF", "1")][..],
         &[("X", URI), ("WEIR_SHIM_PERCENT", "0")],
         &[("X", URI), ("WEIR_SHIM_PERCENT", "half")],
+        &[("X", URI), ("WEIR_SHIM_TARGET", "mongodb://here")],
+        &[("X", URI), mixed],
         &[("X", x509)],
     ] {
         let output = shim(&["sh", "-c", script], variables).unwrap();
@@ -92,7 +80,8 @@ fn another_wrapper_is_started_with_the_program() {
 
 #[test]
 fn twice_is_once() {
-    let shim_itself = env!("CARGO_BIN_EXE_weir-shim");
+    let binary = binary();
+    let shim_itself = binary.to_str().unwrap();
     let script = r#"echo "$X $WEIR_SHIM_ORIGINAL_X""#;
     let output = shim(&[shim_itself, "sh", "-c", script], &[("X", URI)]).unwrap();
     assert_eq!(text(&output.stdout), format!("{NEW} {URI}\n"));
@@ -104,4 +93,57 @@ fn print_shows_and_hides() {
     let expected = "X is now mongodb://***@127.0.0.1:27017/db (with w, authSource)\n";
     assert_eq!(text(&output.stdout), expected);
     assert!(output.status.success() && output.stderr.is_empty());
+}
+
+#[test]
+fn everything_else_in_the_environment_stays_byte_for_byte() {
+    let secret = format!(r#"{{ "user":"u", "uri" :"{URI}"}}"#);
+    let odd = OsStr::from_bytes(b"mongodb://\xff\n=");
+    let run = |with_shim: bool| {
+        let mut command = if with_shim {
+            command(&["env", "-0"], &[UNASKED])
+        } else {
+            let mut plain = Command::new("env");
+            plain.arg("-0").env_clear().env("PATH", "/usr/bin:/bin");
+            plain.env(UNASKED.0, UNASKED.1);
+            plain
+        };
+        command
+            .env("ODD", odd)
+            .env("EMPTY", "")
+            .env("SECRET", &secret);
+        let out = command.env("X", URI).output().unwrap().stdout;
+        let mut entries: Vec<_> = out.split(|byte| *byte == 0).map(<[u8]>::to_vec).collect();
+        entries.sort();
+        entries
+    };
+    let mut expected = run(false);
+    assert!(expected.len() > 5, "env says nothing");
+    expected.retain(|entry| !entry.starts_with(b"X=") && !entry.starts_with(b"SECRET="));
+    for (name, value) in [
+        ("X", NEW),
+        ("SECRET", &secret.replace(URI, NEW)),
+        ("WEIR_SHIM_ORIGINAL_X", URI),
+        ("WEIR_SHIM_ORIGINAL_SECRET", &secret),
+    ] {
+        expected.push(format!("{name}={value}").into_bytes());
+    }
+    expected.sort();
+    assert_eq!(run(true), expected);
+}
+
+#[test]
+fn arguments_and_streams_are_the_program_s() {
+    let mut command = command(&["--", "printf", "%s|", "", "a b", "--"], &[UNASKED]);
+    let out = command.arg(OsStr::from_bytes(b"\xff")).output().unwrap();
+    assert_eq!(out.stdout, b"|a b|--|\xff|");
+    // A program may be called as one of the shim's own words.
+    let out = shim(&["--", "print"], &[]).unwrap();
+    assert_eq!(out.status.code(), Some(127));
+    // Nobody reads what the shim says.
+    let script = r#"exec "$0" sh -c 'echo "$X"' 2>&-"#;
+    let mut closed = Command::new("sh");
+    closed.args(["-c", script]).arg(binary());
+    let out = closed.env("X", URI).env(UNASKED.0, UNASKED.1).output();
+    assert!(text(&out.unwrap().stdout).starts_with("mongodb"));
 }
