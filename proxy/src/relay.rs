@@ -314,6 +314,13 @@ impl Relay {
         }
     }
 
+    /// Whether an operation is held, waits for a connection or has one.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        let pools = self.cluster.pools();
+        self.metrics.held_now() > 0 || pools.iter().any(|pool| pool.counts().load() > 0)
+    }
+
     pub(crate) fn now(&self) -> Duration {
         self.epoch.elapsed()
     }

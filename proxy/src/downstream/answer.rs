@@ -164,10 +164,13 @@ impl Client {
             let error = ErrorReply::unauthorized(format!("Command {name} requires authentication"));
             return Box::pin(self.refuse(shape, request, &error)).await;
         }
-        if !matches!(treatment, Treatment::Hello | Treatment::Login)
-            && let Some(newcomer) = self.newcomer.take()
-        {
-            newcomer.works();
+        if treatment != Treatment::Hello {
+            self.worked = true;
+            if treatment != Treatment::Login
+                && let Some(newcomer) = self.newcomer.take()
+            {
+                newcomer.works();
+            }
         }
         if treatment.is_relayed() {
             self.relay_request(shape, request, planned).await
@@ -210,6 +213,9 @@ impl Client {
         if self.peer.over_limit {
             let class = request.facts.class;
             let error = self.front.relay.overloaded(self.traits, class);
+            return Box::pin(self.refuse(shape, request, &error)).await;
+        }
+        if let Some(error) = self.sent_away(request) {
             return Box::pin(self.refuse(shape, request, &error)).await;
         }
         let front = std::sync::Arc::clone(&self.front);

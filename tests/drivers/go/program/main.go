@@ -20,7 +20,10 @@ type plan struct {
 	Server      struct {
 		MaxWireVersion int `json:"maxWireVersion"`
 	} `json:"server"`
-	Cases []probeCase `json:"cases"`
+	Cases   []probeCase `json:"cases"`
+	Targets []target    `json:"targets"`
+	Workers int         `json:"workers"`
+	Stop    string      `json:"stop"`
 }
 
 func main() {
@@ -42,6 +45,8 @@ func carryOut() error {
 		return runFeatures(&wanted, lines)
 	case "probe":
 		return runProbe(&wanted, lines)
+	case "load":
+		return runLoad(&wanted, lines)
 	}
 	return fmt.Errorf("unknown mode %q", wanted.Mode)
 }

@@ -5,9 +5,10 @@
 const { readFileSync } = require('node:fs');
 
 const { runFeatures } = require('./features');
+const { runLoad } = require('./load');
 const { runProbe } = require('./probe');
 
-const modes = { features: runFeatures, probe: runProbe };
+const modes = { features: runFeatures, probe: runProbe, load: runLoad };
 
 const say = (line) => process.stdout.write(`${JSON.stringify(line)}\n`);
 

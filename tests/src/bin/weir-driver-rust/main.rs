@@ -12,6 +12,7 @@ use common::{NotApplicable, Plan};
 mod basics;
 mod bulk;
 mod common;
+mod load;
 mod parallel;
 mod probe;
 mod reading;
@@ -32,6 +33,12 @@ async fn main() -> Result<()> {
             let cases = plan.get("cases").and_then(Value::as_array);
             for case in cases.into_iter().flatten() {
                 println!("{}", probe::run(case).await?);
+            }
+            Ok(())
+        }
+        Some("load") => {
+            for line in load::run(&plan).await? {
+                println!("{line}");
             }
             Ok(())
         }
