@@ -6,8 +6,8 @@
 //! | | `none` | `list` | `balancer` |
 //! |---|---|---|---|
 //! | at once | readiness fails | readiness fails; drivers that measure the way to Weir find it long and choose another | readiness fails; everything is served, since new clients come until the balancer has noticed |
-//! | half the time | | the listening sockets close, then the monitors' sockets | the monitors' sockets close |
-//! | from then on | | clients that stayed are sent away by 91, at a retryable write first, later at a read | the same |
+//! | half the time | | the listening sockets close, then the monitors' sockets, by which drivers give their connections up | the monitors' sockets close |
+//! | a second later | | clients that stayed are sent away by 91, at a retryable write first, later at a read | the same |
 //! | in the end | what is new is refused, what runs may finish | the same | the same |
 //!
 //! An idle client's socket is never closed before the end: several drivers do not look
@@ -37,6 +37,10 @@ mod tests;
 /// How long what runs may go on when everything else is over.
 const LAST: Duration = Duration::from_secs(2);
 
+/// A driver that has lost its monitor makes new connections at once. It would only be
+/// disturbed by an error meanwhile: its pool would be closed for half a second.
+const PARTING: Duration = Duration::from_secs(1);
+
 /// Between two looks whether anything still runs.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -48,6 +52,8 @@ pub enum Phase {
     Serving,
     /// It leaves, and serves everybody as before.
     Easing,
+    /// Monitors' sockets are closed, and clients without monitors are sent away.
+    Parting,
     /// Clients are sent away where their driver is known to try again elsewhere.
     Moving,
     /// Those that only read are sent away too.
@@ -57,9 +63,10 @@ pub enum Phase {
 }
 
 impl Phase {
-    const ALL: [Self; 5] = [
+    const ALL: [Self; 6] = [
         Self::Serving,
         Self::Easing,
+        Self::Parting,
         Self::Moving,
         Self::MovingReaders,
         Self::Last,
@@ -69,8 +76,10 @@ impl Phase {
 /// When each phase begins, counted from the signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timetable {
-    /// Clients are moved from here on; `None`: there is nowhere to move them to.
-    pub moving: Option<Duration>,
+    /// Monitors are closed; `None`: there is nowhere to move clients to.
+    pub parting: Option<Duration>,
+    /// Clients that stayed are moved.
+    pub moving: Duration,
     /// Clients that only read are moved too.
     pub readers: Duration,
     /// Nothing new is begun.
@@ -85,7 +94,8 @@ impl Timetable {
     #[must_use]
     pub fn of(behind: Behind, end: Duration) -> Self {
         Self {
-            moving: (behind != Behind::None).then_some(end / 2),
+            parting: (behind != Behind::None).then_some(end / 2),
+            moving: end / 2 + PARTING.min(end / 16),
             readers: end * 5 / 8,
             last: end - LAST.min(end / 10),
             end,
@@ -113,18 +123,20 @@ pub struct Work {
 /// Whether the client of this work is sent away in this phase.
 #[must_use]
 pub const fn sends_away(phase: Phase, work: Work) -> bool {
+    let has_monitors = !work.load_balanced;
     match phase {
         Phase::Serving | Phase::Easing => false,
-        Phase::Moving | Phase::MovingReaders if work.pinned => false,
-        Phase::Moving | Phase::MovingReaders => match work.class {
+        Phase::Parting if has_monitors => false,
+        Phase::Parting | Phase::Moving | Phase::MovingReaders if work.pinned => false,
+        Phase::Parting | Phase::Moving | Phase::MovingReaders => match work.class {
             // Its transaction number proves that the driver tries again.
             Class::RetryableWrite => true,
             Class::Read => {
-                let time = work.load_balanced || matches!(phase, Phase::MovingReaders);
+                let time = !has_monitors || matches!(phase, Phase::MovingReaders);
                 work.retried_read && time
             }
             // Without monitors this is the only way to tell such a client.
-            Class::Write => work.load_balanced && work.backpressure,
+            Class::Write => !has_monitors && work.backpressure,
             Class::InTransaction | Class::Commit | Class::Abort | Class::GetMore => false,
         },
         Phase::Last => match work.class {
@@ -191,10 +203,10 @@ impl Drain {
         Phase::ALL.get(phase).copied().unwrap_or(Phase::Last)
     }
 
-    /// Whether clients are being sent away.
+    /// Whether Weir parts from its clients.
     #[must_use]
-    pub fn is_moving(&self) -> bool {
-        self.phase() >= Phase::Moving
+    pub fn is_parting(&self) -> bool {
+        self.phase() >= Phase::Parting
     }
 
     /// Whether a driver that measures the way to Weir shall find it long. A driver with a
@@ -209,9 +221,9 @@ impl Drain {
         self.reached(Phase::Easing).await;
     }
 
-    /// Waits for clients to be sent away.
-    pub async fn moving(&self) {
-        self.reached(Phase::Moving).await;
+    /// Waits for Weir to part from its clients.
+    pub async fn parting(&self) {
+        self.reached(Phase::Parting).await;
     }
 
     /// Runs a listener, which must end when `accept` says so.
@@ -271,8 +283,8 @@ impl Drain {
     /// Passes through the phases until the last client has left.
     async fn leave(&self, clients: &TaskTracker, begun: Instant) {
         let table = self.0.timetable;
-        if let Some(moving) = table.moving {
-            let eased = sleep_until(begun + moving);
+        if let Some(parting) = table.parting {
+            let eased = sleep_until(begun + parting);
             // The balancer may send somebody although nobody is here now.
             if self.0.behind == Behind::Balancer {
                 eased.await;
@@ -284,6 +296,10 @@ impl Drain {
                 self.0.closed.cancel();
                 self.0.listeners.close();
                 self.0.listeners.wait().await;
+            }
+            self.enter(Phase::Parting);
+            if gone(clients, sleep_until(begun + table.moving)).await {
+                return;
             }
             self.enter(Phase::Moving);
             tracing::info!(clients = clients.len(), "sending clients away");

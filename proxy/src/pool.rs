@@ -7,6 +7,8 @@
 
 mod effects;
 
+mod inherited;
+
 pub mod lease;
 
 pub mod state;
@@ -107,9 +109,12 @@ impl NodePool {
         connector: Arc<Connector>,
         observer: Arc<dyn Observer>,
     ) -> Arc<Self> {
+        let slots = limits.slots;
+        let mut machine = Machine::new(limits, generation);
+        machine.inherit(slots);
         let pool = Arc::new(Self {
             node,
-            machine: Mutex::new(Machine::new(limits, generation)),
+            machine: Mutex::new(machine),
             cutters: Mutex::new(HashMap::new()),
             connector,
             observer,
@@ -126,6 +131,7 @@ impl NodePool {
             Arc::downgrade(&pool),
             Arc::clone(&pool.upkeep),
         ));
+        tokio::spawn(inherited::free(Arc::downgrade(&pool), slots));
         pool
     }
 

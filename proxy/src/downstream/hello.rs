@@ -155,7 +155,7 @@ impl Client {
         }
         // A driver that streams its monitoring would not look again after an error; one that
         // polls does so at once. So a Weir that sends clients away is to be polled.
-        let streaming = self.front.presentation.streaming && !self.front.drain.is_moving();
+        let streaming = self.front.presentation.streaming && !self.front.drain.is_parting();
         if streaming && !self.traits.load_balanced {
             out.append(cstr!("topologyVersion"), self.topology_version());
         }
@@ -288,10 +288,10 @@ impl Client {
         known: Option<([u8; 12], i64)>,
         wait: Duration,
     ) -> Result<(), ()> {
-        let leaving = self.front.drain.moving();
+        let leaving = self.front.drain.parting();
         let mut version = self.front.version.subscribe();
         let current = (self.front.process_id, *version.borrow_and_update());
-        if known != Some(current) && !self.front.drain.is_moving() {
+        if known != Some(current) && !self.front.drain.is_parting() {
             return Ok(());
         }
         tokio::select! {

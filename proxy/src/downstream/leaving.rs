@@ -33,7 +33,7 @@ impl Client {
         let drain = self.front.drain.clone();
         tokio::select! {
             biased;
-            () = drain.moving() => Ok(None),
+            () = drain.parting() => Ok(None),
             message = self.next_message() => message,
         }
     }
@@ -48,7 +48,7 @@ impl Client {
     /// The error that sends this client away; `None`: the request is served.
     pub(crate) fn sent_away(&self, request: &Request) -> Option<ErrorReply> {
         let drain = &self.front.drain;
-        if !drain.is_moving() {
+        if !drain.is_parting() {
             return None;
         }
         let facts = &request.facts;

@@ -19,17 +19,19 @@ const READ: Work = Work {
 fn the_timetable_leaves_each_side_its_time() {
     let seconds = Duration::from_secs;
     let none = Timetable::of(Behind::None, seconds(55));
-    assert_eq!((none.moving, none.last), (None, seconds(53)));
+    assert_eq!((none.parting, none.last), (None, seconds(53)));
     let list = Timetable::of(Behind::List, seconds(25));
-    assert!(list.moving >= Some(seconds(10)), "a heartbeat of a driver");
+    assert!(list.parting >= Some(seconds(10)), "a heartbeat of a driver");
     let balancer = Timetable::of(Behind::Balancer, seconds(110));
     assert!(
-        balancer.moving >= Some(seconds(40)),
+        balancer.parting >= Some(seconds(40)),
         "until a balancer notices"
     );
     for table in [list, balancer] {
-        let moving = table.moving.unwrap();
-        assert!(moving < table.readers && table.readers < table.last && table.last < table.end);
+        assert_eq!(table.parting.unwrap() + seconds(1), table.moving);
+        assert!(
+            table.moving < table.readers && table.readers < table.last && table.last < table.end
+        );
     }
 }
 
@@ -38,7 +40,7 @@ fn who_is_sent_away_and_when() {
     use Phase as P;
     let at = |work| P::ALL.map(|phase| sends_away(phase, work));
     let from = |first: P| P::ALL.map(|phase| phase >= first);
-    let never = [false; 5];
+    let never = [false; 6];
     let of = |class| Work { class, ..WORK };
     assert_eq!(at(WORK), from(P::Moving));
     assert_eq!(at(READ), from(P::MovingReaders));
@@ -72,7 +74,7 @@ fn without_monitors_clients_are_told_at_once_unless_they_hold_something() {
         load_balanced: true,
         ..work
     };
-    assert_eq!(at(balanced(READ)), from(P::Moving));
+    assert_eq!(at(balanced(READ)), from(P::Parting));
     let write = Work {
         class: Class::Write,
         ..balanced(WORK)
@@ -82,7 +84,7 @@ fn without_monitors_clients_are_told_at_once_unless_they_hold_something() {
         backpressure: true,
         ..write
     };
-    assert_eq!(at(newer), from(P::Moving));
+    assert_eq!(at(newer), from(P::Parting));
     let pinned = Work {
         pinned: true,
         ..balanced(READ)
@@ -130,7 +132,7 @@ async fn phases(behind: Behind, seconds: &[u64]) -> Vec<Phase> {
 #[tokio::test(start_paused = true)]
 async fn each_drain_goes_through_its_phases() {
     use Phase as P;
-    let seconds = [1, 49, 51, 61, 64, 97, 99];
+    let seconds = [1, 49, 52, 61, 64, 97, 99];
     let [e, m, r, l] = [P::Easing, P::Moving, P::MovingReaders, P::Last];
     assert_eq!(phases(Behind::None, &seconds).await, [e, e, e, e, e, e, l]);
     for behind in [Behind::List, Behind::Balancer] {
@@ -167,7 +169,7 @@ async fn a_list_closes_its_listeners_before_its_monitors() {
     drain.begin();
     tokio::select! {
         () = drain.done(&clients, || false) => panic!("a client is left"),
-        () = drain.moving() => {}
+        () = drain.parting() => {}
     }
     assert_eq!(*seen.lock(), Some(Phase::Easing));
 }

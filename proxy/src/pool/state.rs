@@ -132,6 +132,12 @@ impl<C, W> Machine<C, W> {
         self.settle(now, effects);
     }
 
+    /// So many slots are taken by connections that are not this pool's: each is free once
+    /// [`Machine::closed`] says so.
+    pub const fn inherit(&mut self, slots: usize) {
+        self.closing += slots;
+    }
+
     /// The server has let go of a destroyed connection: its slot is free.
     pub fn closed(&mut self, now: Duration, effects: &mut Vec<Effect<C, W>>) {
         self.closing = self.closing.saturating_sub(1);

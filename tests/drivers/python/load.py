@@ -56,15 +56,15 @@ def pair(client, pairs, which):
 def worker(client, database, name, tally, stop):
     db = client[database]
     counter = {"_id": name}
-    db.counters.insert_one({**counter, "one": 0, "many": 0})
+    db.counters.insert_one({**counter, "one": [], "many": []})
     n = 0
     while not os.path.exists(stop):
         which = f"{name}-{n}"
         tally.attempt("insert", lambda: db.things.insert_one({"_id": which}), "inserted")
         tally.attempt("find", lambda: found(db.things, which))
-        tally.attempt("update", lambda: db.counters.update_one(counter, {"$inc": {"one": 1}}), "increments")
+        tally.attempt("update", lambda: db.counters.update_one(counter, {"$push": {"one": n}}), "increments")
         if n % 3 == 0:
-            tally.attempt("updateMany", lambda: db.counters.update_many(counter, {"$inc": {"many": 1}}), "many")
+            tally.attempt("updateMany", lambda: db.counters.update_many(counter, {"$push": {"many": n}}), "many")
         elif n % 3 == 1:
             tally.attempt("cursor", lambda: batches(db.things))
         else:

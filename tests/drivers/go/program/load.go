@@ -63,11 +63,11 @@ func (w *loadWorker) work(stop string) error {
 	ctx := context.Background()
 	things, counters := w.database.Collection("things"), w.database.Collection("counters")
 	counter := bson.D{{"_id", w.name}}
-	if _, err := counters.InsertOne(ctx, append(counter, bson.D{{"one", 0}, {"many", 0}}...)); err != nil {
+	if _, err := counters.InsertOne(ctx, bson.D{{"_id", w.name}, {"one", bson.A{}}, {"many", bson.A{}}}); err != nil {
 		return err
 	}
-	add := func(field string) bson.D { return bson.D{{"$inc", bson.D{{field, 1}}}} }
 	for n := 0; !exists(stop); n++ {
+		add := func(field string) bson.D { return bson.D{{"$push", bson.D{{field, n}}}} }
 		which := fmt.Sprintf("%s-%d", w.name, n)
 		r := w.result
 		r.attempt("insert", func() error {

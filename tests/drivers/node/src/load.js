@@ -48,14 +48,14 @@ async function worker(client, database, name, line, stop) {
   const db = client.db(database);
   const [things, pairs, counters] = ['things', 'pairs', 'counters'].map((each) => db.collection(each));
   const counter = { _id: name };
-  await counters.insertOne({ ...counter, one: 0, many: 0 });
+  await counters.insertOne({ ...counter, one: [], many: [] });
   for (let n = 0; !existsSync(stop); n += 1) {
     const which = `${name}-${n}`;
     await attempt(line, 'insert', () => things.insertOne({ _id: which }), 'inserted');
     await attempt(line, 'find', () => found(things, which));
-    await attempt(line, 'update', () => counters.updateOne(counter, { $inc: { one: 1 } }), 'increments');
+    await attempt(line, 'update', () => counters.updateOne(counter, { $push: { one: n } }), 'increments');
     if (n % 3 === 0) {
-      await attempt(line, 'updateMany', () => counters.updateMany(counter, { $inc: { many: 1 } }), 'many');
+      await attempt(line, 'updateMany', () => counters.updateMany(counter, { $push: { many: n } }), 'many');
     } else if (n % 3 === 1) {
       await attempt(line, 'cursor', () => batches(things));
     } else {

@@ -87,11 +87,12 @@ impl Worker {
         let things = self.database.collection::<Document>("things");
         let counters = self.database.collection::<Document>("counters");
         let counter = doc! { "_id": &self.name };
-        let start = doc! { "_id": &self.name, "one": 0, "many": 0 };
+        let start = doc! { "_id": &self.name, "one": [], "many": [] };
         counters.insert_one(start).await?;
         let mut n = 0_u64;
         while !self.stop.exists() {
             let which = format!("{}-{n}", self.name);
+            let number = i64::try_from(n)?;
             let start = Instant::now();
             let inserted = things.insert_one(doc! { "_id": &which }).await;
             self.note("insert", Some(("inserted", 1)), start, inserted);
@@ -99,13 +100,13 @@ impl Worker {
             let found = found(&things, &which).await;
             self.note("find", None, start, found);
             let start = Instant::now();
-            let one = doc! { "$inc": { "one": 1 } };
+            let one = doc! { "$push": { "one": number } };
             let updated = counters.update_one(counter.clone(), one).await;
             self.note("update", Some(("increments", 1)), start, updated);
             let start = Instant::now();
             match n % 3 {
                 0 => {
-                    let many = doc! { "$inc": { "many": 1 } };
+                    let many = doc! { "$push": { "many": number } };
                     let updated = counters.update_many(counter.clone(), many).await;
                     self.note("updateMany", Some(("many", 1)), start, updated);
                 }

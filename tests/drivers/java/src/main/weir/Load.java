@@ -61,14 +61,15 @@ final class Load {
 
     private void work(Path stop) {
         var counter = Filters.eq("_id", name);
-        counters.insertOne(new Document("_id", name).append("one", 0).append("many", 0));
+        counters.insertOne(new Document("_id", name).append("one", new ArrayList<>()).append("many", new ArrayList<>()));
         for (var n = 0; !Files.exists(stop); n++) {
+            var number = n;
             var which = name + "-" + n;
             attempt("insert", () -> things.insertOne(new Document("_id", which)), "inserted", 1);
             attempt("find", () -> find(which), null, 0);
-            attempt("update", () -> counters.updateOne(counter, Updates.inc("one", 1)), "increments", 1);
+            attempt("update", () -> counters.updateOne(counter, Updates.push("one", number)), "increments", 1);
             switch (n % 3) {
-                case 0 -> attempt("updateMany", () -> counters.updateMany(counter, Updates.inc("many", 1)), "many", 1);
+                case 0 -> attempt("updateMany", () -> counters.updateMany(counter, Updates.push("many", number)), "many", 1);
                 case 1 -> attempt("cursor", this::batches, null, 0);
                 default -> attempt("transaction", () -> pair(which), "pairs", 2);
             }
