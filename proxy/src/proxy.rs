@@ -18,8 +18,8 @@ use crate::{
     listener::{Admission, Listener},
     proxy::build::Build,
     relay::budget::Budget,
-    topology::monitor::Monitor,
-    upstream::SetupError,
+    topology::{NodeAddress, monitor::Monitor},
+    upstream::{SetupError, orphans},
 };
 
 mod build;
@@ -103,6 +103,11 @@ impl Proxy {
                 drain: &drain,
                 process_id,
             };
+            let slots = listener.data_connections();
+            for host in &listener.upstream.hosts {
+                let node = NodeAddress::tcp(&host.host, Some(host.port));
+                orphans::make_room(&node, slots).await;
+            }
             let mut service = build.service(&budget, &fatal_sender)?;
             for address in &listener.listen {
                 let bound = Listener::bind(address)

@@ -222,13 +222,19 @@ async fn compare(database: &Database, lines: &[Value]) -> Result<()> {
 /// How many numbers stand in this field of all counters; none may stand there twice.
 async fn pushed(database: &Database, field: &str) -> Result<u64> {
     let mut total = 0;
-    let mut counters = database.collection::<Document>("counters").find(doc! {}).await?;
+    let mut counters = database
+        .collection::<Document>("counters")
+        .find(doc! {})
+        .await?;
     while counters.advance().await? {
         let counter = counters.deserialize_current()?;
         let numbers = counter.get_array(field)?;
         let distinct: HashSet<String> = numbers.iter().map(ToString::to_string).collect();
         let id = counter.get_str("_id")?;
-        ensure!(distinct.len() == numbers.len(), "{id}: something was applied twice: {numbers:?}");
+        ensure!(
+            distinct.len() == numbers.len(),
+            "{id}: something was applied twice: {numbers:?}"
+        );
         total += u64::try_from(numbers.len())?;
     }
     Ok(total)

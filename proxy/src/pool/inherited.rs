@@ -12,9 +12,6 @@ use tokio::time::{Instant, sleep};
 
 use crate::{pool::NodePool, upstream::orphans};
 
-/// Between two looks.
-const LOOK_EVERY: Duration = Duration::from_millis(50);
-
 /// The kernel forgets an orphan after a minute, whatever the server does.
 const LONGEST: Duration = Duration::from_secs(60);
 
@@ -39,7 +36,7 @@ pub(super) async fn free(pool: Weak<NodePool>, slots: usize) {
         held = left;
         drop(pool);
         if held > 0 {
-            sleep(LOOK_EVERY).await;
+            sleep(orphans::LOOK_EVERY).await;
         }
     }
 }

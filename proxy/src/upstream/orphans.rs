@@ -6,9 +6,17 @@
 //! (a sidecar's container that was started again, a service on the same machine) counts them
 //! against the cap. Elsewhere, and on systems without such a table, there is nothing to see.
 
-use std::{fs, net::SocketAddr};
+use std::{fs, net::SocketAddr, time::Duration};
+
+use tokio::time::{Instant, sleep};
 
 use crate::topology::NodeAddress;
+
+/// Between two looks.
+pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// A start is not held up longer by the sockets of monitors.
+const LONGEST: Duration = Duration::from_secs(10);
 
 /// Connections that are wholly closed and only wait for stray packets.
 const TIME_WAIT: &str = "06";
@@ -31,6 +39,15 @@ pub async fn to(node: &NodeAddress) -> usize {
             .sum()
     });
     counted.await.unwrap_or(0)
+}
+
+/// Waits until there is room for the sockets that watch `node` beside its orphans: no more
+/// than `slots` of these. The pool waits for its own part by itself.
+pub async fn make_room(node: &NodeAddress, slots: usize) {
+    let until = Instant::now() + LONGEST;
+    while to(node).await > slots && Instant::now() < until {
+        sleep(LOOK_EVERY).await;
+    }
 }
 
 fn count(table: &str, addresses: &[SocketAddr]) -> usize {
