@@ -245,6 +245,7 @@ impl Relay {
         match leased {
             Ok(lease) => Ok(Ok(lease)),
             Err(LeaseError::Cleared(place)) => Ok(Err(place)),
+            Err(LeaseError::Retired) => Ok(Err(pool.next_place())),
             Err(LeaseError::TimedOut) if deadline.is_clients(until) => {
                 Err(self.refuse(Failure::DeadlinePassed, class).into())
             }

@@ -64,6 +64,11 @@ impl Relay {
                 .await;
             match tried? {
                 Attempt::Done(answer) => return Ok(answer),
+                // The node has left, and what it held with it.
+                Attempt::Again if pool.is_retired() => {
+                    let class = request.facts.class;
+                    return Err(self.refuse(Failure::CursorNotFound, class).into());
+                }
                 Attempt::Again => tokio::task::yield_now().await,
             }
         }
