@@ -16,6 +16,8 @@ pub mod hello;
 
 pub mod inbox;
 
+mod leaving;
+
 pub mod local;
 
 pub mod newcomers;
@@ -63,7 +65,10 @@ pub struct Client {
     pub(crate) connection_id: i32,
     pub(crate) traits: ClientTraits,
     pub(crate) login: Login,
-    pub(crate) greeted: bool,
+    /// How often it has greeted, as far as that matters.
+    pub(crate) hellos: u8,
+    /// It has sent something else than a greeting.
+    pub(crate) worked: bool,
     /// It is a Weir itself.
     pub(crate) is_weir: bool,
     pub(crate) app_name: Option<Box<str>>,
@@ -95,7 +100,8 @@ impl Client {
             connection_id,
             traits: ClientTraits::default(),
             login: Login::default(),
-            greeted: false,
+            hellos: 0,
+            worked: false,
             is_weir: false,
             app_name: None,
             newcomer: None,
@@ -120,7 +126,13 @@ impl Client {
 
     /// One message: read it, answer it.
     async fn turn(&mut self) -> Next {
-        let incoming = match self.next_message().await {
+        // On the heap: a monitor waits for one thing more than others.
+        let next = if self.is_monitor() {
+            Box::pin(self.next_of_monitor()).await
+        } else {
+            self.next_message().await
+        };
+        let incoming = match next {
             Ok(Some(incoming)) => incoming,
             Ok(None) => return Next::Close,
             Err(error) => {
@@ -173,6 +185,11 @@ impl Client {
         } else {
             Next::Close
         }
+    }
+
+    /// It has greeted before.
+    pub(crate) const fn has_greeted(&self) -> bool {
+        self.hellos > 0
     }
 
     /// It has not logged in.

@@ -1,69 +1,337 @@
 //! Leaving in good order.
 //!
-//! After a termination signal Weir goes on serving until its last client has left or
-//! its time is up. What stands before it (`--behind`) decides whether it still accepts
-//! new ones: a sidecar does, because its application may work on for a while.
+//! After a termination signal Weir passes through [`Phase`]s; what stands before it
+//! (`--behind`) decides which, and when.
+//!
+//! | | `none` | `list` | `balancer` |
+//! |---|---|---|---|
+//! | at once | readiness fails | readiness fails; drivers that measure the way to Weir find it long and choose another | readiness fails; everything is served, since new clients come until the balancer has noticed |
+//! | half the time | | the listening sockets close, then the monitors' sockets, by which drivers give their connections up | the monitors' sockets close |
+//! | a second later | | clients that stayed are sent away by 91, at a retryable write first, later at a read | the same |
+//! | in the end | what is new is refused, what runs may finish | the same | the same |
+//!
+//! An idle client's socket is never closed before the end: several drivers do not look
+//! before they use it again. Weir leaves as soon as its last client has.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU8, Ordering},
+    },
+    time::Duration,
 };
 
+use parking_lot::Mutex;
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep, sleep_until, timeout},
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::config::{Behind, Config};
+use crate::{config::Behind, error::Class};
+
+#[cfg(test)]
+mod tests;
+
+/// How long what runs may go on when everything else is over.
+const LAST: Duration = Duration::from_secs(2);
+
+/// A driver that has lost its monitor makes new connections at once. It would only be
+/// disturbed by an error meanwhile: its pool would be closed for half a second.
+const PARTING: Duration = Duration::from_secs(1);
+
+/// Between two looks whether anything still runs.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// How far Weir has come with leaving.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Phase {
+    /// It stays.
+    Serving,
+    /// It leaves, and serves everybody as before.
+    Easing,
+    /// Monitors' sockets are closed, and clients without monitors are sent away.
+    Parting,
+    /// Clients are sent away where their driver is known to try again elsewhere.
+    Moving,
+    /// Those that only read are sent away too.
+    MovingReaders,
+    /// Nothing new is begun.
+    Last,
+}
+
+impl Phase {
+    const ALL: [Self; 6] = [
+        Self::Serving,
+        Self::Easing,
+        Self::Parting,
+        Self::Moving,
+        Self::MovingReaders,
+        Self::Last,
+    ];
+}
+
+/// When each phase begins, counted from the signal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timetable {
+    /// Monitors are closed; `None`: there is nowhere to move clients to.
+    pub parting: Option<Duration>,
+    /// Clients that stayed are moved.
+    pub moving: Duration,
+    /// Clients that only read are moved too.
+    pub readers: Duration,
+    /// Nothing new is begun.
+    pub last: Duration,
+    /// The process has ended.
+    pub end: Duration,
+}
+
+impl Timetable {
+    /// A balancer goes on sending for 30 to 40 s after Weir has said that it is not ready,
+    /// drivers measure the way to Weir every 10 s: half of 110 s and of 25 s is beyond both.
+    #[must_use]
+    pub fn of(behind: Behind, end: Duration) -> Self {
+        Self {
+            parting: (behind != Behind::None).then_some(end / 2),
+            moving: end / 2 + PARTING.min(end / 16),
+            readers: end * 5 / 8,
+            last: end - LAST.min(end / 10),
+            end,
+        }
+    }
+}
+
+/// What of an operation decides whether its client can be sent away with it.
+#[derive(Clone, Copy, Debug)]
+pub struct Work {
+    /// Its class.
+    pub class: Class,
+    /// It opens a transaction.
+    pub starts_transaction: bool,
+    /// A read that drivers try again by themselves.
+    pub retried_read: bool,
+    /// Its client connected with `loadBalanced=true`.
+    pub load_balanced: bool,
+    /// Its connection has a cursor or a transaction open that would end with it.
+    pub pinned: bool,
+    /// Its driver tries anything again whose error says that it was overload.
+    pub backpressure: bool,
+}
+
+/// Whether the client of this work is sent away in this phase.
+#[must_use]
+pub const fn sends_away(phase: Phase, work: Work) -> bool {
+    let has_monitors = !work.load_balanced;
+    match phase {
+        Phase::Serving | Phase::Easing => false,
+        Phase::Parting if has_monitors => false,
+        Phase::Parting | Phase::Moving | Phase::MovingReaders if work.pinned => false,
+        Phase::Parting | Phase::Moving | Phase::MovingReaders => match work.class {
+            // Its transaction number proves that the driver tries again.
+            Class::RetryableWrite => true,
+            Class::Read => {
+                let time = !has_monitors || matches!(phase, Phase::MovingReaders);
+                work.retried_read && time
+            }
+            // Without monitors this is the only way to tell such a client.
+            Class::Write => !has_monitors && work.backpressure,
+            Class::InTransaction | Class::Commit | Class::Abort | Class::GetMore => false,
+        },
+        Phase::Last => match work.class {
+            Class::Read | Class::RetryableWrite | Class::Write => true,
+            Class::InTransaction => work.starts_transaction,
+            Class::Commit | Class::Abort | Class::GetMore => false,
+        },
+    }
+}
 
 /// Starts and observes the end of the proxy. Clones share one state.
-#[derive(Clone, Debug, Default)]
-pub struct Drain {
-    begun: CancellationToken,
+#[derive(Clone, Debug)]
+pub struct Drain(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    behind: Behind,
+    timetable: Timetable,
+    /// The same as in `changes`, to be read for every operation.
+    phase: AtomicU8,
+    changes: watch::Sender<Phase>,
     hurried: CancellationToken,
     closed: CancellationToken,
-    listening: Arc<AtomicBool>,
+    listeners: TaskTracker,
+    /// Sessions whose operation was sent away, with its transaction number: what comes
+    /// next from them may be its second and last try.
+    told: Mutex<HashMap<u64, Option<i64>>>,
 }
 
 impl Drain {
-    /// Begins to drain; a second call ends it at once.
+    /// A drain that has not begun.
+    #[must_use]
+    pub fn new(behind: Behind, time: Duration) -> Self {
+        Self(Arc::new(Shared {
+            behind,
+            timetable: Timetable::of(behind, time),
+            phase: AtomicU8::new(Phase::Serving as u8),
+            changes: watch::Sender::new(Phase::Serving),
+            hurried: CancellationToken::new(),
+            closed: CancellationToken::new(),
+            listeners: TaskTracker::new(),
+            told: Mutex::default(),
+        }))
+    }
+
+    /// Begins to drain; a second call ends it as soon as nothing runs any more.
     pub fn begin(&self) {
-        if self.begun.is_cancelled() {
-            self.hurried.cancel();
+        if self.has_begun() {
+            self.0.hurried.cancel();
         }
-        self.begun.cancel();
+        self.enter(Phase::Easing);
     }
 
     /// Whether draining has begun.
     #[must_use]
     pub fn has_begun(&self) -> bool {
-        self.begun.is_cancelled()
+        self.phase() > Phase::Serving
+    }
+
+    /// How far it has come.
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        let phase = usize::from(self.0.phase.load(Ordering::Relaxed));
+        Phase::ALL.get(phase).copied().unwrap_or(Phase::Last)
+    }
+
+    /// Whether Weir parts from its clients.
+    #[must_use]
+    pub fn is_parting(&self) -> bool {
+        self.phase() >= Phase::Parting
+    }
+
+    /// Whether a driver that measures the way to Weir shall find it long. A driver with a
+    /// list chooses among the nearest; with a balancer it has no choice.
+    #[must_use]
+    pub fn seems_far(&self) -> bool {
+        self.0.behind == Behind::List && self.has_begun()
     }
 
     /// Waits for the drain to begin.
     pub async fn begun(&self) {
-        self.begun.cancelled().await;
+        self.reached(Phase::Easing).await;
     }
 
-    /// The token by which listeners are closed.
+    /// Waits for Weir to part from its clients.
+    pub async fn parting(&self) {
+        self.reached(Phase::Parting).await;
+    }
+
+    /// Runs a listener, which must end when `accept` says so.
+    pub fn listen<F>(&self, run: impl FnOnce(CancellationToken) -> F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let listener = run(self.0.closed.clone());
+        drop(self.0.listeners.spawn(listener));
+    }
+
+    /// Whether the client of this work is to be sent away with it. A second try that has
+    /// come back to this Weir is served: a driver makes no third.
     #[must_use]
-    pub fn stop_accepting(&self) -> CancellationToken {
-        self.listening.store(true, Ordering::Relaxed);
-        self.closed.clone()
+    pub fn sends_away(&self, work: Work, session: Option<u64>, txn_number: Option<i64>) -> bool {
+        let phase = self.phase();
+        if !sends_away(phase, work) {
+            return false;
+        }
+        match session {
+            Some(session) => {
+                let before = self.0.told.lock().insert(session, txn_number);
+                before != Some(txn_number)
+            }
+            // Its second try could not be told from the first.
+            None => phase == Phase::Last,
+        }
     }
 
-    /// Ends when the drain is over: the last client has left, or the time is up.
-    pub async fn done(&self, clients: &TaskTracker, config: &Config) {
-        self.begun.cancelled().await;
-        tracing::info!(clients = clients.len(), "draining");
-        if config.behind == Behind::List {
-            self.closed.cancel();
-        }
+    /// Ends when the drain is over: the last client has left, or the time is up. `busy`:
+    /// whether operations are running.
+    pub async fn done(&self, clients: &TaskTracker, busy: impl Fn() -> bool + Send) {
+        self.begun().await;
+        let begun = Instant::now();
+        let Timetable { last, end, .. } = self.0.timetable;
+        tracing::info!(clients = clients.len(), behind = ?self.0.behind, "draining");
         clients.close();
         tokio::select! {
-            () = clients.wait() => tracing::info!("the last client has left"),
-            () = tokio::time::sleep(config.drain_timeout) => {
+            () = self.leave(clients, begun) => tracing::info!("the last client has left"),
+            () = sleep_until(begun + last) => {
                 tracing::warn!(clients = clients.len(), "the drain timeout is over");
             }
-            () = self.hurried.cancelled() => tracing::warn!("told twice to stop"),
+            () = self.0.hurried.cancelled() => tracing::warn!("told twice to stop"),
         }
-        self.closed.cancel();
+        self.enter(Phase::Last);
+        let quiet = async {
+            while busy() {
+                sleep(LOOK).await;
+            }
+        };
+        if timeout(end - last, quiet).await.is_err() {
+            tracing::warn!("operations were still running");
+        }
+        self.0.closed.cancel();
+    }
+
+    /// Passes through the phases until the last client has left.
+    async fn leave(&self, clients: &TaskTracker, begun: Instant) {
+        let table = self.0.timetable;
+        if let Some(parting) = table.parting {
+            let eased = sleep_until(begun + parting);
+            // The balancer may send somebody although nobody is here now.
+            if self.0.behind == Behind::Balancer {
+                eased.await;
+            } else if gone(clients, eased).await {
+                return;
+            }
+            if self.0.behind == Behind::List {
+                // Or the monitors would find their way back.
+                self.0.closed.cancel();
+                self.0.listeners.close();
+                self.0.listeners.wait().await;
+            }
+            self.enter(Phase::Parting);
+            if gone(clients, sleep_until(begun + table.moving)).await {
+                return;
+            }
+            self.enter(Phase::Moving);
+            tracing::info!(clients = clients.len(), "sending clients away");
+            if gone(clients, sleep_until(begun + table.readers)).await {
+                return;
+            }
+            self.enter(Phase::MovingReaders);
+        }
+        clients.wait().await;
+    }
+
+    /// Phases are never left backwards.
+    fn enter(&self, phase: Phase) {
+        self.0.phase.fetch_max(phase as u8, Ordering::Relaxed);
+        self.0.changes.send_if_modified(|now| {
+            let news = phase > *now;
+            *now = phase.max(*now);
+            news
+        });
+    }
+
+    async fn reached(&self, phase: Phase) {
+        let mut changes = self.0.changes.subscribe();
+        drop(changes.wait_for(|now| *now >= phase).await);
+    }
+}
+
+/// Whether the last client left before `limit`.
+async fn gone(clients: &TaskTracker, limit: impl Future<Output = ()>) -> bool {
+    tokio::select! {
+        biased;
+        () = clients.wait() => true,
+        () = limit => false,
     }
 }

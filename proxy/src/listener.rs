@@ -117,9 +117,32 @@ impl Listener {
                 }
             }
         }
-        if let Self::Unix(listener, path) = self {
-            drop(listener);
-            drop(std::fs::remove_file(path));
+        // Who stands in the backlog is connected, as far as he knows.
+        for (socket, address) in self.close() {
+            admission.admit(socket, address);
+        }
+    }
+
+    /// Closes the listening socket; returns who had not been accepted yet.
+    fn close(self) -> Vec<(Socket, Option<SocketAddr>)> {
+        match self {
+            Self::Tcp(listener) => {
+                let Ok(listener) = listener.into_std() else {
+                    return Vec::new();
+                };
+                let waiting = std::iter::from_fn(|| listener.accept().ok());
+                let of_tokio = waiting.filter_map(|(stream, address)| {
+                    stream.set_nonblocking(true).ok()?;
+                    let stream = TcpStream::from_std(stream).ok()?;
+                    Some((Socket::Tcp(stream), Some(address)))
+                });
+                of_tokio.collect()
+            }
+            Self::Unix(listener, path) => {
+                drop(listener);
+                drop(std::fs::remove_file(path));
+                Vec::new()
+            }
         }
     }
 

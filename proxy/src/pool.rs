@@ -7,6 +7,8 @@
 
 mod effects;
 
+mod inherited;
+
 pub mod lease;
 
 pub mod state;
@@ -64,6 +66,9 @@ pub enum LeaseError {
     /// The upstream refuses Weir's login.
     #[error("the database refuses Weir's login")]
     LoginRefused,
+    /// The node has left the deployment: choose another.
+    #[error("the node is no longer part of the deployment")]
+    Retired,
 }
 
 /// Hears what connections tell about their node.
@@ -97,7 +102,8 @@ pub struct NodePool {
 }
 
 impl NodePool {
-    /// A pool for `node`; its upkeep task lives as long as the pool.
+    /// A pool for `node`; its upkeep task lives as long as the pool. What is still open of
+    /// `before`, an earlier pool of the same node, counts as this one's.
     #[must_use]
     pub fn start(
         node: NodeAddress,
@@ -106,10 +112,14 @@ impl NodePool {
         lifetime: Duration,
         connector: Arc<Connector>,
         observer: Arc<dyn Observer>,
+        before: Option<Arc<Self>>,
     ) -> Arc<Self> {
+        let slots = limits.slots;
+        let mut machine = Machine::new(limits, generation);
+        machine.inherit(slots);
         let pool = Arc::new(Self {
             node,
-            machine: Mutex::new(Machine::new(limits, generation)),
+            machine: Mutex::new(machine),
             cutters: Mutex::new(HashMap::new()),
             connector,
             observer,
@@ -126,6 +136,7 @@ impl NodePool {
             Arc::downgrade(&pool),
             Arc::clone(&pool.upkeep),
         ));
+        tokio::spawn(inherited::free(Arc::downgrade(&pool), slots, before));
         pool
     }
 
@@ -178,6 +189,7 @@ impl NodePool {
                 Ok(Tried::Queued(ticket, answer))
             }
             (CheckOut::Gone, _) => Err(LeaseError::Gone),
+            (CheckOut::Retired, _) => Err(LeaseError::Retired),
             (CheckOut::Shed | CheckOut::Queued(..), _) => Err(LeaseError::Shed),
         }
     }
@@ -235,8 +247,13 @@ impl NodePool {
 
     /// The node is no longer part of the deployment.
     pub fn retire(self: &Arc<Self>) {
-        self.set_available(false);
-        self.clear(u64::MAX);
+        self.with_machine(|machine, _, effects| machine.retire(effects));
+    }
+
+    /// Whether it was retired.
+    #[must_use]
+    pub fn is_retired(&self) -> bool {
+        self.generation() == u64::MAX
     }
 
     /// Whether the node can be used; decides whether the warm minimum is kept.

@@ -18,8 +18,8 @@ use crate::{
     listener::{Admission, Listener},
     proxy::build::Build,
     relay::budget::Budget,
-    topology::monitor::Monitor,
-    upstream::SetupError,
+    topology::{NodeAddress, monitor::Monitor},
+    upstream::{SetupError, orphans},
 };
 
 mod build;
@@ -94,14 +94,20 @@ impl Proxy {
         let budget = Arc::new(Budget::new(config.max_in_flight_bytes));
         let (fatal_sender, fatal) = watch::channel(None);
         let process_id = new_process_id();
-        let drain = Drain::default();
+        let drain = Drain::new(config.behind, config.drain_timeout);
         let mut services = Vec::new();
         for listener in &config.listeners {
             let build = Build {
                 config: &config,
                 listener,
+                drain: &drain,
                 process_id,
             };
+            let slots = listener.data_connections();
+            for host in &listener.upstream.hosts {
+                let node = NodeAddress::tcp(&host.host, Some(host.port));
+                orphans::make_room(&node, slots).await;
+            }
             let mut service = build.service(&budget, &fatal_sender)?;
             for address in &listener.listen {
                 let bound = Listener::bind(address)
@@ -170,6 +176,7 @@ impl Proxy {
             tokio::spawn(admin::serve(listener, admin, stop.clone()));
         }
         let mut monitors = Vec::new();
+        let mut relays = Vec::new();
         for service in self.services {
             for (listener, admission) in service.bound {
                 tracing::info!(
@@ -180,13 +187,14 @@ impl Proxy {
                     max_clients = self.config.max_clients,
                     "serving"
                 );
-                tokio::spawn(listener.run(admission, self.drain.stop_accepting()));
+                self.drain.listen(|stop| listener.run(admission, stop));
             }
             tokio::spawn(upkeep(Arc::downgrade(&service.front)));
+            relays.push(Arc::clone(&service.front.relay));
             monitors.push(service.monitor);
         }
         let ended = tokio::select! {
-            () = self.drain.done(&self.tasks, &self.config) => Ok(()),
+            () = self.drain.done(&self.tasks, || relays.iter().any(|r| r.is_busy())) => Ok(()),
             reason = fatal(&mut self.fatal) => Err(StartError::Upstream(reason)),
         };
         stop.cancel();

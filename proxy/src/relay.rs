@@ -252,6 +252,7 @@ impl Relay {
                 retries.kept = Some((Arc::clone(pool), place));
                 self.again(class, deadline).map(|_| None)
             }
+            Err(LeaseError::Retired) => self.again(class, deadline).map(|_| None),
             Err(LeaseError::TimedOut) if deadline.is_clients(until) => {
                 Err(self.refuse(Failure::DeadlinePassed, class).into())
             }
@@ -319,6 +320,13 @@ impl Relay {
                 pool.bond(ConnId(connection), bond, false);
             }
         }
+    }
+
+    /// Whether an operation is held, waits for a connection or has one.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        let pools = self.cluster.pools();
+        self.metrics.held_now() > 0 || pools.iter().any(|pool| pool.counts().load() > 0)
     }
 
     pub(crate) fn now(&self) -> Duration {

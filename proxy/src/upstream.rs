@@ -14,6 +14,8 @@ pub mod exchange;
 
 pub mod handshake;
 
+pub mod orphans;
+
 pub mod setup;
 
 use std::time::Duration;

@@ -5,6 +5,8 @@
 //! |---|---|
 //! | [`cluster`] | real replica sets, with logins, TLS and ways to hurt them |
 //! | [`weir`] | a running `weir` program and its logs |
+//! | [`balancer`] | a network load balancer with health checks |
+//! | [`rolling`] | Weirs that are replaced while every driver works through them |
 //! | [`relay`] | a TCP relay that delays, cuts, resets, stalls and corrupts |
 //! | [`scripted`] | a fake server for what a real one cannot be made to do |
 //! | [`raw`] | a client that sends any bytes |
@@ -24,6 +26,7 @@
 //! the test process, however that ends.
 
 pub mod background;
+pub mod balancer;
 pub mod certificates;
 pub mod cluster;
 pub mod matrix;
@@ -31,6 +34,7 @@ pub mod message;
 pub mod python;
 pub mod raw;
 pub mod relay;
+pub mod rolling;
 pub mod scripted;
 pub mod skip;
 pub mod soak;

@@ -4,7 +4,6 @@
 //! |---|---|
 //! | [`edition`] | fetches a generation of the driver and compiles its tests |
 //! | [`stage`] | the replica set, two Weirs, and a balancer in front of them |
-//! | [`balancer`] | hands each new connection to the next Weir |
 //! | [`verbose`] | reads what a Go test program says |
 //! | [`execute`] | runs the programs of an edition along one road |
 //! | [`judge`] | compares two roads test by test |
@@ -14,7 +13,6 @@
 //! A test that passes directly and fails through Weir is lost. So is one that only runs
 //! through Weir, because it asks for a router or a balancer, and fails there.
 
-pub mod balancer;
 pub mod edition;
 pub mod execute;
 pub mod judge;

@@ -145,6 +145,8 @@ impl Drop for Scratch {
 pub enum Signal {
     /// SIGTERM: please end.
     Terminate,
+    /// SIGINT: please end, from a keyboard.
+    Interrupt,
     /// SIGKILL: end now, without a word.
     Kill,
     /// SIGSTOP: freeze.
@@ -161,6 +163,7 @@ impl Signal {
     fn name(self) -> &'static str {
         match self {
             Self::Terminate => "TERM",
+            Self::Interrupt => "INT",
             Self::Kill => "KILL",
             Self::Stop => "STOP",
             Self::Continue => "CONT",

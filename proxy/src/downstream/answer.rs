@@ -129,6 +129,7 @@ impl Client {
         if !self.is_simply_relayed(request) {
             return Box::pin(self.serve_unusual(shape, request)).await;
         }
+        self.worked = true;
         let front = Arc::clone(&self.front);
         let reply = front.relay.run(self, request).await;
         self.deliver(shape, request, reply, None).await
@@ -141,6 +142,7 @@ impl Client {
             && !self.peer.over_limit
             && self.newcomer.is_none()
             && !self.front.fail_points.are_set()
+            && !self.front.drain.is_parting()
     }
 
     async fn serve_unusual(&mut self, shape: &Shape, request: &mut Request) -> Next {
@@ -183,10 +185,13 @@ impl Client {
             let error = ErrorReply::unauthorized(format!("Command {name} requires authentication"));
             return self.refuse(shape, request, &error).await;
         }
-        if !matches!(treatment, Treatment::Hello | Treatment::Login)
-            && let Some(newcomer) = self.newcomer.take()
-        {
-            newcomer.works();
+        if treatment != Treatment::Hello {
+            self.worked = true;
+            if treatment != Treatment::Login
+                && let Some(newcomer) = self.newcomer.take()
+            {
+                newcomer.works();
+            }
         }
         if treatment.is_relayed() {
             self.relay_request(shape, request, planned).await
@@ -229,6 +234,9 @@ impl Client {
         if self.peer.over_limit {
             let class = request.facts.class;
             let error = self.front.relay.overloaded(self.traits, class);
+            return self.refuse(shape, request, &error).await;
+        }
+        if let Some(error) = self.sent_away(request) {
             return self.refuse(shape, request, &error).await;
         }
         let front = Arc::clone(&self.front);

@@ -16,6 +16,7 @@ use crate::{
         Peer, auth::authenticator::Authenticator, failpoint::FailPoints, inbox::InboxError,
         newcomers::Newcomers,
     },
+    drain::Drain,
     metrics::Metrics,
     random,
     relay::Relay,
@@ -49,6 +50,8 @@ pub struct Front {
     pub presentation: Presentation,
     /// Counters.
     pub metrics: Arc<Metrics>,
+    /// Whether Weir is leaving.
+    pub drain: Drain,
     /// Identifies this process: `topologyVersion.processId` and `serviceId`.
     pub process_id: [u8; 12],
     /// `topologyVersion.counter`; a change wakes all monitors.
@@ -67,6 +70,7 @@ impl Front {
         authenticator: Arc<Authenticator>,
         presentation: Presentation,
         metrics: Arc<Metrics>,
+        drain: Drain,
         process_id: [u8; 12],
     ) -> Arc<Self> {
         Arc::new(Self {
@@ -74,6 +78,7 @@ impl Front {
             authenticator,
             presentation,
             metrics,
+            drain,
             process_id,
             version: watch::Sender::new(1),
             fail_points: FailPoints::default(),

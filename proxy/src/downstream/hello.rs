@@ -27,19 +27,12 @@ use crate::{
     },
 };
 
+mod question;
+
+use question::{Question, check_wait, version_of};
+
 /// A server accepts no more client metadata.
 const LONGEST_METADATA: usize = 512;
-
-/// What a hello asks, beyond hello.
-#[derive(Debug, Default)]
-struct Question {
-    /// `topologyVersion` of the client: process id and counter.
-    known: Option<([u8; 12], i64)>,
-    /// `maxAwaitTimeMS`.
-    wait: Option<Duration>,
-    hello_ok: bool,
-    load_balanced: bool,
-}
 
 impl Client {
     /// Answers a hello.
@@ -56,6 +49,7 @@ impl Client {
         if question.wait.is_some() {
             return self.keep_informed(shape, facts, message, &question).await;
         }
+        self.seem_far().await;
         let document = self.hello_document(body, &question, legacy_name).await;
         self.send(
             shape,
@@ -86,7 +80,7 @@ impl Client {
             }
         }
         check_wait(&question, facts).map_err(|e| (e, Next::Continue))?;
-        if !self.greeted {
+        if !self.has_greeted() {
             self.traits.load_balanced = question.load_balanced;
             if self.front.presentation.load_balanced_only && !question.load_balanced {
                 let text = "this address serves only clients with loadBalanced=true in their \
@@ -98,13 +92,13 @@ impl Client {
             }
         }
         self.traits.backpressure = backpressure;
-        self.greeted = true;
+        self.hellos = self.hellos.saturating_add(1);
         Ok(question)
     }
 
     /// Takes the client's metadata from its first hello.
     fn introduce(&mut self, field: &Element<'_>) -> Result<(), ErrorReply> {
-        if self.greeted {
+        if self.has_greeted() {
             let text = "The client metadata document may only be sent in the first hello";
             return Err(ErrorReply::new(186, "ClientMetadataCannotBeMutated", text));
         }
@@ -159,7 +153,10 @@ impl Client {
         if question.hello_ok {
             out.append(cstr!("helloOk"), true);
         }
-        if self.front.presentation.streaming && !self.traits.load_balanced {
+        // A driver that streams its monitoring would not look again after an error; one that
+        // polls does so at once. So a Weir that sends clients away is to be polled.
+        let streaming = self.front.presentation.streaming && !self.front.drain.is_parting();
+        if streaming && !self.traits.load_balanced {
             out.append(cstr!("topologyVersion"), self.topology_version());
         }
         self.append_limits(&mut out);
@@ -285,45 +282,26 @@ impl Client {
         }
     }
 
-    /// `Err`: the client has left.
+    /// `Err`: the client has left, or Weir is leaving it.
     async fn wait_for_news(
         &self,
         known: Option<([u8; 12], i64)>,
         wait: Duration,
     ) -> Result<(), ()> {
+        let leaving = self.front.drain.parting();
         let mut version = self.front.version.subscribe();
         let current = (self.front.process_id, *version.borrow_and_update());
-        if known != Some(current) {
+        if known != Some(current) && !self.front.drain.is_parting() {
             return Ok(());
         }
         tokio::select! {
+            biased;
+            () = leaving => Err(()),
             () = sleep_until(Instant::now() + wait) => Ok(()),
             _ = version.changed() => Ok(()),
             () = self.departed() => Err(()),
         }
     }
-}
-
-/// The rules of a server for the two fields that make a hello wait.
-fn check_wait(question: &Question, facts: &Facts) -> Result<(), ErrorReply> {
-    let both = question.known.is_some() && question.wait.is_some();
-    let neither = question.known.is_none() && question.wait.is_none();
-    if !both && !neither {
-        let text = "A request with a 'topologyVersion' must include 'maxAwaitTimeMS', and the \
-                    other way round";
-        return Err(ErrorReply::new(51760, "Location51760", text));
-    }
-    if facts.allows_exhaust() && neither {
-        let text = "An exhaust hello must include 'topologyVersion' and 'maxAwaitTimeMS'";
-        return Err(ErrorReply::new(51763, "Location51763", text));
-    }
-    Ok(())
-}
-
-fn version_of(field: &Element<'_>) -> Option<([u8; 12], i64)> {
-    let document = field.as_document()?;
-    let process = find(document, b"processId")?.as_object_id()?;
-    Some((process, find(document, b"counter")?.as_number_i64()?))
 }
 
 /// The codecs both sides know, in the client's order.

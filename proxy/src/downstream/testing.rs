@@ -22,7 +22,7 @@ impl Client {
             return None;
         }
         let introduced = match facts.treatment {
-            Treatment::Hello if !self.greeted => introduced_app(facts.body.of(message)),
+            Treatment::Hello if !self.has_greeted() => introduced_app(facts.body.of(message)),
             _ => None,
         };
         let app = introduced.as_deref().or(self.app_name.as_deref());

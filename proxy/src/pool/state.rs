@@ -90,6 +90,9 @@ impl<C, W> Machine<C, W> {
         waiter: impl FnOnce() -> W,
         effects: &mut Vec<Effect<C, W>>,
     ) -> CheckOut<C> {
+        if self.is_retired() {
+            return CheckOut::Retired;
+        }
         if self.lanes.room(want.lane) > 0
             && let Some(at) = self.idle_for(want)
         {
@@ -130,6 +133,12 @@ impl<C, W> Machine<C, W> {
         self.leave(&slot);
         self.close(slot, CloseReason::Broken, effects);
         self.settle(now, effects);
+    }
+
+    /// So many slots are taken by connections that are not this pool's: each is free once
+    /// [`Machine::closed`] says so.
+    pub const fn inherit(&mut self, slots: usize) {
+        self.closing += slots;
     }
 
     /// The server has let go of a destroyed connection: its slot is free.
@@ -206,6 +215,17 @@ impl<C, W> Machine<C, W> {
         );
         self.reject_all(Rejection::Cleared, effects);
         true
+    }
+
+    /// Closes the pool for good: its node has left the deployment. What is in use finishes.
+    pub fn retire(&mut self, effects: &mut Vec<Effect<C, W>>) {
+        self.available = false;
+        self.clear(u64::MAX, effects);
+    }
+
+    /// Whether nothing is opened or leased any more.
+    pub(super) const fn is_retired(&self) -> bool {
+        self.generation == u64::MAX
     }
 
     /// Sends everybody away who does not wait for one particular connection.

@@ -60,6 +60,15 @@ fn connector() -> Connector {
 }
 
 fn pool_with(server: &Server, limits: Limits, connector: Connector) -> Arc<NodePool> {
+    pool_after(server, limits, connector, None)
+}
+
+fn pool_after(
+    server: &Server,
+    limits: Limits,
+    connector: Connector,
+    before: Option<Arc<NodePool>>,
+) -> Arc<NodePool> {
     let lifetime = Duration::from_secs(3600);
     let address = server.address.clone();
     NodePool::start(
@@ -69,6 +78,7 @@ fn pool_with(server: &Server, limits: Limits, connector: Connector) -> Arc<NodeP
         lifetime,
         Arc::new(connector),
         Arc::new(Silent),
+        before,
     )
 }
 

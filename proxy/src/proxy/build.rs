@@ -12,6 +12,7 @@ use tokio_util::task::TaskTracker;
 use crate::{
     config::{Config, ListenerConfig, tls},
     downstream::{Front, auth::Authenticator, front::Presentation},
+    drain::Drain,
     listener::Admission,
     metrics::Metrics,
     pool::Limits,
@@ -33,6 +34,7 @@ use crate::{
 pub(super) struct Build<'a> {
     pub(super) config: &'a Config,
     pub(super) listener: &'a ListenerConfig,
+    pub(super) drain: &'a Drain,
     pub(super) process_id: [u8; 12],
 }
 
@@ -72,6 +74,7 @@ impl Build<'_> {
             authenticator,
             self.presentation(),
             metrics,
+            self.drain.clone(),
             self.process_id,
         );
         Ok(Service {

@@ -184,7 +184,7 @@ impl Relay {
             Err(LeaseError::LoginRefused) => {
                 Err(self.refuse(Failure::LoginRefused, Class::GetMore).into())
             }
-            Err(LeaseError::Gone) => {
+            Err(LeaseError::Gone | LeaseError::Retired) => {
                 self.unpin_cursor(request.facts.cursor_id);
                 Err(self.refuse(Failure::CursorNotFound, Class::GetMore).into())
             }

@@ -52,6 +52,9 @@ pub struct Cluster {
     table: ArcSwap<Table>,
     revision: watch::Sender<u64>,
     pools: Mutex<HashMap<NodeAddress, Arc<NodePool>>>,
+    /// Pools of nodes that were removed, while anything of them is open: the node may be
+    /// added again.
+    retired: Mutex<HashMap<NodeAddress, Arc<NodePool>>>,
     settings: PoolSettings,
     connector: Arc<Connector>,
     /// Why this upstream can never be served.
@@ -82,6 +85,7 @@ impl Cluster {
             topology,
             revision: watch::Sender::new(0),
             pools: Mutex::new(HashMap::new()),
+            retired: Mutex::default(),
             settings,
             connector,
             fatal,
@@ -138,13 +142,7 @@ impl Cluster {
         if snapshot.revision == old.snapshot.revision && !old.pools.is_empty() {
             return;
         }
-        pools.retain(|address, pool| {
-            let stays = snapshot.node(address).is_some();
-            if !stays {
-                pool.retire();
-            }
-            stays
-        });
+        self.retire_removed(&mut pools, &snapshot);
         let list = snapshot.nodes.iter().map(|node| {
             let pool = pools
                 .entry(node.address.clone())
@@ -170,6 +168,16 @@ impl Cluster {
         self.revision.send_replace(revision);
     }
 
+    fn retire_removed(&self, pools: &mut HashMap<NodeAddress, Arc<NodePool>>, now: &Snapshot) {
+        let mut retired = self.retired.lock();
+        retired.retain(|_, pool| pool.counts().sockets() > 0);
+        let removed = pools.extract_if(|address, _| now.node(address).is_none());
+        for (address, pool) in removed {
+            pool.retire();
+            retired.insert(address, pool);
+        }
+    }
+
     fn new_pool(&self, address: &NodeAddress, generation: u64) -> Arc<NodePool> {
         let observer: Arc<dyn Observer> = Arc::new(report::Reporter(Weak::clone(&self.this)));
         let limits = self.settings.limits.clone();
@@ -181,6 +189,7 @@ impl Cluster {
             self.settings.lifetime,
             connector,
             observer,
+            self.retired.lock().remove(address),
         )
     }
 

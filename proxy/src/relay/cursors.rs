@@ -66,6 +66,11 @@ impl Relay {
                     return Ok(answer);
                 }
             }
+            if pool.is_retired() {
+                // The node has left, and what it held with it.
+                let class = request.facts.class;
+                return Err(self.refuse(Failure::CursorNotFound, class).into());
+            }
             tokio::task::yield_now().await;
         }
     }

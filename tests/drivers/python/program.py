@@ -11,6 +11,7 @@ import pymongo
 
 import basics
 import connect
+import load
 import probe
 import reading
 import roads
@@ -69,6 +70,9 @@ def main():
     elif plan["mode"] == "connect":
         for case in plan["cases"]:
             say(connect.run(case))
+    elif plan["mode"] == "load":
+        for line in load.run(plan):
+            say(line)
     else:
         features(Plan(plan))
     # A thread beyond its limit must not hold up the end.

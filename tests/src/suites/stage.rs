@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use super::Road;
-use super::balancer::Balancer;
+use crate::balancer::Balancer;
 use crate::cluster::Cluster;
 use crate::weir::WeirProcess;
 
@@ -31,7 +31,7 @@ impl Stage {
                 .start()
         };
         let (first, second) = (weir().await?, weir().await?);
-        let balancer = Balancer::start(vec![first.address(), second.address()]).await?;
+        let balancer = Balancer::start([first.address(), second.address()])?;
         Ok(Self {
             cluster,
             first,

@@ -20,6 +20,8 @@ pub struct Builder {
     arguments: Vec<String>,
     variables: Vec<(String, String)>,
     unix: bool,
+    listen: Option<SocketAddr>,
+    admin: Option<SocketAddr>,
 }
 
 impl Builder {
@@ -59,6 +61,13 @@ impl Builder {
         self
     }
 
+    /// Listens here for clients and there for admin: the place of one that has ended.
+    #[must_use]
+    pub fn at(mut self, listen: SocketAddr, admin: SocketAddr) -> Self {
+        (self.listen, self.admin) = (Some(listen), Some(admin));
+        self
+    }
+
     /// Starts it and waits until its admin address says it is ready.
     ///
     /// # Errors
@@ -76,8 +85,11 @@ impl Builder {
     pub async fn launch(self) -> Result<WeirProcess> {
         let program = program().await?;
         let scratch = Scratch::new(&surroundings().temporary, "weir-proxy")?;
-        let listen = SocketAddr::from(([127, 0, 0, 1], free_port()?));
-        let admin = SocketAddr::from(([127, 0, 0, 1], free_port()?));
+        let place = |given: Option<SocketAddr>| match given {
+            Some(given) => Ok(given),
+            None => free_port().map(|port| SocketAddr::from(([127, 0, 0, 1], port))),
+        };
+        let (listen, admin) = (place(self.listen)?, place(self.admin)?);
         let mut command = Command::new(program);
         for (name, _) in env::vars_os() {
             if name.to_string_lossy().starts_with("WEIR_") {

@@ -55,6 +55,8 @@ pub enum CheckOut<C> {
     Shed,
     /// The one connection that would do no longer exists.
     Gone,
+    /// The node has left the deployment; this pool opens nothing more.
+    Retired,
 }
 
 /// Why a waiter gets no connection.

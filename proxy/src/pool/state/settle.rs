@@ -102,6 +102,9 @@ impl<C, W> Machine<C, W> {
     /// Whether one connection more would be of use. Nobody who waits and has room could
     /// use an idle one, or he would have it.
     fn wants_one(&self) -> bool {
+        if self.is_retired() {
+            return false;
+        }
         let servable = self.lanes.servable(self.queue.unbound());
         let warm = if self.available { self.limits.min } else { 0 };
         self.handshakes.probe_due() || servable > self.handshakes.current() || self.open() < warm

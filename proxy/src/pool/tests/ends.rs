@@ -253,3 +253,32 @@ async fn who_is_sent_away_by_a_clear_may_come_back_to_his_place() {
     assert!(served.is_ok());
     assert!(!second.is_finished());
 }
+
+#[tokio::test]
+async fn a_node_that_is_removed_and_added_again_keeps_its_cap() {
+    let server = Server::start().await;
+    let first = pool(&server, 3);
+    let mut leases = Vec::new();
+    for _ in 0..3 {
+        leases.push(lease(&first).await);
+    }
+    first.retire();
+    let asked = first.lease(FINISHING, Instant::now() + LONG).await;
+    assert_eq!(asked.err(), Some(LeaseError::Retired));
+    let second = pool_after(&server, limits(3), connector(), Some(Arc::clone(&first)));
+    let in_vain = second.lease(FINISHING, Instant::now() + ms(300)).await;
+    assert_eq!(in_vain.err(), Some(LeaseError::TimedOut));
+    // What was in use finishes; then its slot is the new pool's.
+    let mut last = leases.pop().unwrap();
+    assert!(ping(&mut last).await);
+    last.give_back();
+    let mut got = lease(&second).await;
+    assert!(ping(&mut got).await);
+    drop(leases);
+    let (_one, _two) = (lease(&second).await, lease(&second).await);
+    assert_eq!(server.sockets().most, 3);
+    until("the first pool to be empty", || {
+        first.counts().sockets() == 0
+    })
+    .await;
+}

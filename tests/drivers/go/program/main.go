@@ -20,7 +20,10 @@ type plan struct {
 	Server      struct {
 		MaxWireVersion int `json:"maxWireVersion"`
 	} `json:"server"`
-	Cases []plannedCase `json:"cases"`
+	Cases   []plannedCase `json:"cases"`
+	Targets []target      `json:"targets"`
+	Workers int           `json:"workers"`
+	Stop    string        `json:"stop"`
 }
 
 func main() {
@@ -44,6 +47,8 @@ func carryOut() error {
 		return runProbe(&wanted, lines)
 	case "connect":
 		return runConnect(&wanted, lines)
+	case "load":
+		return runLoad(&wanted, lines)
 	}
 	return fmt.Errorf("unknown mode %q", wanted.Mode)
 }

@@ -6,9 +6,10 @@ const { readFileSync } = require('node:fs');
 
 const { runConnect } = require('./connect');
 const { runFeatures } = require('./features');
+const { runLoad } = require('./load');
 const { runProbe } = require('./probe');
 
-const modes = { features: runFeatures, probe: runProbe, connect: runConnect };
+const modes = { features: runFeatures, probe: runProbe, connect: runConnect, load: runLoad };
 
 const say = (line) => process.stdout.write(`${JSON.stringify(line)}\n`);
 

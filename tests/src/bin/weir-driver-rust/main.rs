@@ -13,6 +13,7 @@ mod basics;
 mod bulk;
 mod common;
 mod connect;
+mod load;
 mod parallel;
 mod probe;
 mod reading;
@@ -40,6 +41,12 @@ async fn main() -> Result<()> {
             let cases = plan.get("cases").and_then(Value::as_array);
             for case in cases.into_iter().flatten() {
                 println!("{}", connect::run(case).await?);
+            }
+            Ok(())
+        }
+        Some("load") => {
+            for line in load::run(&plan).await? {
+                println!("{line}");
             }
             Ok(())
         }

@@ -225,6 +225,7 @@ impl Watch {
                     "shed too soon"
                 );
             }
+            CheckOut::Retired => panic!("nobody retires it"),
             CheckOut::Gone => assert!(!self.exists(only.unwrap()), "it is still there"),
         }
         self.heed(effects);
