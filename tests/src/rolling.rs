@@ -94,7 +94,7 @@ impl Work {
         for program in programs {
             let database = format!("rolling_{}", program.driver.language);
             let plan = json!({
-                "mode": "load",
+                "mode": "rolling",
                 "database": database,
                 "workers": workers,
                 "stop": stop,

@@ -11,7 +11,7 @@ import pymongo
 
 import basics
 import connect
-import load
+import rolling
 import probe
 import reading
 import roads
@@ -70,8 +70,8 @@ def main():
     elif plan["mode"] == "connect":
         for case in plan["cases"]:
             say(connect.run(case))
-    elif plan["mode"] == "load":
-        for line in load.run(plan):
+    elif plan["mode"] == "rolling":
+        for line in rolling.run(plan):
             say(line)
     else:
         features(Plan(plan))

@@ -47,8 +47,8 @@ func carryOut() error {
 		return runProbe(&wanted, lines)
 	case "connect":
 		return runConnect(&wanted, lines)
-	case "load":
-		return runLoad(&wanted, lines)
+	case "rolling":
+		return runRolling(&wanted, lines)
 	}
 	return fmt.Errorf("unknown mode %q", wanted.Mode)
 }

@@ -6,10 +6,10 @@ const { readFileSync } = require('node:fs');
 
 const { runConnect } = require('./connect');
 const { runFeatures } = require('./features');
-const { runLoad } = require('./load');
+const { runRolling } = require('./rolling');
 const { runProbe } = require('./probe');
 
-const modes = { features: runFeatures, probe: runProbe, connect: runConnect, load: runLoad };
+const modes = { features: runFeatures, probe: runProbe, connect: runConnect, rolling: runRolling };
 
 const say = (line) => process.stdout.write(`${JSON.stringify(line)}\n`);
 

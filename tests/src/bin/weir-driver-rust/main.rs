@@ -13,11 +13,11 @@ mod basics;
 mod bulk;
 mod common;
 mod connect;
-mod load;
 mod parallel;
 mod probe;
 mod reading;
 mod roads;
+mod rolling;
 mod writing;
 
 /// Of one feature.
@@ -44,8 +44,8 @@ async fn main() -> Result<()> {
             }
             Ok(())
         }
-        Some("load") => {
-            for line in load::run(&plan).await? {
+        Some("rolling") => {
+            for line in rolling::run(&plan).await? {
                 println!("{line}");
             }
             Ok(())

@@ -129,7 +129,7 @@ func exists(file string) bool {
 	return err == nil
 }
 
-func runLoad(wanted *plan, lines *json.Encoder) error {
+func runRolling(wanted *plan, lines *json.Encoder) error {
 	var results []*loadResult
 	var clients []*mongo.Client
 	var working sync.WaitGroup

@@ -65,7 +65,7 @@ async function worker(client, database, name, line, stop) {
   }
 }
 
-async function runLoad(plan, say) {
+async function runRolling(plan, say) {
   const targets = plan.targets.map(({ name, uri }) => {
     const line = { target: name, operations: 0, errors: {}, slowestMs: 0 };
     Object.assign(line, { inserted: 0, increments: 0, many: 0, pairs: 0 });
@@ -83,4 +83,4 @@ async function runLoad(plan, say) {
   }
 }
 
-module.exports = { runLoad };
+module.exports = { runRolling };

@@ -13,7 +13,7 @@ import java.util.function.Consumer;
 import org.bson.Document;
 
 /** Work until a file appears: what a rolling replacement must not be noticed by. */
-final class Load {
+final class Rolling {
     private static final long PAUSE_MS = 5;
 
     private final String name;
@@ -23,7 +23,7 @@ final class Load {
     private final MongoCollection<Document> pairs;
     private final Document line;
 
-    private Load(String name, MongoClient client, String database, Document line) {
+    private Rolling(String name, MongoClient client, String database, Document line) {
         this.name = name;
         this.client = client;
         this.line = line;
@@ -45,7 +45,7 @@ final class Load {
                     .append("inserted", 0).append("increments", 0).append("many", 0).append("pairs", 0);
             for (var number = 0; number < plan.getInteger("workers"); number++) {
                 var name = target.getString("name") + "-" + number;
-                var load = new Load(name, client, plan.getString("database"), line);
+                var load = new Rolling(name, client, plan.getString("database"), line);
                 threads.add(new Thread(() -> load.work(stop)));
             }
             clients.add(client);
