@@ -11,6 +11,7 @@
 //! | [`message`] | messages built and read by hand, apart from Weir's own code |
 //! | [`python`] | the official Python driver, in two generations |
 //! | [`matrix`] | every official driver, every feature, every fault: what each makes of it |
+//! | [`random`] | numbers that follow from a seed |
 //! | [`sockets`] | sockets counted from outside |
 //! | [`soak`] | a load with unique payloads, faults, a ledger and checks |
 //! | [`certificates`] | an authority, a server's and a client's certificate |
@@ -29,6 +30,7 @@ pub mod cluster;
 pub mod matrix;
 pub mod message;
 pub mod python;
+pub mod random;
 pub mod raw;
 pub mod relay;
 pub mod scripted;
