@@ -91,6 +91,7 @@ pub struct NodePool {
     /// Leases may be dropped outside of it.
     runtime: Handle,
     dead: AtomicBool,
+    deaths: AtomicU32,
     login_refused: AtomicBool,
     used: AtomicBool,
     failures: AtomicU32,
@@ -118,6 +119,7 @@ impl NodePool {
             upkeep: Arc::new(Upkeep::default()),
             runtime: Handle::current(),
             dead: AtomicBool::new(false),
+            deaths: AtomicU32::new(0),
             login_refused: AtomicBool::new(false),
             used: AtomicBool::new(false),
             failures: AtomicU32::new(0),
@@ -227,6 +229,7 @@ impl NodePool {
     /// waits on them ends now. Their slots stay taken until the server has let go.
     pub fn interrupt(self: &Arc<Self>, to: u64) {
         self.dead.store(true, Ordering::Relaxed);
+        self.deaths.fetch_add(1, Ordering::Relaxed);
         self.clear(to);
         let cutters = self.cutters.lock();
         let old = cutters.values().filter(|(made_in, _)| *made_in < to);
@@ -310,6 +313,12 @@ impl NodePool {
     #[must_use]
     pub fn is_dead(&self) -> bool {
         self.dead.load(Ordering::Relaxed)
+    }
+
+    /// How often it was.
+    #[must_use]
+    pub fn deaths(&self) -> u32 {
+        self.deaths.load(Ordering::Relaxed)
     }
 
     fn now(&self) -> Duration {

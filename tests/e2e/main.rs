@@ -4,6 +4,7 @@
 //! A regression test carries the number of its issue in its name.
 
 mod auth;
+mod away;
 mod bad_input;
 mod cli;
 mod crud;

@@ -231,6 +231,22 @@ impl Cluster {
             .unwrap_or_default()
     }
 
+    /// The server process that a node is now, where servers tell.
+    #[must_use]
+    pub fn process_of(&self, address: &NodeAddress) -> Option<[u8; 12]> {
+        let table = self.table.load();
+        let version = table.snapshot.node(address)?.topology_version?;
+        Some(version.process_id)
+    }
+
+    /// Whether operations can be sent to a node now, or in a moment.
+    #[must_use]
+    pub fn serves(&self, address: &NodeAddress) -> bool {
+        let table = self.table.load();
+        let node = table.snapshot.node(address);
+        node.is_some_and(|node| node.kind.holds_data() || node.suspended)
+    }
+
     /// The first pause to suggest to clients that are turned away.
     #[must_use]
     pub const fn suggested_backoff_ms(&self) -> u32 {
