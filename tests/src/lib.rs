@@ -6,6 +6,7 @@
 //! | [`cluster`] | real replica sets, with logins, TLS and ways to hurt them |
 //! | [`weir`] | a running `weir` program and its logs |
 //! | [`relay`] | a TCP relay that delays, cuts, resets, stalls and corrupts |
+//! | [`reliability`] | drivers at work while something happens, on two roads at once |
 //! | [`scripted`] | a fake server for what a real one cannot be made to do |
 //! | [`raw`] | a client that sends any bytes |
 //! | [`message`] | messages built and read by hand, apart from Weir's own code |
@@ -33,6 +34,7 @@ pub mod python;
 pub mod random;
 pub mod raw;
 pub mod relay;
+pub mod reliability;
 pub mod scripted;
 pub mod skip;
 pub mod soak;

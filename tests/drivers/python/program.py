@@ -10,6 +10,7 @@ import traceback
 import pymongo
 
 import basics
+import load
 import probe
 import reading
 import roads
@@ -65,6 +66,8 @@ def main():
     if plan["mode"] == "probe":
         for case in plan["cases"]:
             say(probe.run(case))
+    elif plan["mode"] == "load":
+        load.run(plan, say)
     else:
         features(Plan(plan))
     # A thread beyond its limit must not hold up the end.

@@ -20,6 +20,7 @@ pub struct Builder {
     arguments: Vec<String>,
     variables: Vec<(String, String)>,
     unix: bool,
+    addresses: Option<(SocketAddr, SocketAddr)>,
 }
 
 impl Builder {
@@ -59,6 +60,13 @@ impl Builder {
         self
     }
 
+    /// Takes the addresses of one that has ended.
+    #[must_use]
+    pub fn in_place_of(mut self, other: &WeirProcess) -> Self {
+        self.addresses = Some((other.listen, other.admin));
+        self
+    }
+
     /// Starts it and waits until its admin address says it is ready.
     ///
     /// # Errors
@@ -76,8 +84,11 @@ impl Builder {
     pub async fn launch(self) -> Result<WeirProcess> {
         let program = program().await?;
         let scratch = Scratch::new(&surroundings().temporary, "weir-proxy")?;
-        let listen = SocketAddr::from(([127, 0, 0, 1], free_port()?));
-        let admin = SocketAddr::from(([127, 0, 0, 1], free_port()?));
+        let fresh = || anyhow::Ok(SocketAddr::from(([127, 0, 0, 1], free_port()?)));
+        let (listen, admin) = match self.addresses {
+            Some(addresses) => addresses,
+            None => (fresh()?, fresh()?),
+        };
         let mut command = Command::new(program);
         for (name, _) in env::vars_os() {
             if name.to_string_lossy().starts_with("WEIR_") {
