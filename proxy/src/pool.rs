@@ -7,6 +7,8 @@
 
 mod effects;
 
+mod health;
+
 pub mod lease;
 
 pub mod state;
@@ -301,24 +303,6 @@ impl NodePool {
     #[must_use]
     pub fn was_used(&self) -> bool {
         self.used.load(Ordering::Relaxed)
-    }
-
-    /// Whether the upstream refused Weir's last login.
-    #[must_use]
-    pub fn login_refused(&self) -> bool {
-        self.login_refused.load(Ordering::Relaxed)
-    }
-
-    /// Whether the node was declared dead and has not been heard since.
-    #[must_use]
-    pub fn is_dead(&self) -> bool {
-        self.dead.load(Ordering::Relaxed)
-    }
-
-    /// How often it was.
-    #[must_use]
-    pub fn deaths(&self) -> u32 {
-        self.deaths.load(Ordering::Relaxed)
     }
 
     fn now(&self) -> Duration {
