@@ -7,6 +7,8 @@
 
 mod effects;
 
+mod health;
+
 mod inherited;
 
 pub mod lease;
@@ -96,6 +98,7 @@ pub struct NodePool {
     /// Leases may be dropped outside of it.
     runtime: Handle,
     dead: AtomicBool,
+    deaths: AtomicU32,
     login_refused: AtomicBool,
     used: AtomicBool,
     failures: AtomicU32,
@@ -128,6 +131,7 @@ impl NodePool {
             upkeep: Arc::new(Upkeep::default()),
             runtime: Handle::current(),
             dead: AtomicBool::new(false),
+            deaths: AtomicU32::new(0),
             login_refused: AtomicBool::new(false),
             used: AtomicBool::new(false),
             failures: AtomicU32::new(0),
@@ -239,6 +243,7 @@ impl NodePool {
     /// waits on them ends now. Their slots stay taken until the server has let go.
     pub fn interrupt(self: &Arc<Self>, to: u64) {
         self.dead.store(true, Ordering::Relaxed);
+        self.deaths.fetch_add(1, Ordering::Relaxed);
         self.clear(to);
         let cutters = self.cutters.lock();
         let old = cutters.values().filter(|(made_in, _)| *made_in < to);
@@ -315,18 +320,6 @@ impl NodePool {
     #[must_use]
     pub fn was_used(&self) -> bool {
         self.used.load(Ordering::Relaxed)
-    }
-
-    /// Whether the upstream refused Weir's last login.
-    #[must_use]
-    pub fn login_refused(&self) -> bool {
-        self.login_refused.load(Ordering::Relaxed)
-    }
-
-    /// Whether the node was declared dead and has not been heard since.
-    #[must_use]
-    pub fn is_dead(&self) -> bool {
-        self.dead.load(Ordering::Relaxed)
     }
 
     fn now(&self) -> Duration {

@@ -198,7 +198,7 @@ impl Relay {
     /// Waits for the topology to change: no node suits the operation now.
     async fn hold<C: ClientSide>(
         &self,
-        client: &mut C,
+        client: &C,
         request: &Request,
         seen: &Table,
         deadline: Deadline,

@@ -3,7 +3,9 @@
 //!
 //! A regression test carries the number of its issue in its name.
 
+mod abandoned;
 mod auth;
+mod away;
 mod bad_input;
 mod cli;
 mod crud;
@@ -17,8 +19,10 @@ mod handshake;
 mod limits;
 mod measures;
 mod messages;
+mod overload;
 mod pressure;
 mod routing;
+mod several;
 mod support;
 mod transactions;
 mod untouched;

@@ -81,6 +81,65 @@ async fn delays() -> Result<()> {
     Ok(())
 }
 
+/// How long each of eight pieces takes when nothing but jitter holds it back.
+async fn jittered() -> Result<Vec<Duration>> {
+    let (relay, mut stream) = echo().await?;
+    back(&mut stream, b"warm").await?;
+    relay.set(
+        Side::Requests,
+        &Fault::Delay {
+            by: Duration::ZERO,
+            jitter: Duration::from_millis(400),
+        },
+    );
+    let mut took = Vec::new();
+    for _ in 0..8 {
+        let start = Instant::now();
+        back(&mut stream, b"piece").await?;
+        took.push(start.elapsed());
+    }
+    Ok(took)
+}
+
+#[tokio::test]
+async fn jitter_varies_and_is_the_same_in_every_run() -> Result<()> {
+    let (first, second) = tokio::try_join!(jittered(), jittered())?;
+    let shortest = first.iter().min().copied().unwrap_or_default();
+    let longest = first.iter().max().copied().unwrap_or_default();
+    ensure!(longest - shortest > Duration::from_millis(100), "{first:?}");
+    // A busy machine adds to a wait, it never shortens one: half of them being alike is
+    // beyond chance.
+    let alike = first
+        .iter()
+        .zip(&second)
+        .filter(|(one, other)| one.abs_diff(**other) < Duration::from_millis(25))
+        .count();
+    ensure!(alike >= 4, "{first:?} and {second:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_cut_network_says_nothing_and_delivers_when_it_is_whole_again() -> Result<()> {
+    let (relay, mut old) = echo().await?;
+    back(&mut old, b"warm").await?;
+    relay.cut();
+    let mut new = TcpStream::connect(relay.address()).await?;
+    let silence = Duration::from_millis(100);
+    for stream in [&mut old, &mut new] {
+        stream.write_all(b"held").await?;
+        let mut got = [0; 4];
+        let nothing = within("nothing", silence, stream.read_exact(&mut got)).await;
+        ensure!(nothing.is_err());
+    }
+    relay.heal();
+    for stream in [&mut old, &mut new] {
+        let mut got = [0; 4];
+        within("the echo", LIMIT, stream.read_exact(&mut got)).await??;
+        ensure!(&got == b"held");
+    }
+    Ok(())
+}
+
 #[tokio::test]
 async fn slows_down_to_a_rate() -> Result<()> {
     let (relay, mut stream) = echo().await?;

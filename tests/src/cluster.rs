@@ -22,6 +22,7 @@ use crate::wait::{LIMIT, until};
 
 mod builder;
 mod counter;
+mod membership;
 pub mod shared;
 
 pub use builder::Builder;

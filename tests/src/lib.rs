@@ -8,11 +8,13 @@
 //! | [`balancer`] | a network load balancer with health checks |
 //! | [`rolling`] | Weirs that are replaced while every driver works through them |
 //! | [`relay`] | a TCP relay that delays, cuts, resets, stalls and corrupts |
+//! | [`reliability`] | drivers at work while something happens, on two roads at once |
 //! | [`scripted`] | a fake server for what a real one cannot be made to do |
 //! | [`raw`] | a client that sends any bytes |
 //! | [`message`] | messages built and read by hand, apart from Weir's own code |
 //! | [`python`] | the official Python driver, in two generations |
 //! | [`matrix`] | every official driver, every feature, every fault: what each makes of it |
+//! | [`random`] | numbers that follow from a seed |
 //! | [`sockets`] | sockets counted from outside |
 //! | [`soak`] | a load with unique payloads, faults, a ledger and checks |
 //! | [`certificates`] | an authority, a server's and a client's certificate |
@@ -32,8 +34,10 @@ pub mod cluster;
 pub mod matrix;
 pub mod message;
 pub mod python;
+pub mod random;
 pub mod raw;
 pub mod relay;
+pub mod reliability;
 pub mod rolling;
 pub mod scripted;
 pub mod skip;

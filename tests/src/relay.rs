@@ -18,8 +18,12 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
 use crate::background::Background;
+use crate::random::Random;
 
 mod pump;
+
+/// The seed of all jitter.
+const JITTER: u64 = 0x006A_6974_7465_72;
 
 /// What happens to the bytes of one direction.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -31,7 +35,8 @@ pub enum Fault {
     Delay {
         /// The least wait.
         by: Duration,
-        /// The most that is added to it, at random.
+        /// The most that is added to it, at random; the same numbers for the relay's same
+        /// connection in every run.
         jitter: Duration,
     },
     /// At most so many bytes a second.
@@ -142,6 +147,7 @@ struct State {
 
 /// The controls of one connection.
 struct Connection {
+    id: usize,
     requests: watch::Sender<Fault>,
     replies: watch::Sender<Fault>,
 }
@@ -152,6 +158,11 @@ impl Connection {
             Side::Requests => &self.requests,
             Side::Replies => &self.replies,
         }
+    }
+
+    fn random(&self, side: Side) -> Random {
+        let stream = u64::try_from(self.id).unwrap_or(0) * 2 + u64::from(side == Side::Replies);
+        Random::new(JITTER, stream)
     }
 }
 
@@ -201,6 +212,14 @@ impl Relay {
         for connection in state.connections.values() {
             connection.side(side).send_replace(fault.clone());
         }
+    }
+
+    /// A network that is cut: nothing passes any more, nobody is told, and new connections
+    /// are as silent as the open ones. [`Relay::heal`] lets what has waited pass, as a
+    /// network does that sends again.
+    pub fn cut(&self) {
+        self.set(Side::Requests, &Fault::Stall);
+        self.set(Side::Replies, &Fault::Stall);
     }
 
     /// Lets everything pass again, and forgets the triggers.
@@ -255,6 +274,7 @@ impl Shared {
         let mut state = self.lock();
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let connection = Arc::new(Connection {
+            id,
             requests: watch::Sender::new(state.requests.clone()),
             replies: watch::Sender::new(state.replies.clone()),
         });

@@ -33,7 +33,6 @@ pub mod ledger;
 pub mod levels;
 mod link;
 pub mod plan;
-pub mod random;
 pub mod report;
 mod saboteur;
 mod transaction;

@@ -25,6 +25,8 @@ mod idle;
 
 pub mod lanes;
 
+mod pace;
+
 pub mod queue;
 
 mod settle;
@@ -39,6 +41,7 @@ pub use queue::{Place, Ticket, Want};
 
 use bonds::Bonds;
 use handshakes::Handshakes;
+use pace::Pace;
 use queue::Queue;
 
 /// The state of one node's pool.
@@ -54,6 +57,7 @@ pub struct Machine<C, W> {
     closing: usize,
     queue: Queue<W>,
     bonds: Bonds,
+    pace: Pace,
     /// Leased connections that may be leased again; kept only with affinity.
     leased_ids: HashSet<ConnId>,
     last_id: u64,
@@ -75,6 +79,7 @@ impl<C, W> Machine<C, W> {
             closing: 0,
             queue: Queue::new(),
             bonds: Bonds::default(),
+            pace: Pace::default(),
             leased_ids: HashSet::new(),
             last_id: 0,
             tick_at: None,
@@ -104,6 +109,7 @@ impl<C, W> Machine<C, W> {
         if want.lane != Lane::Finishing && self.queue.len() >= self.limits.depth {
             return CheckOut::Shed;
         }
+        self.has_to_wait(now);
         let ticket = self.queue.push(want, waiter());
         self.open_wanted(now, effects);
         CheckOut::Queued(ticket)
@@ -118,6 +124,7 @@ impl<C, W> Machine<C, W> {
     /// Takes a leased connection back, clean and ready for its next exchange.
     pub fn check_in(&mut self, slot: Slot<C>, now: Duration, effects: &mut Vec<Effect<C, W>>) {
         self.leave(&slot);
+        self.served(now);
         if slot.generation != self.generation {
             self.close(slot, CloseReason::Stale, effects);
         } else if slot.expires <= now && !self.is_tied(&slot) {
@@ -260,27 +267,6 @@ impl<C, W> Machine<C, W> {
         self.handshakes.want_probe();
         self.open_wanted(now, effects);
         !self.handshakes.probe_due()
-    }
-
-    /// Ties a cursor or transaction to the connection, or unties it.
-    pub fn bond(
-        &mut self,
-        id: ConnId,
-        bond: Bond,
-        tie: bool,
-        now: Duration,
-        effects: &mut Vec<Effect<C, W>>,
-    ) {
-        if !self.limits.affinity || !self.knows(id) {
-            return;
-        }
-        if tie {
-            self.bonds.tie(id, bond);
-        } else {
-            self.bonds.untie(id, bond);
-            // Somebody may wait for a connection without a transaction.
-            self.settle(now, effects);
-        }
     }
 
     /// The current generation.

@@ -15,6 +15,9 @@ use crate::error::Class;
 /// How long an abandoned read may go on.
 pub const PATIENCE: Duration = Duration::from_secs(2);
 
+/// When no more connections may be closed, it is asked again after so long.
+pub const NEXT_TURN: Duration = Duration::from_millis(100);
+
 /// Connections closed for abandoned work, per second.
 const CUTS_PER_SECOND: f64 = 15.0;
 

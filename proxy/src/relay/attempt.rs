@@ -11,7 +11,7 @@ use crate::{
     pool::Lease,
     relay::{
         ClientSide, Relay, Request, Stop,
-        abandon::{self, PATIENCE},
+        abandon::{self, NEXT_TURN, PATIENCE},
         deadline::Deadline,
         learn::Lesson,
         pulse,
@@ -262,15 +262,19 @@ async fn after_departure<F: Future + Unpin>(
     class: Class,
     mut receive: F,
 ) -> Option<F::Output> {
-    if abandon::may_cut(class) {
-        if let Ok(received) = timeout(PATIENCE, &mut receive).await {
+    if !abandon::may_cut(class) {
+        return Some(receive.await);
+    }
+    let mut patience = PATIENCE;
+    loop {
+        if let Ok(received) = timeout(patience, &mut receive).await {
             return Some(received);
         }
         if relay.cuts.allow() {
             return None;
         }
+        patience = NEXT_TURN;
     }
-    Some(receive.await)
 }
 
 async fn at(instant: Option<Instant>) {

@@ -23,7 +23,8 @@ use crate::{
     upstream::Connector,
 };
 
-/// First pause suggested to clients that are turned away, milliseconds.
+/// First pause suggested to clients that are turned away, milliseconds, when it is not the
+/// queue that is full; the drivers' own.
 const BACKOFF_MS: u32 = 100;
 
 /// A snapshot and the pools of its nodes, index by index.
@@ -240,10 +241,32 @@ impl Cluster {
             .unwrap_or_default()
     }
 
-    /// The first pause to suggest to clients that are turned away.
+    /// The server process that a node is now, where servers tell.
     #[must_use]
-    pub const fn suggested_backoff_ms(&self) -> u32 {
-        BACKOFF_MS
+    pub fn process_of(&self, address: &NodeAddress) -> Option<[u8; 12]> {
+        let table = self.table.load();
+        let version = table.snapshot.node(address)?.topology_version?;
+        Some(version.process_id)
+    }
+
+    /// Whether operations can be sent to a node now, or in a moment.
+    #[must_use]
+    pub fn serves(&self, address: &NodeAddress) -> bool {
+        let table = self.table.load();
+        let node = table.snapshot.node(address);
+        node.is_some_and(|node| node.kind.holds_data() || node.suspended)
+    }
+
+    /// The first pause to suggest to clients that are turned away: by then the longest queue
+    /// has been served, at the rate at which it moves.
+    #[must_use]
+    pub fn suggested_backoff_ms(&self) -> u32 {
+        let table = self.table.load();
+        let busy = table.pools.iter().filter(|pool| pool.was_used());
+        let longest = busy.filter_map(|pool| pool.drain_time()).max();
+        longest.map_or(BACKOFF_MS, |time| {
+            u32::try_from(time.as_millis()).unwrap_or(u32::MAX)
+        })
     }
 }
 

@@ -1,7 +1,7 @@
 //! getMore and killCursors: commands that belong to a cursor rather than to a kind of
 //! node.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use crate::{
     error::{Class, Failure},
@@ -16,6 +16,11 @@ use crate::{
     wire::{op_msg, raw::find},
 };
 
+/// How long a getMore that waits for data is held for a node that is away. Its client can
+/// go on elsewhere and loses nothing, but must hear of it to do so; a node that only lost
+/// its connections is back by then.
+const AWAY: Duration = Duration::from_secs(2);
+
 impl Relay {
     /// A getMore goes where its cursor is, and is never sent twice.
     pub(crate) async fn get_more<C: ClientSide>(
@@ -25,26 +30,61 @@ impl Relay {
         deadline: Deadline,
     ) -> Result<Answer, Stop> {
         match self.pins.cursor(request.facts.cursor_id) {
+            Some(pin) if pin.awaits => {
+                let patience = deadline.hold_at_most(AWAY);
+                let pool = self.home(client, request, &pin, patience).await?;
+                self.await_data(client, request, &pool, &pin).await
+            }
             Some(pin) => {
-                let Some(pool) = self.cluster.pool_of(&pin.node) else {
-                    self.unpin_cursor(request.facts.cursor_id);
-                    return Err(self.refuse(Failure::CursorNotFound, Class::GetMore).into());
-                };
-                if pin.awaits {
-                    self.await_data(client, request, &pool, &pin).await
-                } else {
-                    self.ask_node(
-                        client,
-                        request,
-                        &pool,
-                        wanted(&pin, Lane::Finishing),
-                        deadline,
-                    )
-                    .await
+                let want = wanted(&pin, Lane::Finishing);
+                let mut retries = Retries::default();
+                loop {
+                    let pool = self.home(client, request, &pin, deadline).await?;
+                    let tried = self.try_on(client, request, &pool, want, deadline, &mut retries);
+                    match tried.await? {
+                        Attempt::Done(answer) => return Ok(answer),
+                        Attempt::Again => tokio::task::yield_now().await,
+                    }
                 }
             }
             None if self.settings.probe_cursors => self.probe(client, request, deadline).await,
             None => Err(self.refuse(Failure::CursorNotFound, Class::GetMore).into()),
+        }
+    }
+
+    /// The pool of the node that holds a cursor, once the node is there. A cursor ends with
+    /// the process that opened it: a node that has come back as another one is not asked
+    /// (it may even be unable to say so, while it lacks the keys to check cluster times).
+    async fn home<C: ClientSide>(
+        &self,
+        client: &C,
+        request: &Request,
+        pin: &CursorPin,
+        deadline: Deadline,
+    ) -> Result<Arc<NodePool>, Stop> {
+        let id = request.facts.cursor_id;
+        loop {
+            let table = arc_swap::Guard::into_inner(self.cluster.table());
+            let nodes = table.snapshot.nodes.iter().zip(&table.pools);
+            let found = nodes.into_iter().find(|(node, _)| node.address == pin.node);
+            let Some((node, pool)) = found.filter(|(node, _)| pin.may_be_on(node)) else {
+                self.unpin_cursor(id);
+                return Err(self.refuse(Failure::CursorNotFound, Class::GetMore).into());
+            };
+            // It may have rolled back meanwhile, and then says something on which no driver
+            // resumes. Who only waits for data loses nothing by resuming at once.
+            if pin.awaits && pin.deaths != pool.deaths() {
+                self.unpin_cursor(id);
+                return Err(self.refuse(Failure::Interrupted, Class::GetMore).into());
+            }
+            if node.kind.holds_data() {
+                return Ok(Arc::clone(pool));
+            }
+            let held = Box::pin(self.hold(client, request, &table, deadline)).await;
+            if matches!(held, Err(Stop::Error(_))) {
+                self.unpin_cursor(id);
+            }
+            held?;
         }
     }
 
@@ -59,19 +99,36 @@ impl Relay {
     ) -> Result<Answer, Stop> {
         let mut retries = Retries::default();
         loop {
-            let leased = self.lease(client, request, pool, want, deadline, &mut retries);
-            if let Some(lease) = leased.await? {
-                let tried = self.attempt(client, request, lease, deadline, &mut retries);
-                if let Attempt::Done(answer) = tried.await? {
-                    return Ok(answer);
-                }
-            }
-            if pool.is_retired() {
+            let tried = self.try_on(client, request, pool, want, deadline, &mut retries);
+            match tried.await? {
+                Attempt::Done(answer) => return Ok(answer),
                 // The node has left, and what it held with it.
-                let class = request.facts.class;
-                return Err(self.refuse(Failure::CursorNotFound, class).into());
+                Attempt::Again if pool.is_retired() => {
+                    let class = request.facts.class;
+                    return Err(self.refuse(Failure::CursorNotFound, class).into());
+                }
+                Attempt::Again => tokio::task::yield_now().await,
             }
-            tokio::task::yield_now().await;
+        }
+    }
+
+    /// One try on a connection of `pool`.
+    async fn try_on<C: ClientSide>(
+        &self,
+        client: &mut C,
+        request: &mut Request,
+        pool: &Arc<NodePool>,
+        want: Want,
+        deadline: Deadline,
+        retries: &mut Retries,
+    ) -> Result<Attempt, Stop> {
+        let leased = self.lease(client, request, pool, want, deadline, retries);
+        match leased.await? {
+            Some(lease) => {
+                self.attempt(client, request, lease, deadline, retries)
+                    .await
+            }
+            None => Ok(Attempt::Again),
         }
     }
 

@@ -61,6 +61,15 @@ impl Deadline {
         self.clients_or(self.started + self.hold_timeout)
     }
 
+    /// The same, but held for a node no longer than `most`.
+    #[must_use]
+    pub fn hold_at_most(self, most: Duration) -> Self {
+        Self {
+            hold_timeout: self.hold_timeout.min(most),
+            ..self
+        }
+    }
+
     /// Whether `instant` is the client's own deadline.
     #[must_use]
     pub fn is_clients(&self, instant: Instant) -> bool {

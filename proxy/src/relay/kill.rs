@@ -41,7 +41,10 @@ impl Relay {
         let mut last = None;
         let single = homes.len() == 1;
         for ((node, connection), ids) in homes {
-            let Some(pool) = self.cluster.pool_of(&node) else {
+            // One that is away has lost its cursors or will end them by itself: not worth a
+            // wait, which a driver would pass on before it resumes elsewhere.
+            let there = self.cluster.serves(&node);
+            let Some(pool) = self.cluster.pool_of(&node).filter(|_| there) else {
                 continue;
             };
             let only = connection.map(ConnId);

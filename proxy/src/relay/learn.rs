@@ -153,8 +153,11 @@ impl Relay {
         if connection.is_some() {
             lease.bond(Bond::Cursor, true);
         }
+        let node = lease.pool().node();
         let pin = CursorPin {
-            node: lease.pool().node().clone(),
+            node: node.clone(),
+            process: self.cluster.process_of(node),
+            deaths: lease.pool().deaths(),
             connection,
             awaits,
             position: awaits.then(|| position_in(body)).flatten().map(Into::into),

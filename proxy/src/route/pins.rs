@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 
 use dashmap::DashMap;
 
-use crate::topology::NodeAddress;
+use crate::topology::{Node, NodeAddress};
 
 /// A server drops a session, and its cursors, after 30 idle minutes.
 const CURSOR_LIFETIME: Duration = Duration::from_secs(30 * 60);
@@ -20,6 +20,10 @@ const TRANSACTION_LIFETIME: Duration = Duration::from_secs(5 * 60);
 pub struct CursorPin {
     /// Where it was opened.
     pub node: NodeAddress,
+    /// The server process that opened it, where servers tell.
+    pub process: Option<[u8; 12]>,
+    /// How often the node had been given up for dead by then.
+    pub deaths: u32,
     /// The connection it belongs to, behind a load balancer.
     pub connection: Option<u64>,
     /// Its getMores wait for data: change streams, tailable cursors.
@@ -31,6 +35,18 @@ pub struct CursorPin {
     pub turn: Option<Turn>,
     /// When it was last used.
     pub last_used: Duration,
+}
+
+impl CursorPin {
+    /// Whether it may still be on its node: not when that is another process by now.
+    #[must_use]
+    pub fn may_be_on(&self, node: &Node) -> bool {
+        let now = node.topology_version.map(|version| version.process_id);
+        match (self.process, now) {
+            (Some(then), Some(now)) => then == now,
+            _ => true,
+        }
+    }
 }
 
 /// A cursor's turn among those whose getMores wait for data.

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    topology::{Node, Tags},
+    topology::{Node, Tags, TopologyVersion},
     wire::{op_msg::OpMsg, reply},
 };
 
@@ -67,6 +67,8 @@ fn pin(port: u16) -> CursorPin {
     let node = NodeAddress::tcp("h", Some(port));
     CursorPin {
         node,
+        process: None,
+        deaths: 0,
         connection: None,
         awaits: false,
         turn: None,
@@ -134,6 +136,27 @@ fn a_get_more_follows_its_cursor_wherever_the_primary_is() {
         planned(&more, &set(), &pins),
         Route::Bound(NodeAddress::tcp("h", Some(3)), None)
     );
+}
+
+#[test]
+fn a_cursor_ends_with_the_process_that_opened_it() {
+    let set = set();
+    let mut node = set.nodes[0].clone();
+    let version = |process_id| {
+        Some(TopologyVersion {
+            process_id,
+            counter: 1,
+        })
+    };
+    let mut pin = pin(1);
+    node.topology_version = version([7; 12]);
+    assert!(pin.may_be_on(&node), "nobody knows which one opened it");
+    pin.process = Some([7; 12]);
+    assert!(pin.may_be_on(&node));
+    node.topology_version = None;
+    assert!(pin.may_be_on(&node), "it is away, and may come back");
+    node.topology_version = version([8; 12]);
+    assert!(!pin.may_be_on(&node));
 }
 
 #[test]

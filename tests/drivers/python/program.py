@@ -11,10 +11,11 @@ import pymongo
 
 import basics
 import connect
-import rolling
+import load
 import probe
 import reading
 import roads
+import rolling
 import writing
 from common import NotApplicable, Plan
 
@@ -73,6 +74,8 @@ def main():
     elif plan["mode"] == "rolling":
         for line in rolling.run(plan):
             say(line)
+    elif plan["mode"] == "load":
+        load.run(plan, say)
     else:
         features(Plan(plan))
     # A thread beyond its limit must not hold up the end.

@@ -9,7 +9,8 @@ use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-use super::{Connection, Fault, Shared};
+use super::{Connection, Fault, Shared, Side};
+use crate::random::Random;
 
 /// How much is moved at once.
 const PIECE: usize = 16 * 1024;
@@ -42,12 +43,14 @@ pub(super) async fn relay(
             to: server_writes,
             fault: connection.requests.subscribe(),
             set: &connection.requests,
+            random: connection.random(Side::Requests),
         };
         let replies = Pump {
             from: server_reads,
             to: client_writes,
             fault: connection.replies.subscribe(),
             set: &connection.replies,
+            random: connection.random(Side::Replies),
         };
         // A finished direction leaves the other one running: a half-close.
         let requests = requests.run(|bytes| shared.pull_triggers(bytes, connection));
@@ -83,6 +86,7 @@ struct Pump<'a> {
     to: WriteHalf<'a>,
     fault: watch::Receiver<Fault>,
     set: &'a watch::Sender<Fault>,
+    random: Random,
 }
 
 impl Pump<'_> {
@@ -131,7 +135,7 @@ impl Pump<'_> {
             Fault::Discard => None,
             Fault::ResetNow => Some(End::Reset),
             Fault::Delay { by, jitter } => {
-                sleep(by + random_part(jitter)).await;
+                sleep(by + jitter * self.per_mille() / 1_000).await;
                 self.write(bytes).await
             }
             Fault::Slow(rate) => self.trickle(bytes, rate).await,
@@ -145,6 +149,10 @@ impl Pump<'_> {
                 self.write(bytes).await
             }
         }
+    }
+
+    fn per_mille(&mut self) -> u32 {
+        u32::try_from(self.random.below(1_000)).unwrap_or(0)
     }
 
     async fn write(&mut self, bytes: &[u8]) -> Option<End> {
@@ -180,13 +188,4 @@ impl Pump<'_> {
         self.set.send_replace(fault(left - now.len()));
         None
     }
-}
-
-/// Somewhere between nothing and `most`.
-fn random_part(most: Duration) -> Duration {
-    // Good enough for jitter, and no dependency.
-    let now = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .unwrap_or_default();
-    most * (now.subsec_micros() % 1_000) / 1_000
 }

@@ -9,7 +9,7 @@ use bson::{Binary, Document, doc};
 use super::ledger::{Ledger, Told};
 use super::link::Link;
 use super::plan::{Leave, Plan, Step, Write};
-use super::random::Random;
+use crate::random::Random;
 
 /// Increments of one counter; then the next one begins.
 const BLOCK: i64 = 100;

@@ -32,6 +32,10 @@ pub struct Tally {
     pub unknown: usize,
     /// Of the unknown, those that the server has.
     pub found: usize,
+    /// Acknowledged, and not there.
+    pub lost: usize,
+    /// There more than once.
+    pub doubled: usize,
 }
 
 /// The books of all clients.
@@ -105,9 +109,10 @@ fn compare(
 ) -> Result<()> {
     let mut applied: BTreeMap<i64, usize> = BTreeMap::new();
     for number in counter.get_array("applied")? {
-        *applied
-            .entry(number.as_i64().context("a number")?)
-            .or_default() += 1;
+        // Drivers choose the width of a number themselves.
+        let narrow = number.as_i32().map(i64::from);
+        let number = number.as_i64().or(narrow).context("a number")?;
+        *applied.entry(number).or_default() += 1;
     }
     let sum: usize = applied.values().sum();
     if usize::try_from(counter.get_i32("n")?)? != sum {
@@ -118,6 +123,8 @@ fn compare(
     }
     for (number, told) in told {
         let times = applied.remove(number).unwrap_or(0);
+        tally.doubled += usize::from(times > 1);
+        tally.lost += usize::from(*told == Told::Done && times == 0);
         let fits = match told {
             Told::Done => {
                 tally.done += 1;

@@ -1,6 +1,6 @@
 //! What a client does, as it follows from the seed.
 
-use super::random::Random;
+use crate::random::Random;
 
 /// Where a client leaves in the middle of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

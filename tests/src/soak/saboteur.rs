@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::Options;
 use super::client::LATE;
-use super::random::Random;
 use super::report::Report;
+use crate::random::Random;
 use crate::relay::{Fault, Relay, Side, Trigger};
 
 /// Longer than the ten seconds that Weir waits beyond `maxTimeMS`.

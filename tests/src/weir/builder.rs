@@ -68,6 +68,12 @@ impl Builder {
         self
     }
 
+    /// Takes the addresses of one that has ended.
+    #[must_use]
+    pub fn in_place_of(self, other: &WeirProcess) -> Self {
+        self.at(other.listen, other.admin)
+    }
+
     /// Starts it and waits until its admin address says it is ready.
     ///
     /// # Errors

@@ -3,9 +3,9 @@
 //! A tied connection is neither closed for idleness nor for age: its cursors and its
 //! transaction would die with it.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
-use crate::pool::state::ConnId;
+use crate::pool::state::{ConnId, Effect, Machine};
 
 /// What ties later commands to a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +68,29 @@ impl Open {
         match bond {
             Bond::Cursor => &mut self.cursors,
             Bond::Transaction => &mut self.transactions,
+        }
+    }
+}
+
+impl<C, W> Machine<C, W> {
+    /// Ties a cursor or transaction to the connection, or unties it.
+    pub fn bond(
+        &mut self,
+        id: ConnId,
+        bond: Bond,
+        tie: bool,
+        now: Duration,
+        effects: &mut Vec<Effect<C, W>>,
+    ) {
+        if !self.limits.affinity || !self.knows(id) {
+            return;
+        }
+        if tie {
+            self.bonds.tie(id, bond);
+        } else {
+            self.bonds.untie(id, bond);
+            // Somebody may wait for a connection without a transaction.
+            self.settle(now, effects);
         }
     }
 }

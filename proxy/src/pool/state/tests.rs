@@ -8,6 +8,7 @@ mod handshakes;
 mod harness;
 mod lanes;
 mod model;
+mod pace;
 mod ties;
 
 use harness::{HOUR, Pool, limits, ms};

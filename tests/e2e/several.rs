@@ -1,0 +1,148 @@
+//! Several Weirs behind one balancer address, clients that say nothing of a balancer: each
+//! connection goes to another Weir, and so may a cursor's next batch.
+
+use anyhow::{Context, Result, ensure};
+use bson::{Document, doc};
+use weir_tests::balancer::Balancer;
+use weir_tests::cluster::{Cluster, shared, unique};
+use weir_tests::python::{Generation, Python};
+use weir_tests::raw::Raw;
+use weir_tests::weir::WeirProcess;
+
+use crate::support::before;
+
+/// Two Weirs and the one address before them.
+struct Pair {
+    weirs: [WeirProcess; 2],
+    balancer: Balancer,
+}
+
+impl Pair {
+    async fn before(cluster: &Cluster) -> Result<Self> {
+        let weirs = [before(cluster).await?, before(cluster).await?];
+        let balancer = Balancer::start(weirs.iter().map(WeirProcess::address))?;
+        Ok(Self { weirs, balancer })
+    }
+
+    async fn client(&self) -> Result<Raw> {
+        let mut raw = Raw::connect(self.balancer.address()).await?;
+        raw.command("admin", doc! { "hello": 1 }).await?;
+        Ok(raw)
+    }
+
+    /// What `/status` of each Weir says of its only listener.
+    async fn count(&self, what: &str) -> Result<[u64; 2]> {
+        let mut counts = [0; 2];
+        for (weir, count) in self.weirs.iter().zip(&mut counts) {
+            let status = weir.status().await?;
+            let found = status.pointer(&format!("/listeners/0/{what}"));
+            *count = found
+                .and_then(serde_json::Value::as_u64)
+                .context("status")?;
+        }
+        Ok(counts)
+    }
+}
+
+async fn rows(raw: &mut Raw, name: &str) -> Result<()> {
+    let documents: Vec<Document> = (0..10).map(|n| doc! { "_id": n }).collect();
+    let insert = doc! { "insert": name, "documents": documents,
+    "writeConcern": { "w": "majority" } };
+    let reply = raw.command("several", insert).await?;
+    ensure!(reply.get_i32("n").ok() == Some(10), "{reply}");
+    Ok(())
+}
+
+async fn open(raw: &mut Raw, name: &str, mode: &str) -> Result<i64> {
+    let find = doc! { "find": name, "batchSize": 2, "sort": { "_id": 1 },
+    "$readPreference": { "mode": mode } };
+    let reply = raw.command("several", find).await?;
+    Ok(reply.get_document("cursor")?.get_i64("id")?)
+}
+
+fn more(id: i64, name: &str) -> Document {
+    doc! { "getMore": id, "collection": name, "batchSize": 2 }
+}
+
+/// A cursor on a secondary too: the one that did not open it finds it by asking.
+#[tokio::test]
+async fn a_batch_may_be_asked_of_the_other_weir() -> Result<()> {
+    let pair = Pair::before(shared::three().await?).await?;
+    let (mut one, mut other) = (pair.client().await?, pair.client().await?);
+    let name = unique("batches");
+    rows(&mut one, &name).await?;
+    for mode in ["primary", "secondary"] {
+        let id = open(&mut one, &name, mode).await?;
+        ensure!(pair.count("cursors").await? == [1, 0], "it is known to one");
+        let mut seen = 2;
+        for turn in 0..4 {
+            let raw = if turn % 2 == 0 { &mut other } else { &mut one };
+            let reply = raw.command("several", more(id, &name)).await?;
+            let cursor = reply
+                .get_document("cursor")
+                .with_context(|| reply.to_string())?;
+            for row in cursor.get_array("nextBatch")? {
+                let row = row.as_document().context("no row")?;
+                ensure!(row.get_i32("_id").ok() == Some(seen), "{mode}: {reply}");
+                seen += 1;
+            }
+        }
+        ensure!(seen == 10, "{mode}: {seen} rows");
+        let mut end = more(id, &name);
+        end.insert("batchSize", 1);
+        // The last batch was full, so only this one tells that there is no more.
+        let reply = other.command("several", end).await?;
+        let ended = reply.get_i32("code").ok() == Some(43)
+            || reply.get_document("cursor")?.get_i64("id")? == 0;
+        ensure!(ended, "{mode}: {reply}");
+        // What the first one remembers it forgets when it is asked for it.
+        one.command("several", more(id, &name)).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_cursor_may_be_killed_through_the_other_weir() -> Result<()> {
+    let pair = Pair::before(shared::three().await?).await?;
+    let (mut one, mut other) = (pair.client().await?, pair.client().await?);
+    let name = unique("killed");
+    rows(&mut one, &name).await?;
+    for mode in ["primary", "secondary"] {
+        let id = open(&mut one, &name, mode).await?;
+        let kill = doc! { "killCursors": &name, "cursors": [id, 4_711_i64] };
+        let reply = other.command("several", kill).await?;
+        ensure!(
+            reply.get_array("cursorsKilled")? == &vec![id.into()],
+            "{mode}: {reply}"
+        );
+        let unknown = reply.get_array("cursorsNotFound")?;
+        ensure!(unknown == &vec![4_711_i64.into()], "{mode}: {reply}");
+        let reply = one.command("several", more(id, &name)).await?;
+        ensure!(reply.get_i32("code").ok() == Some(43), "{mode}: {reply}");
+    }
+    let reply = other.command("several", more(4_711, &name)).await?;
+    ensure!(reply.get_i32("code").ok() == Some(43), "{reply}");
+    Ok(())
+}
+
+/// Whole drivers, whose pools spread over both.
+#[tokio::test]
+async fn drivers_work_as_if_there_were_one() -> Result<()> {
+    let pair = Pair::before(shared::single().await?).await?;
+    let uri = format!("mongodb://{}/", pair.balancer.address());
+    for generation in Generation::ALL {
+        let Some(python) = Python::of(generation).await else {
+            continue;
+        };
+        for script in [
+            "cursors.py",
+            "kill_cursors.py",
+            "transactions.py",
+            "change_stream.py",
+        ] {
+            let said = python.run(script, &[&uri]).await;
+            said.with_context(|| format!("{script}, {}", generation.version()))?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,156 @@
+//! What applications see while something happens to the set or to Weir, directly and through
+//! Weir, by command. With `--write` it makes docs/reliability.md.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use weir_tests::matrix::document::{place, today};
+use weir_tests::matrix::drivers::{self, Driver};
+use weir_tests::matrix::program::prepare_all;
+use weir_tests::reliability::event::Event;
+use weir_tests::reliability::{Options, report, run};
+use weir_tests::skip::skip;
+
+const USAGE: &str = "\
+weir-reliability [--event NAME]... [--driver NAME]... [--times N] [--workers N] [--write]
+NAME of an event: stepdown, kill, freeze, cut, remove, rolling, password, weir-kill, weir-term.
+NAME of a driver: python, node, java, go; only the newest of each. Default: all.
+--times: stepdowns and kills of the primary, 20 unless said; everything else happens once.
+--write makes docs/reliability.md; only with everything chosen.";
+
+/// Those of which the table speaks.
+const LANGUAGES: [&str; 4] = ["python", "node", "java", "go"];
+/// The goals speak of so many.
+const TIMES: usize = 20;
+
+/// What the command line asks for.
+struct Wanted {
+    events: Vec<Event>,
+    drivers: Vec<String>,
+    times: usize,
+    workers: usize,
+    write: bool,
+}
+
+impl Wanted {
+    fn read(mut arguments: impl Iterator<Item = String>) -> Result<Self> {
+        let mut wanted = Self {
+            events: Vec::new(),
+            drivers: Vec::new(),
+            times: TIMES,
+            workers: 2,
+            write: false,
+        };
+        while let Some(argument) = arguments.next() {
+            if argument == "--write" {
+                wanted.write = true;
+                continue;
+            }
+            let value = arguments
+                .next()
+                .with_context(|| format!("{argument} needs a value\n{USAGE}"))?;
+            match argument.as_str() {
+                "--event" => wanted.events.push(event(&value)?),
+                "--driver" => wanted.drivers.push(value),
+                "--times" => wanted.times = value.parse()?,
+                "--workers" => wanted.workers = value.parse()?,
+                _ => bail!("unknown: {argument}\n{USAGE}"),
+            }
+        }
+        let whole = wanted.events.is_empty() && wanted.drivers.is_empty() && wanted.times >= TIMES;
+        if wanted.write && !whole {
+            bail!("--write goes with everything\n{USAGE}");
+        }
+        Ok(wanted)
+    }
+
+    fn options(&self) -> Options {
+        let events = if self.events.is_empty() {
+            Event::ALL.to_vec()
+        } else {
+            self.events.clone()
+        };
+        let often = |event| match event {
+            Event::StepDown | Event::Kill => self.times,
+            _ => 1,
+        };
+        Options {
+            events: events.into_iter().map(|each| (each, often(each))).collect(),
+            workers: self.workers,
+            pause: Duration::from_millis(100),
+        }
+    }
+
+    fn drivers(&self) -> Result<Vec<Driver>> {
+        let mut chosen = drivers::chosen(&self.drivers);
+        chosen.retain(|driver| driver.newest && LANGUAGES.contains(&driver.language));
+        if chosen.is_empty() {
+            bail!("no such driver\n{USAGE}");
+        }
+        Ok(chosen)
+    }
+}
+
+fn event(name: &str) -> Result<Event> {
+    let found = Event::ALL.into_iter().find(|event| event.name() == name);
+    found.with_context(|| format!("no event {name}\n{USAGE}"))
+}
+
+#[tokio::main]
+async fn main() -> Result<ExitCode> {
+    let wanted = Wanted::read(std::env::args().skip(1))?;
+    let drivers = wanted.drivers()?;
+    let prepared = tokio::task::spawn_blocking(move || prepare_all(&drivers));
+    let (programs, missing) = prepared.await??;
+    for (driver, reason) in &missing {
+        skip(&driver.title(), reason);
+    }
+    let outcomes = run(&wanted.options(), &programs, |line| println!("{line}")).await?;
+    let body = report::markdown(&outcomes);
+    println!("\n{body}");
+    if wanted.write {
+        let file = place("reliability.md");
+        let titles: Vec<String> = programs.iter().map(|each| each.driver.title()).collect();
+        let mut text = preface(&titles.join(", "), &wanted);
+        for (driver, reason) in &missing {
+            text.push_str(&format!("\n- skipped: {}: {reason}\n", driver.title()));
+        }
+        std::fs::write(&file, format!("{text}\n{body}"))?;
+        println!("written: {}", file.display());
+    }
+    let violated = outcomes.iter().any(|each| !each.violations().is_empty());
+    Ok(if violated {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    })
+}
+
+fn preface(drivers: &str, wanted: &Wanted) -> String {
+    let build = if cfg!(debug_assertions) {
+        "debug build"
+    } else {
+        "release build"
+    };
+    format!(
+        "# Reliability\n\n\
+         What applications see of a bad minute, directly and through Weir. Generated by \
+         `weir-reliability`; do not edit.\n\n\
+         {} · Weir {} ({build}) · {drivers} · `cargo run --release -p weir-tests --bin \
+         weir-reliability -- --write`\n\n\
+         Three real nodes (election time-out 2 s; a node that is told to end waits 2 s for its \
+         clients), every one behind a relay, on one machine of few cores. Each driver's program \
+         works on both roads at the same time, with the defaults of its driver: {} workers for \
+         each class of work, a pause of 100 ms after every operation. *saw*: operations that \
+         succeeded, and what the application got instead of a result, in its driver's words. \
+         *recovery*: the longest while without a success of that class, for several times the \
+         middle one and the longest; the pause is in it. *worst*: the longest operation. Every \
+         write has a number of its own; in the end the numbers that were acknowledged are held \
+         against those that the server has. What retryable means, and what each class does: \
+         [tests/drivers](../tests/drivers/README.md).\n",
+        today(),
+        env!("CARGO_PKG_VERSION"),
+        wanted.workers,
+    )
+}
