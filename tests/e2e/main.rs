@@ -19,6 +19,7 @@ mod measures;
 mod messages;
 mod pressure;
 mod routing;
+mod storms;
 mod support;
 mod transactions;
 mod untouched;
