@@ -26,7 +26,14 @@ pub mod outbox;
 
 mod testing;
 
-use std::{io, net::IpAddr, sync::Arc};
+use std::{
+    io,
+    net::IpAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -51,8 +58,26 @@ pub struct Peer {
     pub ip: Option<IpAddr>,
     /// It must log in before anything but the handshake.
     pub must_log_in: bool,
-    /// Weir has as many clients as it may: handshakes are answered, work is not.
-    pub over_limit: bool,
+    /// Weir had as many clients as it may: while it still has, handshakes are answered and
+    /// work is not.
+    pub over_limit: Option<Crowd>,
+}
+
+/// All clients, and how many there may be.
+#[derive(Clone, Debug)]
+pub struct Crowd {
+    /// Clients now, over all listeners.
+    pub now: Arc<AtomicUsize>,
+    /// Most clients.
+    pub most: usize,
+}
+
+impl Crowd {
+    /// Whether there are more than there may be.
+    #[must_use]
+    pub fn is_too_many(&self) -> bool {
+        self.now.load(Ordering::Relaxed) > self.most
+    }
 }
 
 /// One client's connection and what is known of it.

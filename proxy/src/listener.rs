@@ -4,6 +4,7 @@ use std::{
     io,
     net::SocketAddr,
     path::{Path, PathBuf},
+    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -13,6 +14,7 @@ use std::{
 
 use tokio::{
     net::{TcpListener, TcpStream, UnixListener},
+    sync::Semaphore,
     time::{sleep, timeout},
 };
 use tokio_rustls::TlsAcceptor;
@@ -20,12 +22,19 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     config::ListenAddr,
-    downstream::{Client, Front, Peer},
+    downstream::{Client, Crowd, Front, Peer},
     socket::{Keepalive, Socket},
 };
 
 /// A client that has not finished its TLS handshake by then is gone.
 const TLS_TIME: Duration = Duration::from_secs(10);
+
+/// TLS handshakes that are computed at a time: each takes about a millisecond, and who works
+/// already shall not wait behind all the clients of a storm.
+const TLS_AT_ONCE: usize = 8;
+
+/// A client that says nothing in the middle of its handshake holds others up no longer.
+const TLS_TURN: Duration = Duration::from_millis(250);
 
 /// When the process has no file descriptor left, accepting pauses for so long.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
@@ -51,12 +60,12 @@ pub struct Admission {
     pub tls: Option<TlsAcceptor>,
     /// Clients of this address must log in.
     pub must_log_in: bool,
+    /// Whose turn it is to carry out a TLS handshake.
+    pub turns: Arc<Semaphore>,
     /// When a silent client is taken for gone.
     pub keepalive: Keepalive,
-    /// Clients now, over all listeners.
-    pub clients: Arc<AtomicUsize>,
-    /// Most clients.
-    pub max_clients: usize,
+    /// All clients.
+    pub crowd: Crowd,
     /// All client tasks.
     pub tasks: TaskTracker,
 }
@@ -112,6 +121,7 @@ impl Listener {
             match accepted {
                 Ok((socket, address)) => admission.admit(socket, address),
                 Err(error) => {
+                    admission.front.metrics.not_accepted();
                     tracing::warn!(%error, "cannot accept a client; pausing for 100 ms");
                     sleep(EXHAUSTED_PAUSE).await;
                 }
@@ -161,20 +171,27 @@ impl Listener {
 }
 
 impl Admission {
+    /// Turns for the TLS handshakes of one address.
+    #[must_use]
+    pub fn turns() -> Arc<Semaphore> {
+        Arc::new(Semaphore::new(TLS_AT_ONCE))
+    }
+
     fn admit(&self, socket: Socket, address: Option<SocketAddr>) {
-        let clients = self.clients.fetch_add(1, Ordering::Relaxed) + 1;
+        self.crowd.now.fetch_add(1, Ordering::Relaxed);
+        let over_limit = self.crowd.is_too_many();
         let peer = Peer {
             name: address.map_or_else(|| "unix".to_owned(), |a| a.to_string()),
             ip: address.map(|a| a.ip()),
             must_log_in: self.must_log_in,
-            over_limit: clients > self.max_clients,
+            over_limit: over_limit.then(|| self.crowd.clone()),
         };
         self.tasks.spawn(self.clone().welcome(socket, peer));
     }
 
     /// The whole life of a client's task.
     async fn welcome(self, socket: Socket, peer: Peer) {
-        let leaving = Leaving(Arc::clone(&self.clients));
+        let leaving = Leaving(Arc::clone(&self.crowd.now));
         if let Some(socket) = self.prepare(socket, &peer).await {
             // What only the admission needed is not kept while the client lives.
             let front = self.front;
@@ -196,7 +213,18 @@ impl Admission {
     }
 
     async fn secure(&self, tls: &TlsAcceptor, stream: TcpStream, peer: &Peer) -> Option<Socket> {
-        match timeout(TLS_TIME, tls.accept(stream)).await {
+        let secured = async {
+            // Who has said nothing yet takes nobody's turn.
+            stream.readable().await?;
+            let turn = self.turns.acquire().await;
+            let mut accepting = pin!(tls.accept(stream));
+            if let Ok(accepted) = timeout(TLS_TURN, &mut accepting).await {
+                return accepted;
+            }
+            drop(turn);
+            accepting.await
+        };
+        match timeout(TLS_TIME, secured).await {
             Ok(Ok(stream)) => Some(Socket::TlsServer(Box::new(stream))),
             Ok(Err(error)) => {
                 tracing::info!(peer = %peer.name, %error, "a client's TLS handshake failed");

@@ -54,6 +54,8 @@ pub struct Metrics {
     waits_now: [waits::Buckets; 3],
     clients: Gauge,
     accepted: Counter,
+    not_accepted: Counter,
+    hellos: Histogram,
     logins_refused: Counter,
     malformed: Counter,
     failures_now: [AtomicUsize; 8],
@@ -82,6 +84,8 @@ impl Metrics {
             waits_now: std::array::from_fn(|_| waits::Buckets::default()),
             clients: gauge!("weir_clients", "listener" => name()),
             accepted: counter!("weir_clients_accepted_total", "listener" => name()),
+            not_accepted: counter!("weir_accept_failures_total", "listener" => name()),
+            hellos: histogram!("weir_hello_seconds", "listener" => name()),
             logins_refused: counter!("weir_logins_refused_total", "listener" => name()),
             malformed: counter!("weir_malformed_messages_total", "listener" => name()),
             failures_now: std::array::from_fn(|_| AtomicUsize::new(0)),
@@ -149,6 +153,16 @@ impl Metrics {
     pub fn client_came(&self) {
         self.clients.increment(1.0);
         self.accepted.increment(1);
+    }
+
+    /// A client could not be accepted: no file descriptor is left.
+    pub fn not_accepted(&self) {
+        self.not_accepted.increment(1);
+    }
+
+    /// A hello was answered; `since`: its first byte was there.
+    pub fn greeted(&self, since: Instant) {
+        self.hellos.record(since.elapsed().as_secs_f64());
     }
 
     /// A client left.

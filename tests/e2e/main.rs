@@ -23,6 +23,7 @@ mod overload;
 mod pressure;
 mod routing;
 mod several;
+mod storms;
 mod support;
 mod transactions;
 mod untouched;

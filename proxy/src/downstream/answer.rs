@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::{
     buffer,
     command::{Facts, FactsError, Treatment, kind::allowed_before_login},
-    downstream::{Client, Next, failpoint::Planned, inbox::Shape},
+    downstream::{Client, Crowd, Next, failpoint::Planned, inbox::Shape},
     error::{Class, ErrorReply},
     relay::{Reply, Request, error_message, sessions},
     wire::{
@@ -231,7 +231,9 @@ impl Client {
         request: &mut Request,
         planned: Option<Planned>,
     ) -> Next {
-        if self.peer.over_limit {
+        // Its driver keeps the connection: it is served as soon as there is room.
+        self.peer.over_limit = self.peer.over_limit.take().filter(Crowd::is_too_many);
+        if self.peer.over_limit.is_some() {
             let class = request.facts.class;
             let error = self.front.relay.overloaded(self.traits, class);
             return self.refuse(shape, request, &error).await;

@@ -51,11 +51,10 @@ impl Client {
         }
         self.seem_far().await;
         let document = self.hello_document(body, &question, legacy_name).await;
-        self.send(
-            shape,
-            reply::op_msg(fresh_id(), shape.id, 0, document.as_bytes()),
-        )
-        .await
+        let message = reply::op_msg(fresh_id(), shape.id, 0, document.as_bytes());
+        let next = self.send(shape, message).await;
+        self.front.metrics.greeted(shape.started);
+        next
     }
 
     fn read_question(

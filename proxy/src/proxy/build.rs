@@ -11,7 +11,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::{
     config::{Config, ListenerConfig, tls},
-    downstream::{Front, auth::Authenticator, front::Presentation},
+    downstream::{Crowd, Front, auth::Authenticator, front::Presentation},
     drain::Drain,
     listener::Admission,
     metrics::Metrics,
@@ -138,14 +138,17 @@ impl Build<'_> {
             front: Arc::clone(front),
             tls: tls.map(|config| TlsAcceptor::from(Arc::new(config))),
             must_log_in,
+            turns: Admission::turns(),
             keepalive: Keepalive {
                 idle: config.client_keepalive,
                 interval: (silence / probes).max(Duration::from_secs(1)),
                 probes,
                 user_timeout: Some(config.client_dead_after),
             },
-            clients: Arc::clone(clients),
-            max_clients: config.max_clients,
+            crowd: Crowd {
+                now: Arc::clone(clients),
+                most: config.max_clients,
+            },
             tasks: tasks.clone(),
         })
     }
