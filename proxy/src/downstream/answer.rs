@@ -139,7 +139,7 @@ impl Client {
     fn is_simply_relayed(&self, request: &Request) -> bool {
         request.facts.treatment.is_relayed()
             && !(self.peer.must_log_in && self.is_anonymous())
-            && !self.peer.over_limit
+            && self.peer.over_limit.is_none()
             && self.newcomer.is_none()
             && !self.front.fail_points.are_set()
             && !self.front.drain.is_parting()
