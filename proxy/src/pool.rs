@@ -310,6 +310,12 @@ impl NodePool {
         self.machine.lock().next_place()
     }
 
+    /// Whether waiting getMores may take every slot that normal work has.
+    #[must_use]
+    pub fn awaiting_takes_all(&self) -> bool {
+        self.machine.lock().lanes().awaiting_takes_all()
+    }
+
     /// How many slots waiting getMores share.
     #[must_use]
     pub fn awaiting_share(&self) -> usize {

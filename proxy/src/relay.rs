@@ -261,8 +261,12 @@ impl Relay {
             }
             Err(LeaseError::LoginRefused) => Err(self.refuse(Failure::LoginRefused, class).into()),
             Err(LeaseError::Gone) => {
-                // A commit asked for again must find another way to its outcome.
+                // A commit asked for again finds another way to its outcome, at once: its
+                // driver asks again only once.
                 self.forget_transaction(&request.facts);
+                if matches!(class, Class::Commit | Class::Abort) {
+                    return self.again(class, deadline).map(|_| None);
+                }
                 Err(self.gone(class).into())
             }
         }

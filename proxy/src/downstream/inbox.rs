@@ -2,7 +2,7 @@
 
 use std::{io, task::Poll};
 
-use tokio::io::AsyncReadExt;
+use tokio::{io::AsyncReadExt, time::Instant};
 
 use crate::{
     buffer,
@@ -36,7 +36,7 @@ pub(crate) struct Shape {
     /// It wants no reply, not even an error.
     pub(crate) silent: bool,
     /// Its first byte was seen then.
-    pub(crate) started: tokio::time::Instant,
+    pub(crate) started: Instant,
     /// Its share of the memory for messages in flight.
     pub(crate) _bytes: Option<Reserved>,
 }
@@ -83,7 +83,7 @@ impl Shape {
             codec: None,
             checksum: false,
             silent: false,
-            started: tokio::time::Instant::now(),
+            started: Instant::now(),
             _bytes: None,
         }
     }
@@ -159,6 +159,7 @@ impl Client {
                     return self.too_much(shape, buf, &header).await;
                 }
                 if let Some(missing) = self.read_prefix(&mut buf, &header).await? {
+                    shape.started = Instant::now();
                     shape.silent = is_silent(&buf);
                     return Ok(Incoming::Large(shape, buf, missing));
                 }
@@ -169,6 +170,8 @@ impl Client {
             shape._bytes = Some(bytes);
         }
         self.fill(&mut buf, header.length).await?;
+        // A server's clock for maxTimeMS starts when it has the message, too.
+        shape.started = Instant::now();
         if buf.len() > header.length {
             let mut rest = buffer::take();
             rest.extend_from_slice(buf.get(header.length..).unwrap_or_default());

@@ -6,7 +6,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::{
     buffer,
-    command::Outcome,
+    command::{Outcome, Treatment},
     error::{Class, Failure},
     pool::Lease,
     relay::{
@@ -76,7 +76,7 @@ impl Relay {
             .await
             .inspect_err(|_| {
                 // Its batch is lost, so the cursor is of no use to anybody.
-                if class == Class::GetMore {
+                if request.facts.treatment == Treatment::GetMore {
                     self.unpin_cursor(request.facts.cursor_id);
                 }
             })?;

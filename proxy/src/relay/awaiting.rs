@@ -50,6 +50,10 @@ const LONGEST_ROUND: Duration = Duration::from_secs(2);
 /// server about a tenth of it.
 const WORTH_ASKING: Duration = Duration::from_millis(10);
 
+/// In the smallest pools the only slot for normal work is the streams' too: nobody shall wait
+/// longer for it than this.
+const WITHOUT_SLOT: Duration = Duration::from_millis(20);
+
 /// The shortest wait there is.
 const NO_WAIT: Duration = Duration::from_millis(1);
 
@@ -113,7 +117,10 @@ impl Relay {
             };
             let streams = self.cluster.awaiting.load(Ordering::Relaxed);
             let late = self.now().saturating_sub(turn.since) > LONGEST_ROUND;
-            let wait = share_of_round(streams, pool.awaiting_share(), late);
+            let mut wait = share_of_round(streams, pool.awaiting_share(), late);
+            if pool.awaiting_takes_all() {
+                wait = wait.min(WITHOUT_SLOT);
+            }
             let left = until.saturating_duration_since(Instant::now());
             self.set_wait(request, wait.min(left));
             let deadline = Deadline::of(request, &self.settings);

@@ -37,6 +37,9 @@ impl Relay {
         for id in &ids {
             self.unpin_cursor(*id);
         }
+        if let Some(leavings) = client.leavings() {
+            leavings.killed(&ids);
+        }
         let mut merged: BTreeMap<&str, Vec<i64>> = BTreeMap::new();
         let mut last = None;
         let single = homes.len() == 1;

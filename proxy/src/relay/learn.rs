@@ -148,7 +148,9 @@ impl Relay {
         lease: &Lease,
         body: &[u8],
     ) {
-        let awaits = facts.awaits_data || waits_for_data(facts, message);
+        // A stream opened through another Weir is known by its resume token.
+        let is_stream = || position_in(body).is_some_and(|at| !at.resume_token.is_empty());
+        let awaits = facts.awaits_data || waits_for_data(facts, message) || is_stream();
         let connection = self.cluster.is_load_balanced().then(|| lease.id().0);
         if connection.is_some() {
             lease.bond(Bond::Cursor, true);

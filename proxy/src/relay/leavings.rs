@@ -57,6 +57,13 @@ impl Leavings {
         }
     }
 
+    /// These cursors were killed; what became of them is no longer of interest.
+    pub fn killed(&mut self, ids: &[i64]) {
+        for id in ids {
+            self.cursors.remove(id);
+        }
+    }
+
     /// Whether anything is open.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -45,9 +45,18 @@ pub struct Column {
     /// Its version, and how it ran.
     pub title: String,
     /// By feature, the outcome of each driver directly and through Weir.
-    cells: BTreeMap<String, Vec<(Face, String, String)>>,
+    cells: BTreeMap<String, Vec<Seen>>,
     /// Why there is nothing.
     pub skipped: Option<String>,
+}
+
+/// One feature, one driver, one road.
+#[derive(Clone, Debug)]
+struct Seen {
+    driver: String,
+    face: Face,
+    verdict: String,
+    reason: String,
 }
 
 /// Tries one server.
@@ -91,7 +100,12 @@ pub fn try_server(version: &str, how: &str, told: &dyn Fn(&str)) -> Result<Colum
             .find(|face| face.name() == text("face"));
         let face = face.context("a cell without a face")?;
         let cells = column.cells.entry(text("feature").to_owned()).or_default();
-        cells.push((face, text("verdict").to_owned(), text("reason").to_owned()));
+        cells.push(Seen {
+            driver: text("driver").to_owned(),
+            face,
+            verdict: text("verdict").to_owned(),
+            reason: text("reason").to_owned(),
+        });
     }
     ensure!(
         !column.cells.is_empty(),
@@ -134,7 +148,7 @@ pub fn lines(matrix: &Matrix) -> String {
             };
             let line = json!({
                 "face": run.face.name(), "feature": feature, "verdict": verdict,
-                "reason": format!("{}: {}", run.driver.title(), brief(&cell.reason)),
+                "driver": run.driver.title(), "reason": brief(&cell.reason),
             });
             let _ = writeln!(out, "{MARK}{line}");
         }
@@ -152,42 +166,52 @@ fn brief(reason: &str) -> String {
     brief
 }
 
+impl Seen {
+    fn told(&self) -> String {
+        format!("{}: {}", self.driver, self.reason)
+    }
+}
+
 impl Column {
-    /// What fails through Weir and not directly.
+    /// What fails through Weir with a driver that does not fail directly.
     #[must_use]
     pub fn lost(&self) -> Vec<String> {
-        let failing = |face: Face, cells: &[(Face, String, String)]| {
-            let failing = cells
-                .iter()
-                .filter(|(on, verdict, _)| *on == face && verdict == "fail");
-            failing.count()
+        let told = |(feature, cells): (&String, &Vec<Seen>)| {
+            let lost = cells.iter().filter(|seen| is_lost(seen, cells));
+            let told = lost.map(|seen| format!("{}: {feature}: {}", self.title, seen.told()));
+            told.collect::<Vec<_>>()
         };
-        self.cells
-            .iter()
-            .filter(|(_, cells)| failing(Face::Mongos, cells) > failing(Face::Direct, cells))
-            .map(|(feature, _)| format!("{}: {feature}", self.title))
-            .collect()
+        self.cells.iter().flat_map(told).collect()
     }
 
     fn field(&self, feature: &str, notes: &mut Notes) -> String {
         let Some(cells) = self.cells.get(feature) else {
             return "–".to_owned();
         };
-        let of = |wanted: &str| {
-            let mut found = cells
-                .iter()
-                .filter(|(face, verdict, _)| *face == Face::Mongos && verdict == wanted);
-            found.next().map(|(_, _, reason)| reason.as_str())
+        let of = |wanted: &'static str| {
+            let through = cells.iter().filter(|seen| seen.face == Face::Mongos);
+            through.filter(move |seen| seen.verdict == wanted)
         };
-        if let Some(reason) = of("fail") {
-            return format!("fails as directly {}", notes.number(reason));
+        if let Some(lost) = of("fail").find(|seen| is_lost(seen, cells)) {
+            return format!("**fails** {}", notes.number(&lost.told()));
         }
-        match (of("n/a"), of("pass")) {
+        if let Some(failing) = of("fail").next() {
+            return format!("fails as directly {}", notes.number(&failing.told()));
+        }
+        match (of("n/a").next(), of("pass").next()) {
             (None, _) => "yes".to_owned(),
-            (Some(reason), Some(_)) => format!("yes {}", notes.number(reason)),
-            (Some(reason), None) => format!("n/a {}", notes.number(reason)),
+            (Some(seen), Some(_)) => format!("yes {}", notes.number(&seen.told())),
+            (Some(seen), None) => format!("n/a {}", notes.number(&seen.told())),
         }
     }
+}
+
+/// It fails through Weir, and the same driver does not fail directly.
+fn is_lost(seen: &Seen, cells: &[Seen]) -> bool {
+    let fails_directly = |other: &Seen| {
+        other.face == Face::Direct && other.driver == seen.driver && other.verdict == "fail"
+    };
+    seen.face == Face::Mongos && seen.verdict == "fail" && !cells.iter().any(fails_directly)
 }
 
 /// The table of all servers, and what is lost.
@@ -216,4 +240,52 @@ pub fn markdown(columns: &[Column]) -> String {
         }
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seen(driver: &str, face: Face, verdict: &str) -> Seen {
+        Seen {
+            driver: driver.to_owned(),
+            face,
+            verdict: verdict.to_owned(),
+            reason: "why".to_owned(),
+        }
+    }
+
+    fn column(cells: Vec<Seen>) -> Column {
+        Column {
+            title: "9.0".to_owned(),
+            cells: BTreeMap::from([("crud".to_owned(), cells)]),
+            skipped: None,
+        }
+    }
+
+    #[test]
+    fn another_drivers_failure_hides_nothing() {
+        let cells = vec![
+            seen("Rust", Face::Direct, "fail"),
+            seen("Rust", Face::Mongos, "fail"),
+            seen("Python", Face::Direct, "n/a"),
+            seen("Python", Face::Mongos, "fail"),
+        ];
+        let column = column(cells);
+        assert_eq!(column.lost(), ["9.0: crud: Python: why"]);
+        let field = column.field("crud", &mut Notes::default());
+        assert!(field.starts_with("**fails**"), "{field}");
+    }
+
+    #[test]
+    fn what_fails_directly_too_is_not_lost() {
+        let cells = vec![
+            seen("Rust", Face::Direct, "fail"),
+            seen("Rust", Face::Mongos, "fail"),
+        ];
+        let column = column(cells);
+        assert!(column.lost().is_empty());
+        let field = column.field("crud", &mut Notes::default());
+        assert!(field.starts_with("fails as directly"), "{field}");
+    }
 }

@@ -78,6 +78,12 @@ impl Lanes {
         self.awaiting
     }
 
+    /// Whether waiting getMores may take every slot that normal work has.
+    #[must_use]
+    pub const fn awaiting_takes_all(&self) -> bool {
+        self.slots.saturating_sub(self.reserve) <= self.awaiting
+    }
+
     /// Leased connections of `lane`.
     #[must_use]
     pub const fn used(&self, lane: Lane) -> usize {
