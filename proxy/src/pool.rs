@@ -5,11 +5,17 @@
 //! opens, hands over, destroys. An operation that finds an idle connection gets it
 //! without waking any other task.
 
+mod clock;
+
 mod effects;
 
 pub mod lease;
 
+mod look;
+
 pub mod state;
+
+mod thaw;
 
 mod upkeep;
 
@@ -38,7 +44,9 @@ pub use lease::Lease;
 pub use state::{Bond, ConnId, Counts, Lane, Limits, Place, Rejection, Want};
 
 use crate::{
+    config::Freezing,
     pool::{
+        clock::Clock,
         state::{CheckOut, Machine, Ticket},
         upkeep::Upkeep,
     },
@@ -86,7 +94,8 @@ pub struct NodePool {
     connector: Arc<Connector>,
     observer: Arc<dyn Observer>,
     lifetime: Duration,
-    epoch: Instant,
+    clock: Clock,
+    freezing: Option<Freezing>,
     upkeep: Arc<Upkeep>,
     /// Leases may be dropped outside of it.
     runtime: Handle,
@@ -94,6 +103,8 @@ pub struct NodePool {
     login_refused: AtomicBool,
     used: AtomicBool,
     failures: AtomicU32,
+    /// Why the last attempt to connect failed; `None`: it did not.
+    last_failure: Mutex<Option<String>>,
 }
 
 impl NodePool {
@@ -106,6 +117,7 @@ impl NodePool {
         lifetime: Duration,
         connector: Arc<Connector>,
         observer: Arc<dyn Observer>,
+        freezing: Option<Freezing>,
     ) -> Arc<Self> {
         let pool = Arc::new(Self {
             node,
@@ -114,13 +126,15 @@ impl NodePool {
             connector,
             observer,
             lifetime,
-            epoch: Instant::now(),
+            clock: Clock::new(freezing.is_some()),
+            freezing,
             upkeep: Arc::new(Upkeep::default()),
             runtime: Handle::current(),
             dead: AtomicBool::new(false),
             login_refused: AtomicBool::new(false),
             used: AtomicBool::new(false),
             failures: AtomicU32::new(0),
+            last_failure: Mutex::new(None),
         });
         tokio::spawn(upkeep::keep_up(
             Arc::downgrade(&pool),
@@ -262,58 +276,6 @@ impl NodePool {
     /// Ties a cursor or an open transaction to a connection, or unties it.
     pub fn bond(self: &Arc<Self>, id: ConnId, bond: Bond, tie: bool) {
         self.with_machine(|machine, now, effects| machine.bond(id, bond, tie, now, effects));
-    }
-
-    /// The node.
-    #[must_use]
-    pub const fn node(&self) -> &NodeAddress {
-        &self.node
-    }
-
-    /// The generation now; errors of older ones say nothing about the node.
-    #[must_use]
-    pub fn generation(&self) -> u64 {
-        self.machine.lock().generation()
-    }
-
-    /// Counts for `status` and metrics.
-    #[must_use]
-    pub fn counts(&self) -> Counts {
-        self.machine.lock().counts()
-    }
-
-    /// The place in the queue that whoever comes next gets; see [`Want::place`].
-    #[must_use]
-    pub fn next_place(&self) -> Place {
-        self.machine.lock().next_place()
-    }
-
-    /// How many slots waiting getMores share.
-    #[must_use]
-    pub fn awaiting_share(&self) -> usize {
-        self.machine.lock().lanes().awaiting_share()
-    }
-
-    /// Whether any operation ever asked for a connection to this node.
-    #[must_use]
-    pub fn was_used(&self) -> bool {
-        self.used.load(Ordering::Relaxed)
-    }
-
-    /// Whether the upstream refused Weir's last login.
-    #[must_use]
-    pub fn login_refused(&self) -> bool {
-        self.login_refused.load(Ordering::Relaxed)
-    }
-
-    /// Whether the node was declared dead and has not been heard since.
-    #[must_use]
-    pub fn is_dead(&self) -> bool {
-        self.dead.load(Ordering::Relaxed)
-    }
-
-    fn now(&self) -> Duration {
-        self.epoch.elapsed()
     }
 }
 

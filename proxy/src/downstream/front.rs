@@ -34,7 +34,12 @@ pub struct Presentation {
     pub load_balanced_only: bool,
     /// Run `failCommand` here and let test commands through.
     pub test_commands: bool,
+    /// Longest time that a hello waits for the first contact with the upstream.
+    pub first_contact: Duration,
 }
+
+/// Longest time that a hello waits for the first contact with the upstream, as a rule.
+pub const FIRST_CONTACT: Duration = Duration::from_secs(5);
 
 /// A cached reply document of the upstream.
 type Cached = Mutex<Option<(Instant, Vec<u8>)>>;
@@ -100,10 +105,9 @@ impl Front {
     /// What `maxWireVersion` to tell a client now; waits a little for first contact with
     /// the upstream, if it may.
     pub(crate) async fn wire_version(&self, may_wait: bool) -> i32 {
-        const PATIENCE: Duration = Duration::from_secs(5);
         let known = || self.relay.cluster.snapshot().common_max_wire();
         let mut changes = self.relay.cluster.watch();
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + self.presentation.first_contact;
         let mut version = known();
         while may_wait && version.is_none() {
             match tokio::time::timeout_at(until, changes.changed()).await {

@@ -69,6 +69,7 @@ fn pool_with(server: &Server, limits: Limits, connector: Connector) -> Arc<NodeP
         lifetime,
         Arc::new(connector),
         Arc::new(Silent),
+        None,
     )
 }
 

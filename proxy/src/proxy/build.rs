@@ -11,11 +11,15 @@ use tokio_util::task::TaskTracker;
 
 use crate::{
     config::{Config, ListenerConfig, tls},
-    downstream::{Front, auth::Authenticator, front::Presentation},
+    downstream::{
+        Front,
+        auth::Authenticator,
+        front::{FIRST_CONTACT, Presentation},
+    },
     listener::Admission,
     metrics::Metrics,
     pool::Limits,
-    proxy::{Service, StartError},
+    proxy::{Service, StartError, watcher::Watcher},
     random,
     relay::{
         Relay, RelaySettings,
@@ -54,7 +58,8 @@ impl Build<'_> {
             connector,
             fatal.clone(),
         );
-        let monitor = Monitor::start(options, &topology)?;
+        let asleep = listener.freezing.is_some_and(|freezing| freezing.asleep);
+        let watcher = Watcher::start(options, &topology, asleep)?;
         let settings = RelaySettings {
             queue_timeout: listener.queue_timeout,
             hold_timeout: listener.hold_timeout,
@@ -63,6 +68,7 @@ impl Build<'_> {
                 local_threshold: upstream.local_threshold,
                 heartbeat: upstream.heartbeat,
             },
+            curfew: listener.freezing.map(|_| &*Box::leak(Box::default())),
         };
         let relay = Relay::new(settings, cluster, Arc::clone(budget), Arc::clone(&metrics));
         let salts = SaltSource::new(random::secret());
@@ -80,17 +86,19 @@ impl Build<'_> {
             max_connections: listener.max_connections,
             monitor_sockets: upstream.monitor_sockets(),
             front,
-            monitor,
+            watcher,
             bound: Vec::new(),
         })
     }
 
-    const fn presentation(&self) -> Presentation {
+    fn presentation(&self) -> Presentation {
+        let freezing = self.listener.freezing;
         Presentation {
             streaming: self.listener.streaming_hello,
             max_wire_version: self.listener.max_wire_version,
             fallback_wire_version: self.listener.wire_version,
             load_balanced_only: self.listener.load_balanced_only,
+            first_contact: freezing.map_or(FIRST_CONTACT, |freezing| freezing.hello_wait),
             test_commands: self.config.enable_test_commands,
         }
     }
@@ -110,6 +118,7 @@ impl Build<'_> {
                 affinity: listener.upstream.load_balanced,
             },
             lifetime: listener.connection_lifetime,
+            freezing: listener.freezing,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::timeout;
 
 use crate::{
     buffer,
@@ -14,7 +14,7 @@ use crate::{
         abandon::{self, PATIENCE},
         deadline::Deadline,
         learn::Lesson,
-        pulse,
+        pulse::{self, Pulse},
         retries::Retries,
     },
     upstream::{ReceiveError, Received},
@@ -57,9 +57,18 @@ impl Relay {
         retries: &mut Retries,
     ) -> Result<Attempt, Stop> {
         let class = request.facts.class;
-        if pulse::is_in_doubt(&lease, &request.facts) && !Box::pin(pulse::beats(&mut lease)).await {
-            lease.destroy();
-            return self.again(class, deadline);
+        if pulse::is_in_doubt(&lease, &request.facts) {
+            match Box::pin(pulse::feel(&mut lease, &self.cluster)).await {
+                Pulse::Beats { news } if !news || class == Class::GetMore => {}
+                Pulse::Beats { .. } => {
+                    lease.give_back();
+                    return self.again(class, deadline);
+                }
+                dead => {
+                    pulse::give_up(lease, dead);
+                    return self.again(class, deadline);
+                }
+            }
         }
         let id = self.prepare(request, &mut lease, deadline)?;
         if let Err(sent) = self.send(client, request, &mut lease).await? {
@@ -135,7 +144,7 @@ impl Relay {
                 () = client.departed() => {
                     Ok(after_departure(self, class, receive).await.ok_or(Stop::Abandoned)?)
                 }
-                () = at(deadline.reply_until()) => Err(Failure::ReplyTimeout),
+                () = deadline.reply_over() => Err(Failure::ReplyTimeout),
             }
         };
         match outcome {
@@ -271,13 +280,6 @@ async fn after_departure<F: Future + Unpin>(
         }
     }
     Some(receive.await)
-}
-
-async fn at(instant: Option<Instant>) {
-    match instant {
-        Some(instant) => sleep_until(instant).await,
-        None => std::future::pending().await,
-    }
 }
 
 /// The plain form of a compressed reply; `None`: it is plain.

@@ -9,7 +9,10 @@ mod report;
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::{Arc, Weak, atomic::AtomicUsize},
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -18,6 +21,7 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use crate::{
+    config::Freezing,
     pool::{Limits, NodePool, Observer},
     topology::{NodeAddress, NodeKind, Snapshot, Topology, TopologyKind},
     upstream::Connector,
@@ -44,6 +48,8 @@ pub struct PoolSettings {
     pub limits: Limits,
     /// How long a connection may be used, before jitter.
     pub lifetime: Duration,
+    /// The process may be frozen at any moment.
+    pub freezing: Option<Freezing>,
 }
 
 /// One upstream cluster.
@@ -61,6 +67,8 @@ pub struct Cluster {
     pub(crate) awaiting: AtomicUsize,
     /// Nodes that are being asked how they are, on a connection of their pool.
     asking: Mutex<HashSet<NodeAddress>>,
+    /// Nothing is opened unless an operation needs it.
+    asleep: AtomicBool,
 }
 
 impl Cluster {
@@ -73,6 +81,7 @@ impl Cluster {
         fatal: watch::Sender<Option<String>>,
     ) -> Arc<Self> {
         let events = topology.events();
+        let asleep = settings.freezing.is_some_and(|freezing| freezing.asleep);
         let cluster = Arc::new_cyclic(|this| Self {
             table: ArcSwap::from_pointee(Table {
                 snapshot: topology.current(),
@@ -88,6 +97,7 @@ impl Cluster {
             this: Weak::clone(this),
             awaiting: AtomicUsize::new(0),
             asking: Mutex::default(),
+            asleep: AtomicBool::new(asleep),
         });
         cluster.rebuild();
         tokio::spawn(report::follow(Arc::downgrade(&cluster), events));
@@ -149,11 +159,7 @@ impl Cluster {
             let pool = pools
                 .entry(node.address.clone())
                 .or_insert_with(|| self.new_pool(&node.address, node.generation));
-            let serves_all = matches!(
-                node.kind,
-                NodeKind::Primary | NodeKind::Mongos | NodeKind::LoadBalancer
-            );
-            pool.set_available(serves_all || (node.kind.holds_data() && pool.was_used()));
+            pool.set_available(self.is_kept_warm(node.kind, pool));
             Arc::clone(pool)
         });
         let pools = list.collect();
@@ -170,6 +176,26 @@ impl Cluster {
         self.revision.send_replace(revision);
     }
 
+    /// Whether connections to a node of this kind are opened before they are needed.
+    fn is_kept_warm(&self, kind: NodeKind, pool: &NodePool) -> bool {
+        let serves_all = matches!(
+            kind,
+            NodeKind::Primary | NodeKind::Mongos | NodeKind::LoadBalancer
+        );
+        let needed = serves_all || (kind.holds_data() && pool.was_used());
+        needed && !self.asleep.load(Ordering::Relaxed)
+    }
+
+    /// From now on connections are opened before they are needed.
+    pub fn wake(&self) {
+        if self.asleep.swap(false, Ordering::Relaxed) {
+            let table = self.table.load();
+            for (node, pool) in table.snapshot.nodes.iter().zip(&table.pools) {
+                pool.set_available(self.is_kept_warm(node.kind, pool));
+            }
+        }
+    }
+
     fn new_pool(&self, address: &NodeAddress, generation: u64) -> Arc<NodePool> {
         let observer: Arc<dyn Observer> = Arc::new(report::Reporter(Weak::clone(&self.this)));
         let limits = self.settings.limits.clone();
@@ -181,6 +207,7 @@ impl Cluster {
             self.settings.lifetime,
             connector,
             observer,
+            self.settings.freezing,
         )
     }
 
@@ -218,6 +245,20 @@ impl Cluster {
     pub fn has_router(&self) -> bool {
         let kind = self.table.load().snapshot.kind;
         matches!(kind, TopologyKind::Sharded | TopologyKind::LoadBalanced)
+    }
+
+    /// Why no node can be used now; `None`: one can, or nobody has tried.
+    #[must_use]
+    pub fn trouble(&self) -> Option<String> {
+        let table = self.table.load();
+        let nodes = || table.snapshot.nodes.iter().zip(&table.pools);
+        if nodes().any(|(_, pool)| pool.counts().idle + pool.counts().in_use() > 0) {
+            return None;
+        }
+        nodes().find_map(|(node, pool)| match pool.login_refused() {
+            true => Some(format!("{} refuses the login", node.address)),
+            false => pool.last_failure(),
+        })
     }
 
     /// The round trip to a node, as its monitor measures it.
