@@ -48,8 +48,7 @@ impl Build<'_> {
     ) -> Result<Service, StartError> {
         let listener = self.listener;
         let upstream = &listener.upstream;
-        let options = upstream.seed.client_options();
-        let topology = Monitor::topology(&options);
+        let topology = Monitor::topology(&upstream.seed.client_options());
         let metrics = Metrics::new(&listener.name);
         let connector = Arc::new(Connector::new(upstream, self.process_id)?);
         let cluster = Cluster::start(
@@ -59,7 +58,7 @@ impl Build<'_> {
             fatal.clone(),
         );
         let asleep = listener.freezing.is_some_and(|freezing| freezing.asleep);
-        let watcher = Watcher::start(options, &topology, asleep)?;
+        let watcher = Watcher::start(&upstream.seed, &topology, asleep)?;
         let settings = RelaySettings {
             queue_timeout: listener.queue_timeout,
             hold_timeout: listener.hold_timeout,

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use crate::{
     downstream::Front,
     proxy::{Service, watcher::Later},
+    relay::Curfew,
 };
 
 /// Holds the strings; clones hold the same.
@@ -53,6 +54,15 @@ impl Controls {
                 curfew.set(ends, notice);
             }
         }
+    }
+
+    /// Work begins whose end nobody knows.
+    pub fn work_without_end(&self) {
+        let curfews = self
+            .parts
+            .iter()
+            .filter_map(|part| part.front.relay.settings.curfew);
+        curfews.for_each(Curfew::lift);
     }
 
     /// Opens what a sleeping Weir has not opened yet.

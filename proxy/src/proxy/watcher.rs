@@ -2,12 +2,14 @@
 
 use std::{sync::Arc, time::Duration};
 
-use mongodb::options::ClientOptions;
 use tokio_util::sync::CancellationToken;
 
-use crate::topology::{
-    Topology,
-    monitor::{Monitor, MonitorError},
+use crate::{
+    config::DriverSeed,
+    topology::{
+        Topology,
+        monitor::{Monitor, MonitorError},
+    },
 };
 
 /// Longest time that closing the monitors' connections may take.
@@ -31,15 +33,15 @@ pub(crate) struct Later {
 
 impl Watcher {
     pub(super) fn start(
-        options: ClientOptions,
+        seed: &DriverSeed,
         topology: &Topology,
         asleep: bool,
     ) -> Result<Self, MonitorError> {
         if !asleep {
-            return Monitor::start(options, topology).map(Self::Now);
+            return Monitor::start(seed.client_options(), topology).map(Self::Now);
         }
         let later = Arc::new(Later::default());
-        tokio::spawn(Arc::clone(&later).watch(options, topology.clone()));
+        tokio::spawn(Arc::clone(&later).watch(seed.clone(), topology.clone()));
         Ok(Self::Later(later))
     }
 
@@ -72,14 +74,14 @@ impl Later {
         self.woken.cancel();
     }
 
-    async fn watch(self: Arc<Self>, options: ClientOptions, topology: Topology) {
+    async fn watch(self: Arc<Self>, seed: DriverSeed, topology: Topology) {
         let _ended = self.ended.clone().drop_guard();
         tokio::select! {
             () = self.woken.cancelled() => {}
             () = topology.needed() => {}
             () = self.stopped.cancelled() => return,
         }
-        match Monitor::start(options, &topology) {
+        match Monitor::start(seed.client_options(), &topology) {
             Ok(monitor) => {
                 self.stopped.cancelled().await;
                 monitor.stop().await;
