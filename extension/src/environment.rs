@@ -116,7 +116,7 @@ impl Environment {
         };
         if let Some(started) = started {
             tracing::info!(
-                init_ms = started.elapsed().as_secs_f64() * 1000.0,
+                init_ms = (started.elapsed().as_secs_f64() * 1e5).round() / 100.0,
                 "registered"
             );
         }

@@ -233,11 +233,7 @@ impl Relay {
             () = client.departed(), if request.is_dropped_on_departure() => Err(Stop::Abandoned),
             () = deadline.moved() => Ok(()),
             () = tokio::time::sleep_until(until) => {
-                let failure = if deadline.is_clients(until) {
-                    Failure::DeadlinePassed
-                } else {
-                    Failure::NoNode
-                };
+                let failure = deadline.failure(until, Failure::NoNode);
                 Err(self.refuse(failure, class).into())
             }
         }
@@ -255,6 +251,8 @@ impl Relay {
     ) -> Result<Option<Lease>, Stop> {
         let class = request.facts.class;
         let want = retries.with_place(pool, want);
+        let is_free = want.only.is_none() && class != Class::GetMore;
+        let seen = self.cluster.table().snapshot.revision;
         let waiting_since = Instant::now();
         let (until, leased) = loop {
             let until = deadline.queue_until(waiting_since);
@@ -269,17 +267,21 @@ impl Relay {
         };
         self.metrics.waited(want.lane, waiting_since);
         match leased {
+            // While it waited, the node may have taken on another role.
+            Ok(lease) if is_free && self.cluster.table().snapshot.revision != seen => {
+                lease.give_back();
+                self.again(class, deadline).map(|_| None)
+            }
             Ok(lease) => Ok(Some(lease)),
             Err(LeaseError::Cleared(place)) => {
                 retries.kept = Some((Arc::clone(pool), place));
                 self.again(class, deadline).map(|_| None)
             }
-            Err(LeaseError::TimedOut) if deadline.is_clients(until) => {
-                Err(self.refuse(Failure::DeadlinePassed, class).into())
+            Err(LeaseError::TimedOut) => {
+                let failure = deadline.failure(until, self.overload(client.traits()));
+                Err(self.refuse(failure, class).into())
             }
-            Err(LeaseError::TimedOut | LeaseError::Shed) => {
-                Err(self.overloaded(client.traits(), class).into())
-            }
+            Err(LeaseError::Shed) => Err(self.overloaded(client.traits(), class).into()),
             Err(LeaseError::LoginRefused) => Err(self.refuse(Failure::LoginRefused, class).into()),
             Err(LeaseError::Gone) => {
                 // A commit asked for again must find another way to its outcome.
@@ -300,15 +302,14 @@ impl Relay {
 
     /// The error for a full queue, in the form this client understands.
     pub(crate) fn overloaded(&self, client: ClientTraits, class: Class) -> ErrorReply {
-        let base_backoff_ms = self.cluster.suggested_backoff_ms();
-        let backpressure = client.backpressure;
-        self.refuse(
-            Failure::Overloaded {
-                backpressure,
-                base_backoff_ms,
-            },
-            class,
-        )
+        self.refuse(self.overload(client), class)
+    }
+
+    fn overload(&self, client: ClientTraits) -> Failure {
+        Failure::Overloaded {
+            backpressure: client.backpressure,
+            base_backoff_ms: self.cluster.suggested_backoff_ms(),
+        }
     }
 
     /// Counts a failure and words it.

@@ -4,5 +4,6 @@
 mod deadlines;
 mod freezes;
 mod lives;
+mod python;
 mod roads;
 mod support;

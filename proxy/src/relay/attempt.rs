@@ -116,11 +116,7 @@ impl Relay {
             return Ok(Attempt::Again);
         }
         let until = deadline.hold_until();
-        let failure = if deadline.is_clients(until) {
-            Failure::DeadlinePassed
-        } else {
-            Failure::NoNode
-        };
+        let failure = deadline.failure(until, Failure::NoNode);
         Err(self.refuse(failure, class).into())
     }
 
@@ -144,7 +140,7 @@ impl Relay {
                 () = client.departed() => {
                     Ok(after_departure(self, class, receive).await.ok_or(Stop::Abandoned)?)
                 }
-                () = deadline.reply_over() => Err(Failure::ReplyTimeout),
+                failure = deadline.reply_over() => Err(failure),
             }
         };
         match outcome {

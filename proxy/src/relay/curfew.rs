@@ -9,8 +9,11 @@ use std::time::Duration;
 
 use tokio::{sync::watch, time::Instant};
 
-/// An operation that begins after the moment for answers is given nearly all that is left:
-/// it may well be the work's last and short one.
+/// An operation that begins after the moment for answers is given a part of what is left: it
+/// may well be the work's last and short one, but it may also be a driver's second try.
+const LATE_PART: u32 = 4;
+
+/// Nobody is answered later than so long before the end.
 const LAST_ANSWER: Duration = Duration::from_millis(20);
 
 /// The end of the present work. One for each relay, and for as long as the process lives.
@@ -26,6 +29,8 @@ struct Work {
     answers: Instant,
     /// When it is over.
     ends: Instant,
+    /// How long an operation may take that begins in between.
+    late: Duration,
 }
 
 impl Default for Curfew {
@@ -41,7 +46,12 @@ impl Curfew {
     /// answered.
     pub fn set(&self, ends: Instant, notice: Duration) {
         let answers = ends.checked_sub(notice).unwrap_or(ends);
-        self.work.send_replace(Some(Work { answers, ends }));
+        let late = notice / LATE_PART;
+        self.work.send_replace(Some(Work {
+            answers,
+            ends,
+            late,
+        }));
     }
 
     /// Nothing that goes on now has an end that is known.
@@ -58,7 +68,7 @@ impl Curfew {
         if started < work.answers {
             Some(work.answers)
         } else {
-            (started < last).then_some(last)
+            (started < last).then(|| last.min(started + work.late))
         }
     }
 
@@ -84,7 +94,9 @@ mod tests {
         curfew.set(start + ms(3_000), ms(200));
         assert_eq!(curfew.of(start), Some(start + ms(2_800)));
         let late = start + ms(2_900);
-        assert_eq!(curfew.of(late), Some(start + ms(2_980)), "the last one");
+        assert_eq!(curfew.of(late), Some(start + ms(2_950)), "a short one");
+        let last = start + ms(2_970);
+        assert_eq!(curfew.of(last), Some(start + ms(2_980)), "the last one");
         assert_eq!(
             curfew.of(start + ms(2_990)),
             None,
@@ -99,7 +111,7 @@ mod tests {
     async fn work_shorter_than_the_notice_leaves_time_for_an_operation() {
         let (curfew, start) = (Curfew::default(), Instant::now());
         curfew.set(start + ms(100), ms(200));
-        assert_eq!(curfew.of(start), Some(start + ms(80)));
+        assert_eq!(curfew.of(start), Some(start + ms(50)));
     }
 
     #[tokio::test(start_paused = true)]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
 use crate::{
-    error::Class,
+    error::{Class, Failure},
     relay::{RelaySettings, Request, curfew::Curfew},
 };
 
@@ -79,11 +79,18 @@ impl Deadline {
         self.clients_or(self.started + self.hold_timeout)
     }
 
-    /// Whether `instant` is a deadline of the client's or of its work, not one of Weir's.
+    /// What to tell who waited in vain until `instant`: whose end that was. `own` is for
+    /// Weir's own.
     #[must_use]
-    pub fn is_clients(&self, instant: Instant) -> bool {
-        let mut ends = [self.client, self.curfew()].into_iter().flatten();
-        ends.any(|end| end <= instant)
+    pub fn failure(&self, instant: Instant, own: Failure) -> Failure {
+        let is_past = |end: Option<Instant>| end.is_some_and(|end| end <= instant);
+        if is_past(self.curfew()) {
+            Failure::WorkEnds { sent: false }
+        } else if is_past(self.client) {
+            Failure::DeadlinePassed
+        } else {
+            own
+        }
     }
 
     /// Whether the hold is over, so that nothing unsent may be tried again.
@@ -108,17 +115,23 @@ impl Deadline {
         ends.into_iter().flatten().min()
     }
 
-    /// Waits until it is time to give up on a reply.
-    pub async fn reply_over(&self) {
+    /// Waits until it is time to give up on a reply, and says why it is.
+    pub async fn reply_over(&self) -> Failure {
         loop {
             let over = async {
                 match self.reply_until() {
-                    Some(until) => sleep_until(until).await,
+                    Some(until) => {
+                        sleep_until(until).await;
+                        until
+                    }
                     None => std::future::pending().await,
                 }
             };
             tokio::select! {
-                () = over => return,
+                until = over => return match self.curfew() {
+                    Some(end) if end <= until => Failure::WorkEnds { sent: true },
+                    _ => Failure::ReplyTimeout,
+                },
                 () = self.moved() => {}
             }
         }
@@ -173,7 +186,10 @@ mod tests {
         };
         assert_eq!(deadline.reply_until(), None);
         let waiting = async {
-            deadline.reply_over().await;
+            assert_eq!(
+                deadline.reply_over().await,
+                Failure::WorkEnds { sent: true }
+            );
             start.elapsed()
         };
         let setting = async {
@@ -188,11 +204,9 @@ mod tests {
         );
         assert_eq!(deadline.queue_until(start), start + ms(800));
         assert_eq!(deadline.hold_until(), start + ms(800));
-        assert!(
-            deadline.is_clients(start + ms(800)),
-            "no time-out of Weir's"
-        );
-        assert!(!deadline.is_clients(start + ms(799)));
+        let failure = |at| deadline.failure(start + ms(at), Failure::NoNode);
+        assert_eq!(failure(800), Failure::WorkEnds { sent: false });
+        assert_eq!(failure(799), Failure::NoNode);
     }
 
     #[tokio::test(start_paused = true)]
