@@ -18,6 +18,9 @@ use tokio::net::TcpStream;
 
 const REGISTER: &str = "/2020-01-01/extension/register";
 const NEXT: &str = "/2020-01-01/extension/event/next";
+const TELEMETRY: &str = "/2022-07-01/telemetry";
+/// The schema that all kinds of Lambda accept.
+const SCHEMA: &str = "2025-01-29";
 const NAME: &str = "Lambda-Extension-Name";
 const IDENTIFIER: &str = "Lambda-Extension-Identifier";
 
@@ -112,6 +115,30 @@ impl Api {
             .call(Method::GET, NEXT, &headers, String::new())
             .await?;
         Ok(news(&self.body(answer).await?))
+    }
+
+    /// Has Lambda tell on `port` what the platform does. `false`: it does not do that here.
+    pub(crate) async fn subscribe(
+        &self,
+        registered: &Registered,
+        port: u16,
+    ) -> Result<bool, ApiError> {
+        let body = json!({
+            "schemaVersion": SCHEMA,
+            "types": ["platform"],
+            "buffering": { "maxItems": 1_000, "maxBytes": 262_144, "timeoutMs": 25 },
+            "destination": {
+                "protocol": "HTTP",
+                "URI": format!("http://sandbox.localdomain:{port}"),
+            },
+        });
+        let headers = BTreeMap::from([(IDENTIFIER, registered.0.as_str())]);
+        let answer = self
+            .call(Method::PUT, TELEMETRY, &headers, body.to_string())
+            .await?;
+        // AWS's emulator accepts, and says in the body that it will tell nothing.
+        let body = self.body(answer).await?;
+        Ok(!String::from_utf8_lossy(&body).contains("NotSupported"))
     }
 
     async fn call(

@@ -7,6 +7,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, sleep};
 use weir::proxy::{Controls, Tally};
 
+use crate::afterwards::Afterwards;
 use crate::api::{Api, ApiError, News, Registered};
 use crate::counters::Counters;
 use crate::lifecycle::{Lifecycle, Step};
@@ -14,6 +15,7 @@ use crate::log;
 use crate::serving::{self, Serving};
 use crate::settings::Settings;
 use crate::surroundings::Surroundings;
+use crate::ways;
 
 /// For farewells at the end; 300 ms are there in all.
 const CLOSE_TIME: Duration = Duration::from_millis(200);
@@ -52,6 +54,7 @@ async fn serve(surroundings: &Surroundings, settings: &Settings) -> Option<Contr
             proxy,
             controls,
             chosen,
+            may_fall_back,
         }) => {
             tracing::info!(
                 listen = %proxy.addresses().join(", "),
@@ -65,6 +68,9 @@ async fn serve(surroundings: &Surroundings, settings: &Settings) -> Option<Contr
                     tracing::error!("the function is not served any more: {error}");
                 }
             });
+            if may_fall_back {
+                tokio::spawn(ways::look_after(controls.clone(), settings.fallback_after));
+            }
             Some(controls)
         }
         Err(why) => {
@@ -83,6 +89,7 @@ struct Environment {
     controls: Option<Controls>,
     counters: Option<Counters>,
     notice: Duration,
+    afterwards: Afterwards,
 }
 
 impl Environment {
@@ -92,7 +99,8 @@ impl Environment {
             .unwrap_or("unknown");
         let namespace = settings.namespace.as_deref();
         Self {
-            life: Lifecycle::new(surroundings.kind(), false),
+            life: Lifecycle::new(surroundings.kind(), settings.stays() && controls.is_some()),
+            afterwards: Afterwards::new(settings),
             controls,
             counters: namespace.map(|namespace| Counters::new(namespace, function)),
             notice: settings.notice,
@@ -119,6 +127,9 @@ impl Environment {
                 init_ms = (started.elapsed().as_secs_f64() * 1e5).round() / 100.0,
                 "registered"
             );
+        }
+        if self.life.stays() {
+            self.afterwards.subscribe(&api, &registered).await;
         }
         self.answer(&api, &registered, &mut terminate).await;
     }
@@ -206,7 +217,11 @@ impl Environment {
                 Step::Deadline(left) => self.set_deadline(left),
                 Step::Verify => self.verify(),
                 Step::Report => self.report(),
-                Step::Stay => {}
+                Step::Stay(request, left) => {
+                    if let Some(controls) = &self.controls {
+                        self.afterwards.wait(controls, &request, left).await;
+                    }
+                }
                 Step::Pause(pause) => sleep(pause).await,
                 Step::Warn(text) => tracing::warn!("{text}"),
                 Step::Close(reason) => self.close(&reason).await,

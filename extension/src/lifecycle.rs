@@ -33,8 +33,9 @@ pub(crate) enum Step {
     Verify,
     /// Write the counters.
     Report,
-    /// Keep the environment awake until the invocation is over.
-    Stay,
+    /// Keep the environment awake until this invocation is over, which is cut off in so much
+    /// time.
+    Stay(String, Option<Duration>),
     /// Ask for the next event. Always the last step, but for the end.
     Next,
     /// Try again after a pause.
@@ -86,6 +87,11 @@ impl Lifecycle {
         news
     }
 
+    /// Invocations are watched to their end.
+    pub(crate) const fn stays(&self) -> bool {
+        self.stays && !self.passes_time()
+    }
+
     /// Time passes here without anybody saying so: nothing is ever frozen.
     pub(crate) const fn passes_time(&self) -> bool {
         matches!(self.kind, Kind::Managed)
@@ -131,12 +137,13 @@ impl Lifecycle {
 
     fn on_invoke(&mut self, request_id: String, deadline_ms: u64, now: Duration) -> Vec<Step> {
         self.invocations += 1;
-        let mut steps = vec![Step::Log(request_id)];
+        let mut steps = vec![Step::Log(request_id.clone())];
         if self.kind == Kind::SnapStart && self.invocations == 1 {
             steps.extend([Step::Renew, Step::Wake]);
         }
         let deadline = Some(Duration::from_millis(deadline_ms)).filter(|at| !at.is_zero());
-        steps.push(Step::Deadline(deadline.map(|at| at.saturating_sub(now))));
+        let left = deadline.map(|at| at.saturating_sub(now));
+        steps.push(Step::Deadline(left));
         steps.push(Step::Verify);
         let last = *self.reported.get_or_insert(now);
         if now.saturating_sub(last) >= REPORT_EVERY {
@@ -144,7 +151,7 @@ impl Lifecycle {
             steps.push(Step::Report);
         }
         if self.stays {
-            steps.push(Step::Stay);
+            steps.push(Step::Stay(request_id, left));
         }
         steps.push(Step::Next);
         steps
@@ -260,6 +267,7 @@ mod tests {
     fn who_stays_does_so_before_the_next_event() {
         let mut life = Lifecycle::new(Kind::OnDemand, true);
         let steps = life.on(invoke("r", 3_000), NOW);
-        assert!(steps.ends_with(&[Step::Stay, Step::Next]));
+        let stay = Step::Stay("r".to_owned(), Some(ms(3_000)));
+        assert!(steps.ends_with(&[stay, Step::Next]));
     }
 }

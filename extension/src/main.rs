@@ -15,6 +15,10 @@
 //! | [`api`] | the four calls of the Extensions API |
 //! | [`lifecycle`] | what is to be done when; a pure state machine |
 //! | [`environment`] | carries that out, until the end |
+//! | [`afterwards`] | what is done when an invocation is over |
+//! | [`ways`] | looks after the ways to the database |
+//! | [`fallback`] | when the shared Weir is gone past; pure |
+//! | [`telemetry`] | when an invocation is over |
 //! | [`counters`] | what was done, as CloudWatch metrics |
 //! | [`log`] | log lines with the request's id |
 
@@ -25,15 +29,19 @@ use tokio::runtime::Builder;
 
 use crate::surroundings::Surroundings;
 
+mod afterwards;
 mod api;
 mod counters;
 mod environment;
+mod fallback;
 mod lifecycle;
 mod log;
 mod serving;
 mod settings;
 mod surroundings;
+mod telemetry;
 mod upstream;
+mod ways;
 
 /// Always successful: another exit code would fail the function.
 fn main() -> ExitCode {

@@ -10,7 +10,7 @@ use weir::{Proxy, StartError};
 
 use crate::settings::Settings;
 use crate::surroundings::{Kind, Surroundings};
-use crate::upstream::{self, Chosen};
+use crate::upstream::{self, Chosen, Road};
 
 /// Longest time for finding the hosts of an SRV record: Lambda gives init ten seconds in all.
 const LOOK_UP_TIME: Duration = Duration::from_secs(4);
@@ -24,6 +24,8 @@ pub(crate) struct Serving {
     pub(crate) proxy: Proxy,
     pub(crate) controls: Controls,
     pub(crate) chosen: Chosen,
+    /// There is a way to the database without the shared Weir.
+    pub(crate) may_fall_back: bool,
 }
 
 /// Chooses the upstream, and listens.
@@ -44,6 +46,16 @@ pub(crate) async fn start(
     for listener in &mut config.listeners {
         adapt(listener, surroundings.kind(), settings);
     }
+    let may_fall_back = falls_back(&chosen, settings);
+    if may_fall_back && let Some(original) = &chosen.original {
+        match spare(surroundings, settings, original).await {
+            Ok(spare) => config
+                .listeners
+                .iter_mut()
+                .for_each(|l| l.spare.clone_from(&spare)),
+            Err(why) => tracing::warn!("there is no fallback: {why}"),
+        }
+    }
     for warning in &config.warnings {
         tracing::info!("{warning}");
     }
@@ -57,7 +69,36 @@ pub(crate) async fn start(
         controls: proxy.controls(),
         proxy,
         chosen,
+        may_fall_back,
     })
+}
+
+/// Whether this environment is of the share that may go to the database without the shared
+/// Weir. Each draws for itself, and a copy of one draws what its original drew.
+fn falls_back(chosen: &Chosen, settings: &Settings) -> bool {
+    let draw = f64::from(u32::from_le_bytes(weir::random::secret())) / f64::from(u32::MAX);
+    chosen.road == Road::Service && draw < settings.fallback_share
+}
+
+/// The way to the database itself, with the direct mode's connections; nothing is opened.
+async fn spare(
+    surroundings: &Surroundings,
+    settings: &Settings,
+    original: &str,
+) -> Result<Option<Box<ListenerConfig>>, String> {
+    let mut strings = settings.of_weir(surroundings, Road::Direct);
+    // The cap that was set is that of the road that was chosen.
+    let most = crate::settings::most_connections(surroundings, Road::Direct);
+    strings.insert("WEIR_MAX_CONNECTIONS".to_owned(), most.to_string());
+    strings.insert("WEIR_UPSTREAM".to_owned(), upstream::without_pool(original));
+    strings.insert("AWS_LAMBDA_RUNTIME_API".to_owned(), "here".to_owned());
+    let config = load(strings, "the function's own string").await?;
+    let listener = config.listeners.into_iter().next();
+    Ok(listener.map(|mut listener| {
+        adapt(&mut listener, Kind::SnapStart, settings);
+        listener.name = "fallback".to_owned();
+        Box::new(listener)
+    }))
 }
 
 /// A listener of an environment that is frozen between invocations.

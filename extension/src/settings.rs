@@ -7,6 +7,7 @@ use std::time::Duration;
 use weir::config::settings::SETTINGS;
 use weir::config::units;
 
+use crate::fallback;
 use crate::surroundings::{Kind, Surroundings};
 use crate::upstream::Road;
 
@@ -44,6 +45,10 @@ pub(crate) const VARIABLES: &[Variable] = &[
     Variable { name: "WEIR_LISTEN", default: "127.0.0.1:27017" },
     Variable { name: "WEIR_EXTENSION_OFF", default: "off" },
     Variable { name: "WEIR_RELEASE", default: "environment" },
+    Variable { name: "WEIR_DRAIN_BEFORE_FREEZE", default: "off" },
+    Variable { name: "WEIR_TELEMETRY_PORT", default: "9010" },
+    Variable { name: "WEIR_FALLBACK_SHARE", default: "0" },
+    Variable { name: "WEIR_FALLBACK_AFTER", default: "1s" },
     Variable { name: "WEIR_DEADLINE_NOTICE", default: "200ms" },
     Variable { name: "WEIR_DOUBT_AFTER", default: "10s" },
     Variable { name: "WEIR_CHECK_TIME", default: "500ms" },
@@ -82,6 +87,15 @@ pub(crate) struct Settings {
     /// Where the function's driver connects.
     pub(crate) listen: String,
     pub(crate) release: Release,
+    /// An invocation that is over may have work left, for which the environment is kept awake
+    /// for so long.
+    pub(crate) drain: Option<Duration>,
+    /// Where Lambda tells that an invocation is over.
+    pub(crate) telemetry_port: u16,
+    /// The share of environments that may go to the database without the shared Weir.
+    pub(crate) fallback_share: f64,
+    /// How long the shared Weir must be gone before they do.
+    pub(crate) fallback_after: Duration,
     /// So long before an invocation is cut off, who still waits is answered.
     pub(crate) notice: Duration,
     /// Connections unused for so long are asked for a sign of life.
@@ -111,6 +125,10 @@ impl Settings {
                 .unwrap_or(weir::config::defaults::LISTEN)
                 .to_owned(),
             release: read.get("WEIR_RELEASE", Release::Environment, release),
+            drain: read.get("WEIR_DRAIN_BEFORE_FREEZE", None, drain),
+            telemetry_port: read.get("WEIR_TELEMETRY_PORT", 9010, port),
+            fallback_share: read.get("WEIR_FALLBACK_SHARE", 0.0, fallback::share),
+            fallback_after: read.get("WEIR_FALLBACK_AFTER", Duration::from_secs(1), duration),
             notice: read.get("WEIR_DEADLINE_NOTICE", Duration::from_millis(200), duration),
             doubt_after: read.get("WEIR_DOUBT_AFTER", Duration::from_secs(10), duration),
             check_time: read.get("WEIR_CHECK_TIME", Duration::from_millis(500), duration),
@@ -126,6 +144,11 @@ impl Settings {
         read.name_unknown();
         settings.warnings = read.warnings;
         settings
+    }
+
+    /// Something is to be done when an invocation is over.
+    pub(crate) const fn stays(&self) -> bool {
+        self.drain.is_some() || matches!(self.release, Release::Invoke)
     }
 
     /// The settings of the Weir inside, its upstream string aside.
@@ -152,7 +175,7 @@ impl Settings {
 /// The fewest a pool can work with: one connection and the reserve by which transactions end.
 /// The database itself is also watched, by one connection that polls. On a Managed Instance
 /// several invocations work at a time.
-fn most_connections(surroundings: &Surroundings, road: Road) -> usize {
+pub(crate) fn most_connections(surroundings: &Surroundings, road: Road) -> usize {
     let watching = match road {
         Road::Service => 0,
         Road::Direct => 1,
@@ -224,6 +247,18 @@ fn switch(text: &str) -> Result<bool, String> {
 
 fn duration(text: &str) -> Result<Duration, String> {
     units::positive_duration(text).map_err(|error| format!("{error}; {}", error.mend()))
+}
+
+fn port(text: &str) -> Result<u16, String> {
+    let port = text.parse().ok().filter(|port| *port > 0);
+    port.ok_or_else(|| "no port; write a number from 1 to 65535".to_owned())
+}
+
+fn drain(text: &str) -> Result<Option<Duration>, String> {
+    match units::switch(text) {
+        Ok(false) => Ok(None),
+        _ => duration(text).map(Some),
+    }
 }
 
 fn release(text: &str) -> Result<Release, String> {

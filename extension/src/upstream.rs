@@ -15,6 +15,9 @@ const OWN: &str = "WEIR_";
 /// was right for a pool in each function would leave it no connection to work with.
 const POOL: [&str; 3] = ["maxpoolsize", "minpoolsize", "maxidletimems"];
 
+/// A shared Weir is near: what takes longer to connect will not succeed.
+const CONNECT_TIME: &str = "connectTimeoutMS=2000";
+
 /// Whom the extension connects to.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Chosen {
@@ -159,6 +162,9 @@ fn service_string(service: &str, original: Option<&str>) -> Result<String, Strin
     if !has(&options, "loadbalanced") {
         options.insert(0, "loadBalanced=true".to_owned());
     }
+    if !has(&options, "connecttimeoutms") {
+        options.push(CONNECT_TIME.to_owned());
+    }
     let own = original.and_then(Parts::of);
     let login = match (parts.login, own.as_ref().and_then(|own| own.login)) {
         (Some(login), _) => Some(login),
@@ -192,7 +198,7 @@ fn road_of(text: &str) -> Road {
 }
 
 /// The same without the options that size a driver's pool.
-fn without_pool(text: &str) -> String {
+pub(crate) fn without_pool(text: &str) -> String {
     let Some((before, options)) = text.split_once('?') else {
         return text.to_owned();
     };
@@ -308,7 +314,8 @@ mod tests {
             assert_eq!(chosen.road, Road::Service);
             assert_eq!(
                 chosen.text,
-                "mongodb://user:p%40ss@weir.internal:27017/?loadBalanced=true&authSource=admin"
+                "mongodb://user:p%40ss@weir.internal:27017/?loadBalanced=true&connectTimeoutMS=2000\
+                 &authSource=admin"
             );
             assert_eq!(chosen.original.as_deref(), Some(ATLAS));
         }
@@ -316,11 +323,17 @@ mod tests {
 
     #[test]
     fn a_service_may_have_its_own_login_and_options() {
-        let service = "mongodb://a:b@weir:1/?tls=true";
+        let service = "mongodb://a:b@weir:1/?tls=true&connectTimeoutMS=9";
         let one = chosen([("WEIR_SERVICE", service), ("DB", ATLAS)]).unwrap();
-        assert_eq!(one.text, "mongodb://a:b@weir:1/?loadBalanced=true&tls=true");
+        assert_eq!(
+            one.text,
+            "mongodb://a:b@weir:1/?loadBalanced=true&tls=true&connectTimeoutMS=9"
+        );
         let none = chosen([("WEIR_SERVICE", "weir:1")]).unwrap();
-        assert_eq!(none.text, "mongodb://weir:1/?loadBalanced=true");
+        assert_eq!(
+            none.text,
+            "mongodb://weir:1/?loadBalanced=true&connectTimeoutMS=2000"
+        );
         let plain = "mongodb://weir:1/?loadBalanced=false";
         let plain = chosen([("WEIR_SERVICE", plain)]).unwrap();
         assert_eq!(plain.road, Road::Direct);
@@ -330,7 +343,7 @@ mod tests {
     fn where_a_user_is_defined_goes_with_him() {
         let auth = |own: &str| {
             let chosen = chosen([("WEIR_SERVICE", "weir:1"), ("DB", own)]).unwrap();
-            let (_, options) = chosen.text.split_once("loadBalanced=true").unwrap();
+            let (_, options) = chosen.text.split_once("connectTimeoutMS=2000").unwrap();
             options.to_owned()
         };
         assert_eq!(auth("mongodb://u:p@h/"), "&authSource=admin");

@@ -215,6 +215,9 @@ pub struct ListenerConfig {
     /// This process may be frozen at any moment. No setting: the host that has Weir inside of
     /// it knows.
     pub freezing: Option<Freezing>,
+    /// Another way to the same cluster, for when this one cannot be gone. Opens nothing before
+    /// it is taken; no setting either. Its addresses are not listened on.
+    pub spare: Option<Box<ListenerConfig>>,
 }
 
 /// What is done differently in a process that may be frozen at any moment, as an environment of

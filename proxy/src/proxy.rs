@@ -74,6 +74,8 @@ pub(crate) struct Service {
     pub(crate) monitor_sockets: usize,
     pub(crate) front: Arc<Front>,
     watcher: Watcher,
+    /// The other way to the same cluster.
+    spare: Option<Box<Service>>,
     bound: Vec<(Listener, Admission)>,
 }
 
@@ -205,6 +207,7 @@ impl Proxy {
             }
             tokio::spawn(upkeep(Arc::downgrade(&service.front)));
             watchers.push(service.watcher);
+            watchers.extend(service.spare.map(|spare| spare.watcher));
         }
         let ended = tokio::select! {
             () = self.drain.done(&self.tasks, &self.config) => Ok(()),

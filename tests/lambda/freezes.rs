@@ -4,11 +4,15 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use bson::doc;
+use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use weir::demo::process::Signal;
 use weir_tests::cluster::{Cluster, shared};
 use weir_tests::lambda::{Extension, ScriptedApi};
 use weir_tests::raw::Raw;
 use weir_tests::relay::{Accept, Fault, Relay, Side};
+use weir_tests::scripted::{Act, Face, Scripted};
 use weir_tests::wait::{LIMIT, until, until_true};
 use weir_tests::weir::WeirProcess;
 
@@ -233,5 +237,113 @@ async fn a_copy_uses_no_connection_of_its_original() -> Result<()> {
     works(&mut function, insert("copies", "r-1")).await?;
     ensure!(relay.counts().open == 1, "{:?}", relay.counts());
     ends_well(&api, &extension).await?;
+    Ok(())
+}
+
+/// Lambda tells that an invocation is over; until then the extension asks for no other event.
+#[tokio::test]
+async fn an_invocations_connections_end_with_it_if_they_are_to() -> Result<()> {
+    let cluster = shared::single().await?;
+    let service = WeirProcess::builder()
+        .upstream(cluster.uri())
+        .start()
+        .await?;
+    let trunk = Relay::start(service.address())?;
+    let address = trunk.address().to_string();
+    let port = weir::demo::mongod::free_port()?.to_string();
+    let variables = [
+        ("WEIR_SERVICE", address.as_str()),
+        ("WEIR_RELEASE", "invoke"),
+        ("WEIR_TELEMETRY_PORT", port.as_str()),
+    ];
+    let (api, extension) = extension(&variables).await?;
+    ensure!(trunk.counts().accepted == 0, "nothing is kept warm");
+    let asked = api.called("telemetry", 1).await?;
+    let body = asked
+        .first()
+        .map(|call| call.body.clone())
+        .unwrap_or_default();
+    ensure!(
+        body.contains(&format!("sandbox.localdomain:{port}")),
+        "{body}"
+    );
+    let mut function = Raw::connect(extension.address()).await?;
+    for id in ["r-1", "r-2"] {
+        let nexts = api.calls("next").len();
+        api.invoke(id, LONG);
+        works(&mut function, insert("release", id)).await?;
+        ensure!(trunk.counts().open == 1, "{:?}", trunk.counts());
+        ensure!(
+            api.calls("next").len() == nexts,
+            "the invocation is not over"
+        );
+        let done = json!([{
+            "time": "now",
+            "type": "platform.runtimeDone",
+            "record": { "requestId": id, "status": "success" },
+        }]);
+        post(port.parse()?, &done.to_string()).await?;
+        api.called("next", nexts + 1).await?;
+        ensure!(trunk.counts().open == 0, "{:?}", trunk.counts());
+    }
+    ensure!(trunk.counts().accepted == 2, "{:?}", trunk.counts());
+    ends_well(&api, &extension).await?;
+    Ok(())
+}
+
+/// What an invocation leaves unfinished is finished before the environment freezes, but not
+/// for longer than was said; where Lambda tells nothing, quiet is taken for the end.
+#[tokio::test]
+async fn work_left_behind_is_finished_before_the_freeze() -> Result<()> {
+    let slow = Scripted::start(Face::LoadBalanced)?;
+    slow.script(
+        "insert",
+        [Act::Late(
+            Duration::from_millis(600),
+            doc! { "ok": 1.0, "n": 1 },
+        )],
+    );
+    let upstream = format!("mongodb://{}/?loadBalanced=true", slow.address());
+    let port = weir::demo::mongod::free_port()?.to_string();
+    let variables = [
+        ("WEIR_UPSTREAM", upstream.as_str()),
+        ("WEIR_DRAIN_BEFORE_FREEZE", "5s"),
+        ("WEIR_TELEMETRY_PORT", port.as_str()),
+    ];
+    let (api, extension) = extension(&variables).await?;
+    let nexts = api.calls("next").len();
+    let mut function = Raw::connect(extension.address()).await?;
+    api.invoke("r-1", LONG);
+    let working = async { works(&mut function, doc! { "insert": "drain" }).await };
+    let ending = async {
+        slow.wait_for("insert", 1).await?;
+        let done = json!([{ "type": "platform.runtimeDone", "record": { "requestId": "r-1" } }]);
+        post(port.parse()?, &done.to_string()).await
+    };
+    let began = std::time::Instant::now();
+    tokio::try_join!(working, ending)?;
+    let asked = api.called("next", nexts + 1).await?;
+    let last = asked.last().map(|call| call.at.into_std());
+    let waited = last
+        .map(|at| at.saturating_duration_since(began))
+        .unwrap_or_default();
+    ensure!(
+        waited >= Duration::from_millis(500),
+        "it asked after {waited:?}"
+    );
+    ends_well(&api, &extension).await?;
+    Ok(())
+}
+
+/// Tells the extension something, as Lambda's Telemetry API does.
+async fn post(port: u16, body: &str) -> Result<()> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
+    let length = body.len();
+    let head = format!("POST / HTTP/1.1\r\nHost: sandbox\r\nContent-Length: {length}\r\n");
+    let request = format!("{head}Connection: close\r\n\r\n{body}");
+    stream.write_all(request.as_bytes()).await?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await?;
+    ensure!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     Ok(())
 }

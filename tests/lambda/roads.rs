@@ -5,7 +5,7 @@ use bson::doc;
 use futures_util::future::try_join_all;
 use weir_tests::cluster::{PASSWORD_IN_URI, USER, shared};
 use weir_tests::raw::Raw;
-use weir_tests::relay::Relay;
+use weir_tests::relay::{Accept, Relay};
 use weir_tests::skip::skip;
 use weir_tests::sockets::{self, Sampler};
 use weir_tests::wait::{LIMIT, until_true};
@@ -105,5 +105,66 @@ async fn the_database_itself_sees_few() -> Result<()> {
         "{maxima:?}"
     );
     ends_well(&api, &extension).await?;
+    Ok(())
+}
+
+/// The share of environments that may do so goes to the database itself while the shared Weir
+/// is gone, and comes back; the rest waits.
+#[tokio::test]
+async fn the_fallback_is_taken_by_the_share_that_may_and_left_again() -> Result<()> {
+    let cluster = shared::login().await?;
+    let service = WeirProcess::builder()
+        .upstream(cluster.uri())
+        .start()
+        .await?;
+    let relay = Relay::start(service.address())?;
+    let (address, own) = (relay.address().to_string(), cluster.uri());
+    let ports: Vec<u16> = cluster.addresses().iter().map(|a| a.port()).collect();
+    for (share, expected) in [("100", true), ("0", false)] {
+        let variables = [
+            ("WEIR_SERVICE", address.as_str()),
+            ("DB", own.as_str()),
+            ("WEIR_FALLBACK_SHARE", share),
+            ("WEIR_FALLBACK_AFTER", "200ms"),
+            ("WEIR_QUEUE_TIMEOUT", "2s"),
+        ];
+        let (api, extension) = extension(&variables).await?;
+        api.invoke("r-1", LONG);
+        let mut function = Raw::connect(extension.address()).await?;
+        works(&mut function, insert("fallback", "r-1")).await?;
+        let direct = || -> usize {
+            let counts = sockets::of_process(extension.pid(), &ports).unwrap_or_default();
+            counts.values().map(|count| count.held).sum()
+        };
+        ensure!(direct() == 0, "nothing is opened before it is needed");
+        relay.accept(Accept::Reset);
+        relay.reset_all();
+        if expected {
+            extension.says("going to the database itself").await?;
+            works(&mut function, insert("fallback", "direct")).await?;
+            ensure!((1..=3).contains(&direct()), "{}", direct());
+        } else {
+            let reply = function
+                .command("lambda", insert("fallback", "waits"))
+                .await?;
+            ensure!(reply.get_i32("code").is_ok(), "{reply}");
+            ensure!(direct() == 0, "{}", direct());
+        }
+        relay.heal();
+        if expected {
+            extension.says("back to the shared Weir").await?;
+            until_true("the direct connections to be closed", LIMIT, || {
+                direct() == 0
+            })
+            .await?;
+        }
+        let began = relay.counts().accepted;
+        until_true("the trunk to be open again", LIMIT, || {
+            relay.counts().open > 0 && relay.counts().accepted >= began
+        })
+        .await?;
+        works(&mut function, insert("fallback", "r-2")).await?;
+        ends_well(&api, &extension).await?;
+    }
     Ok(())
 }

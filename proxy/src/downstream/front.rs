@@ -2,7 +2,7 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicI32, Ordering},
+    atomic::{AtomicBool, AtomicI32, Ordering},
 };
 
 use parking_lot::Mutex;
@@ -48,6 +48,10 @@ type Cached = Mutex<Option<(Instant, Vec<u8>)>>;
 pub struct Front {
     /// Relays what is not answered here.
     pub relay: Arc<Relay>,
+    /// Another way to the same cluster.
+    spare: Option<Arc<Relay>>,
+    /// That way is taken.
+    diverted: AtomicBool,
     /// Checks logins.
     pub authenticator: Arc<Authenticator>,
     /// How hello is answered.
@@ -69,6 +73,7 @@ impl Front {
     #[must_use]
     pub fn new(
         relay: Arc<Relay>,
+        spare: Option<Arc<Relay>>,
         authenticator: Arc<Authenticator>,
         presentation: Presentation,
         metrics: Arc<Metrics>,
@@ -76,6 +81,8 @@ impl Front {
     ) -> Arc<Self> {
         Arc::new(Self {
             relay,
+            spare,
+            diverted: AtomicBool::new(false),
             authenticator,
             presentation,
             metrics,
@@ -86,6 +93,20 @@ impl Front {
             build_info: Mutex::new(None),
             connection_ids: AtomicI32::new(1),
         })
+    }
+
+    /// The way that operations go now.
+    #[must_use]
+    pub fn way(&self) -> &Arc<Relay> {
+        match &self.spare {
+            Some(spare) if self.diverted.load(Ordering::Relaxed) => spare,
+            _ => &self.relay,
+        }
+    }
+
+    /// Has operations go the other way, or the first one again.
+    pub fn divert(&self, diverted: bool) {
+        self.diverted.store(diverted, Ordering::Relaxed);
     }
 
     /// A `connectionId`, unique in this process until it wraps.
@@ -105,8 +126,9 @@ impl Front {
     /// What `maxWireVersion` to tell a client now; waits a little for first contact with
     /// the upstream, if it may.
     pub(crate) async fn wire_version(&self, may_wait: bool) -> i32 {
-        let known = || self.relay.cluster.snapshot().common_max_wire();
-        let mut changes = self.relay.cluster.watch();
+        let way = self.way();
+        let known = || way.cluster.snapshot().common_max_wire();
+        let mut changes = way.cluster.watch();
         let until = Instant::now() + self.presentation.first_contact;
         let mut version = known();
         while may_wait && version.is_none() {

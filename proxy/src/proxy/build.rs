@@ -72,8 +72,18 @@ impl Build<'_> {
         let relay = Relay::new(settings, cluster, Arc::clone(budget), Arc::clone(&metrics));
         let salts = SaltSource::new(random::secret());
         let authenticator = Arc::new(Authenticator::new(upstream.credential.as_ref(), salts));
+        let spare = listener.spare.as_deref().map(|spare| {
+            let build = Build {
+                listener: spare,
+                ..*self
+            };
+            // What can never be served there ends nothing here.
+            build.service(budget, &watch::Sender::new(None))
+        });
+        let spare = spare.transpose()?.map(Box::new);
         let front = Front::new(
             Arc::new(relay),
+            spare.as_ref().map(|spare| Arc::clone(&spare.front.relay)),
             authenticator,
             self.presentation(),
             metrics,
@@ -86,6 +96,7 @@ impl Build<'_> {
             monitor_sockets: upstream.monitor_sockets(),
             front,
             watcher,
+            spare,
             bound: Vec::new(),
         })
     }

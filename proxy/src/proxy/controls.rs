@@ -22,6 +22,8 @@ pub struct Controls {
 struct Part {
     front: Arc<Front>,
     later: Option<Arc<Later>>,
+    /// It is the other way to the cluster of the part before it.
+    is_spare: bool,
 }
 
 /// What has been done so far, over all listeners.
@@ -37,13 +39,53 @@ pub struct Tally {
 
 impl Controls {
     pub(super) fn of(services: &[Service]) -> Self {
-        let part = |service: &Service| Part {
+        let part = |service: &Service, is_spare| Part {
             front: Arc::clone(&service.front),
             later: service.watcher.later(),
+            is_spare,
         };
+        let parts = services.iter().flat_map(|service| {
+            let spare = service.spare.iter().map(|spare| part(spare, true));
+            std::iter::once(part(service, false)).chain(spare)
+        });
         Self {
-            parts: services.iter().map(part).collect(),
+            parts: parts.collect(),
         }
+    }
+
+    /// The ways that are meant to be gone.
+    fn own(&self) -> impl Iterator<Item = &Part> {
+        self.parts.iter().filter(|part| !part.is_spare)
+    }
+
+    fn spares(&self) -> impl Iterator<Item = &Part> {
+        self.parts.iter().filter(|part| part.is_spare)
+    }
+
+    /// Has operations go the other way. Cursors and transactions that are open on the first
+    /// one end for their clients.
+    pub fn divert(&self) {
+        self.spares().for_each(Part::wake);
+        self.own().for_each(|part| part.front.divert(true));
+    }
+
+    /// Has operations go the first way again, and closes what was opened for the other.
+    pub async fn return_to_own(&self, limit: Duration) {
+        self.own().for_each(|part| part.front.divert(false));
+        for part in self.spares() {
+            if let Some(later) = &part.later {
+                later.rest();
+            }
+            part.front.relay.cluster.rest();
+            part.front.relay.release(limit).await;
+        }
+    }
+
+    /// Why the other way cannot be gone now; `None`: it can, or nobody has tried.
+    #[must_use]
+    pub fn spare_trouble(&self) -> Option<String> {
+        self.spares()
+            .find_map(|part| part.front.relay.cluster.trouble())
     }
 
     /// Work begins that will be cut off at `ends`: who still waits `notice` before is
@@ -67,12 +109,7 @@ impl Controls {
 
     /// Opens what a sleeping Weir has not opened yet.
     pub fn wake(&self) {
-        for part in &self.parts {
-            if let Some(later) = &part.later {
-                later.wake();
-            }
-            part.front.relay.cluster.wake();
-        }
+        self.own().for_each(Part::wake);
     }
 
     /// This process has been thawed: connections that lay idle for long are verified or
@@ -136,8 +173,16 @@ impl Controls {
     /// Why the upstream cannot be used now; `None`: it can, or nobody has tried.
     #[must_use]
     pub fn trouble(&self) -> Option<String> {
-        self.parts
-            .iter()
+        self.own()
             .find_map(|part| part.front.relay.cluster.trouble())
+    }
+}
+
+impl Part {
+    fn wake(&self) {
+        if let Some(later) = &self.later {
+            later.wake();
+        }
+        self.front.relay.cluster.wake();
     }
 }

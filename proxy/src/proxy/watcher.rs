@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -23,12 +24,26 @@ pub(crate) enum Watcher {
     Later(Arc<Later>),
 }
 
-/// A watcher that sleeps.
-#[derive(Default)]
+/// A watcher that sleeps, and may sleep again.
 pub(crate) struct Later {
-    woken: CancellationToken,
-    stopped: CancellationToken,
+    phase: watch::Sender<Phase>,
     ended: CancellationToken,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Asleep,
+    Awake,
+    Stopped,
+}
+
+impl Default for Later {
+    fn default() -> Self {
+        Self {
+            phase: watch::Sender::new(Phase::Asleep),
+            ended: CancellationToken::new(),
+        }
+    }
 }
 
 impl Watcher {
@@ -59,7 +74,7 @@ impl Watcher {
             match self {
                 Self::Now(monitor) => monitor.stop().await,
                 Self::Later(later) => {
-                    later.stopped.cancel();
+                    later.phase.send_replace(Phase::Stopped);
                     later.ended.cancelled().await;
                 }
             }
@@ -71,22 +86,37 @@ impl Watcher {
 impl Later {
     /// Starts to watch.
     pub(super) fn wake(&self) {
-        self.woken.cancel();
+        self.phase.send_replace(Phase::Awake);
+    }
+
+    /// Stops watching until it is woken or needed.
+    pub(super) fn rest(&self) {
+        self.phase.send_replace(Phase::Asleep);
     }
 
     async fn watch(self: Arc<Self>, seed: DriverSeed, topology: Topology) {
         let _ended = self.ended.clone().drop_guard();
-        tokio::select! {
-            () = self.woken.cancelled() => {}
-            () = topology.needed() => {}
-            () = self.stopped.cancelled() => return,
-        }
-        match Monitor::start(seed.client_options(), &topology) {
-            Ok(monitor) => {
-                self.stopped.cancelled().await;
-                monitor.stop().await;
+        let mut phase = self.phase.subscribe();
+        loop {
+            let woken = async { drop(phase.wait_for(|phase| *phase != Phase::Asleep).await) };
+            tokio::select! {
+                () = woken => {}
+                () = topology.needed() => {}
             }
-            Err(error) => tracing::error!(%error, "the upstream cannot be watched"),
+            if *phase.borrow_and_update() == Phase::Stopped {
+                return;
+            }
+            let monitor = match Monitor::start(seed.client_options(), &topology) {
+                Ok(monitor) => monitor,
+                Err(error) => {
+                    return tracing::error!(%error, "the upstream cannot be watched");
+                }
+            };
+            while phase.changed().await.is_ok() && *phase.borrow_and_update() == Phase::Awake {}
+            monitor.stop().await;
+            if *phase.borrow() == Phase::Stopped {
+                return;
+            }
         }
     }
 }

@@ -196,6 +196,14 @@ impl Cluster {
         }
     }
 
+    /// From now on nothing is opened before it is needed.
+    pub fn rest(&self) {
+        self.asleep.store(true, Ordering::Relaxed);
+        for pool in &self.table.load().pools {
+            pool.set_available(false);
+        }
+    }
+
     fn new_pool(&self, address: &NodeAddress, generation: u64) -> Arc<NodePool> {
         let observer: Arc<dyn Observer> = Arc::new(report::Reporter(Weak::clone(&self.this)));
         let limits = self.settings.limits.clone();
