@@ -4,6 +4,7 @@
 mod deadlines;
 mod freezes;
 mod lives;
+mod node;
 mod python;
 mod roads;
 mod support;

@@ -247,3 +247,25 @@ async fn directly_to_the_database() -> Result<()> {
     }
     emulator.terminate(LIMIT).await
 }
+
+/// An extension of somebody else's that fails takes the function with it; ours ends with it,
+/// and leaves nothing behind.
+#[tokio::test]
+async fn when_another_extension_fails_ours_leaves_nothing_behind() -> Result<()> {
+    let cluster = shared::login().await?;
+    let service = Service::before(cluster).await?;
+    let Some(mut function) = function(cluster).await? else {
+        return Ok(());
+    };
+    function.other_extension = Some("/bin/false".into());
+    let function = function.with("WEIR_SERVICE", &service.name());
+    let Some(emulator) = Emulator::start(function).await? else {
+        return Ok(());
+    };
+    let answer = emulator.invoke(json!({})).await?;
+    ensure!(answer.get("ms").is_none(), "{answer}");
+    until_true("the trunk to be closed", LIMIT, || {
+        service.relay.counts().open == 0
+    })
+    .await
+}

@@ -94,3 +94,24 @@ pub fn python() -> io::Result<PathBuf> {
     })?;
     Ok(place.join("bin/python"))
 }
+
+/// The newest Node driver, for `NODE_PATH`.
+///
+/// # Errors
+/// The last line of what npm said.
+pub fn node_modules() -> io::Result<PathBuf> {
+    let place = once(
+        &surroundings().parts(),
+        "lambda-node-mongodb-7.8.0",
+        |scratch, ready| {
+            step(
+                Command::new("npm")
+                    .args(["install", "--silent", "--no-audit", "--no-fund", "--prefix"])
+                    .arg(ready)
+                    .arg("mongodb@7.8.0"),
+                scratch,
+            )
+        },
+    )?;
+    Ok(place.join("node_modules"))
+}
