@@ -212,6 +212,28 @@ pub struct ListenerConfig {
     pub probe_cursors: bool,
     /// Refuse clients whose hello lacks `loadBalanced: true`.
     pub load_balanced_only: bool,
+    /// This process may be frozen at any moment. No setting: the host that has Weir inside of
+    /// it knows.
+    pub freezing: Option<Freezing>,
+    /// Another way to the same cluster, for when this one cannot be gone. Opens nothing before
+    /// it is taken; no setting either. Its addresses are not listened on.
+    pub spare: Option<Box<ListenerConfig>>,
+}
+
+/// What is done differently in a process that may be frozen at any moment, as an environment of
+/// AWS Lambda is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Freezing {
+    /// A connection that was unused for so long, by the wall clock too, must give a sign of
+    /// life before it carries anything.
+    pub doubt_after: Duration,
+    /// How long that sign of life may take.
+    pub check_time: Duration,
+    /// Nothing is opened towards the upstream before an operation needs it, or the host says
+    /// so: this process may be copied.
+    pub asleep: bool,
+    /// Longest time that a hello waits for the first contact with the upstream.
+    pub hello_wait: Duration,
 }
 
 impl ListenerConfig {

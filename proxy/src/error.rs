@@ -49,6 +49,12 @@ pub enum Failure {
     LoginRefused,
     /// The client's deadline passed before anything was sent.
     DeadlinePassed,
+    /// The work that the operation is part of ends in a moment (a function's invocation):
+    /// there is time to report this error and none to try again.
+    WorkEnds {
+        /// The operation was sent: it may have been carried out.
+        sent: bool,
+    },
     /// No connection became free in time, or the queue is full; nothing was sent.
     Overloaded {
         /// The client announced `backpressure` in its handshake.
@@ -172,6 +178,18 @@ const fn wording(failure: Failure) -> (i32, &'static str, &'static str) {
             "MaxTimeMSExpired",
             "the operation's time limit passed while it waited in Weir; nothing was sent",
         ),
+        Failure::WorkEnds { sent: true } => (
+            50,
+            "MaxTimeMSExpired",
+            "the function's time is nearly over and the database has not answered; the \
+             operation may have been carried out",
+        ),
+        Failure::WorkEnds { sent: false } => (
+            50,
+            "MaxTimeMSExpired",
+            "the function's time is nearly over; the operation waited in Weir and nothing was \
+             sent",
+        ),
         Failure::Overloaded {
             backpressure: true, ..
         } => (
@@ -214,7 +232,8 @@ const fn labels(failure: Failure, class: Class) -> Labels {
         (Failure::Interrupted | Failure::ReplyTimeout, class) => executed_perhaps(class),
         (Failure::LoginRefused, C::Commit) => L::UNKNOWN_COMMIT,
         (Failure::DeadlinePassed | Failure::NoNode, C::InTransaction) => L::TRANSIENT_TRANSACTION,
-        (Failure::DeadlinePassed, C::Commit) => L::UNKNOWN_COMMIT,
+        // No label invites another try: it would take the time that is left to report this.
+        (Failure::DeadlinePassed | Failure::WorkEnds { .. }, C::Commit) => L::UNKNOWN_COMMIT,
         (
             Failure::Overloaded {
                 backpressure: true, ..

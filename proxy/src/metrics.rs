@@ -30,7 +30,7 @@ const CLASSES: [(Class, &str); 7] = [
     (Class::GetMore, "get_more"),
 ];
 
-const FAILURES: [&str; 8] = [
+const FAILURES: [&str; 9] = [
     "interrupted",
     "reply_timeout",
     "login_refused",
@@ -39,13 +39,14 @@ const FAILURES: [&str; 8] = [
     "no_node",
     "draining",
     "cursor_not_found",
+    "work_ends",
 ];
 
 /// The handles of one listener.
 pub struct Metrics {
     answered: [Counter; 7],
     errors: [Counter; 7],
-    failed: [Counter; 8],
+    failed: [Counter; 9],
     state_changes: Counter,
     stalled: Counter,
     held: Gauge,
@@ -58,7 +59,7 @@ pub struct Metrics {
     hellos: Histogram,
     logins_refused: Counter,
     malformed: Counter,
-    failures_now: [AtomicUsize; 8],
+    failures_now: [AtomicUsize; 9],
     operations_now: AtomicUsize,
 }
 
@@ -113,6 +114,7 @@ impl Metrics {
             Failure::NoNode => 5,
             Failure::Draining => 6,
             Failure::CursorNotFound => 7,
+            Failure::WorkEnds { .. } => 8,
         };
         if let (Some(counter), Some(now)) = (self.failed.get(index), self.failures_now.get(index)) {
             counter.increment(1);

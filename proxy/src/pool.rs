@@ -5,6 +5,8 @@
 //! opens, hands over, destroys. An operation that finds an idle connection gets it
 //! without waking any other task.
 
+mod clock;
+
 mod effects;
 
 mod health;
@@ -13,7 +15,11 @@ mod inherited;
 
 pub mod lease;
 
+mod look;
+
 pub mod state;
+
+mod thaw;
 
 mod upkeep;
 
@@ -42,7 +48,9 @@ pub use lease::Lease;
 pub use state::{Bond, ConnId, Counts, Lane, Limits, Place, Rejection, Want};
 
 use crate::{
+    config::Freezing,
     pool::{
+        clock::Clock,
         state::{CheckOut, Machine, Ticket},
         upkeep::Upkeep,
     },
@@ -84,6 +92,17 @@ pub trait Observer: Send + Sync {
 type Payload = Box<Connection>;
 type Answer = oneshot::Sender<Result<Lease, Rejection>>;
 
+/// How long a pool's connections live, and what was before them.
+#[derive(Debug, Default)]
+pub struct Life {
+    /// The longest that a connection is used.
+    pub lifetime: Duration,
+    /// The process may be frozen at any time.
+    pub freezing: Option<Freezing>,
+    /// An earlier pool of the same node: what is still open of it counts as this one's.
+    pub before: Option<Arc<NodePool>>,
+}
+
 /// The pool of one node for one upstream user.
 pub struct NodePool {
     node: NodeAddress,
@@ -93,7 +112,8 @@ pub struct NodePool {
     connector: Arc<Connector>,
     observer: Arc<dyn Observer>,
     lifetime: Duration,
-    epoch: Instant,
+    clock: Clock,
+    freezing: Option<Freezing>,
     upkeep: Arc<Upkeep>,
     /// Leases may be dropped outside of it.
     runtime: Handle,
@@ -102,20 +122,20 @@ pub struct NodePool {
     login_refused: AtomicBool,
     used: AtomicBool,
     failures: AtomicU32,
+    /// Why the last attempt to connect failed; `None`: it did not.
+    last_failure: Mutex<Option<String>>,
 }
 
 impl NodePool {
-    /// A pool for `node`; its upkeep task lives as long as the pool. What is still open of
-    /// `before`, an earlier pool of the same node, counts as this one's.
+    /// A pool for `node`; its upkeep task lives as long as the pool.
     #[must_use]
     pub fn start(
         node: NodeAddress,
         limits: Limits,
         generation: u64,
-        lifetime: Duration,
+        life: Life,
         connector: Arc<Connector>,
         observer: Arc<dyn Observer>,
-        before: Option<Arc<Self>>,
     ) -> Arc<Self> {
         let slots = limits.slots;
         let mut machine = Machine::new(limits, generation);
@@ -126,8 +146,9 @@ impl NodePool {
             cutters: Mutex::new(HashMap::new()),
             connector,
             observer,
-            lifetime,
-            epoch: Instant::now(),
+            lifetime: life.lifetime,
+            clock: Clock::new(life.freezing.is_some()),
+            freezing: life.freezing,
             upkeep: Arc::new(Upkeep::default()),
             runtime: Handle::current(),
             dead: AtomicBool::new(false),
@@ -135,12 +156,13 @@ impl NodePool {
             login_refused: AtomicBool::new(false),
             used: AtomicBool::new(false),
             failures: AtomicU32::new(0),
+            last_failure: Mutex::new(None),
         });
         tokio::spawn(upkeep::keep_up(
             Arc::downgrade(&pool),
             Arc::clone(&pool.upkeep),
         ));
-        tokio::spawn(inherited::free(Arc::downgrade(&pool), slots, before));
+        tokio::spawn(inherited::free(Arc::downgrade(&pool), slots, life.before));
         pool
     }
 
@@ -284,52 +306,6 @@ impl NodePool {
     /// Ties a cursor or an open transaction to a connection, or unties it.
     pub fn bond(self: &Arc<Self>, id: ConnId, bond: Bond, tie: bool) {
         self.with_machine(|machine, now, effects| machine.bond(id, bond, tie, now, effects));
-    }
-
-    /// The node.
-    #[must_use]
-    pub const fn node(&self) -> &NodeAddress {
-        &self.node
-    }
-
-    /// The generation now; errors of older ones say nothing about the node.
-    #[must_use]
-    pub fn generation(&self) -> u64 {
-        self.machine.lock().generation()
-    }
-
-    /// Counts for `status` and metrics.
-    #[must_use]
-    pub fn counts(&self) -> Counts {
-        self.machine.lock().counts()
-    }
-
-    /// The place in the queue that whoever comes next gets; see [`Want::place`].
-    #[must_use]
-    pub fn next_place(&self) -> Place {
-        self.machine.lock().next_place()
-    }
-
-    /// Whether waiting getMores may take every slot that normal work has.
-    #[must_use]
-    pub fn awaiting_takes_all(&self) -> bool {
-        self.machine.lock().lanes().awaiting_takes_all()
-    }
-
-    /// How many slots waiting getMores share.
-    #[must_use]
-    pub fn awaiting_share(&self) -> usize {
-        self.machine.lock().lanes().awaiting_share()
-    }
-
-    /// Whether any operation ever asked for a connection to this node.
-    #[must_use]
-    pub fn was_used(&self) -> bool {
-        self.used.load(Ordering::Relaxed)
-    }
-
-    fn now(&self) -> Duration {
-        self.epoch.elapsed()
     }
 }
 

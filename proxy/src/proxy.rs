@@ -16,13 +16,19 @@ use crate::{
     downstream::{Front, front::new_process_id},
     drain::Drain,
     listener::{Admission, Listener},
-    proxy::build::Build,
+    proxy::{build::Build, watcher::Watcher},
     relay::budget::Budget,
-    topology::{NodeAddress, monitor::Monitor},
+    topology::NodeAddress,
     upstream::{SetupError, orphans},
 };
 
 mod build;
+
+pub mod controls;
+
+pub(crate) mod watcher;
+
+pub use controls::{Controls, Tally};
 
 /// Why Weir did not start, or ended.
 #[derive(Debug, thiserror::Error)]
@@ -68,7 +74,9 @@ pub(crate) struct Service {
     pub(crate) max_connections: usize,
     pub(crate) monitor_sockets: usize,
     pub(crate) front: Arc<Front>,
-    monitor: Monitor,
+    watcher: Watcher,
+    /// The other way to the same cluster.
+    spare: Option<Box<Service>>,
     bound: Vec<(Listener, Admission)>,
 }
 
@@ -89,6 +97,17 @@ impl Proxy {
     /// # Errors
     /// [`StartError`]; nothing is left open then.
     pub async fn bind(config: Config) -> Result<Self, StartError> {
+        let admin = config.admin;
+        let mut proxy = Self::embed(config).await?;
+        proxy.admin = Some(bind_admin(admin).await?);
+        Ok(proxy)
+    }
+
+    /// The same for a host that has a Weir inside of it: nobody can ask it over HTTP.
+    ///
+    /// # Errors
+    /// [`StartError`]; nothing is left open then.
+    pub async fn embed(config: Config) -> Result<Self, StartError> {
         let clients = Arc::new(AtomicUsize::new(0));
         let tasks = TaskTracker::new();
         let budget = Arc::new(Budget::new(config.max_in_flight_bytes));
@@ -123,10 +142,9 @@ impl Proxy {
             }
             services.push(service);
         }
-        let admin = bind_admin(config.admin).await?;
         Ok(Self {
             services,
-            admin: Some(admin),
+            admin: None,
             config,
             clients,
             tasks,
@@ -156,6 +174,12 @@ impl Proxy {
         self.drain.clone()
     }
 
+    /// What a host can do with it while it runs.
+    #[must_use]
+    pub fn controls(&self) -> Controls {
+        Controls::of(&self.services)
+    }
+
     /// What can be seen of each listener while it runs.
     pub(crate) fn views(&self) -> Vec<admin::View> {
         self.services.iter().map(admin::View::of).collect()
@@ -175,8 +199,7 @@ impl Proxy {
         if let Some(listener) = self.admin.take() {
             tokio::spawn(admin::serve(listener, admin, stop.clone()));
         }
-        let mut monitors = Vec::new();
-        let mut relays = Vec::new();
+        let (mut watchers, mut relays) = (Vec::new(), Vec::new());
         for service in self.services {
             for (listener, admission) in service.bound {
                 tracing::info!(
@@ -191,15 +214,16 @@ impl Proxy {
             }
             tokio::spawn(upkeep(Arc::downgrade(&service.front)));
             relays.push(Arc::clone(&service.front.relay));
-            monitors.push(service.monitor);
+            watchers.push(service.watcher);
+            watchers.extend(service.spare.map(|spare| spare.watcher));
         }
         let ended = tokio::select! {
             () = self.drain.done(&self.tasks, || relays.iter().any(|r| r.is_busy())) => Ok(()),
             reason = fatal(&mut self.fatal) => Err(StartError::Upstream(reason)),
         };
         stop.cancel();
-        for monitor in monitors {
-            drop(tokio::time::timeout(Duration::from_secs(2), monitor.stop()).await);
+        for watcher in watchers {
+            watcher.stop().await;
         }
         ended
     }

@@ -21,6 +21,8 @@ pub mod client;
 
 pub mod cluster;
 
+pub(crate) mod curfew;
+
 pub mod cursors;
 
 pub mod deadline;
@@ -41,23 +43,30 @@ pub(crate) mod retries;
 
 pub(crate) mod scrub;
 
+pub(crate) mod seen;
+
 pub mod send;
 
 pub mod sessions;
 
 pub mod stream;
 
+mod thaw;
+
+mod upkeep;
+
 use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
 pub use client::{ClientSide, ClientTraits, Reply, Request};
+pub use curfew::Curfew;
 
 use crate::{
     command::Treatment,
     error::{Class, ErrorReply, Failure, reply},
     metrics::Metrics,
-    pool::{Bond, ConnId, Lease, LeaseError, NodePool, Want},
+    pool::{Lease, LeaseError, NodePool, Want},
     random,
     relay::{
         abandon::Cuts,
@@ -66,9 +75,9 @@ use crate::{
         cluster::{Cluster, Table},
         deadline::Deadline,
         retries::Retries,
+        seen::SeenSessions,
     },
     route::{self, pins::Pins},
-    topology::NodeAddress,
     wire::reply as wire_reply,
 };
 
@@ -83,6 +92,9 @@ pub struct RelaySettings {
     pub probe_cursors: bool,
     /// Width of the latency window and time between heartbeats.
     pub rules: route::Rules,
+    /// The end of the work that operations are part of, where somebody knows it. It lives as
+    /// long as the process, because settings are copied.
+    pub curfew: Option<&'static Curfew>,
 }
 
 /// Relays the operations of all clients of one listener to one cluster.
@@ -95,6 +107,8 @@ pub struct Relay {
     pub(crate) cuts: Cuts,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) epoch: Instant,
+    /// Kept only where the process ends with its clients.
+    pub(crate) seen_sessions: Option<SeenSessions>,
 }
 
 /// Why an operation goes no further.
@@ -132,12 +146,16 @@ impl Relay {
             cuts,
             metrics,
             epoch,
+            seen_sessions: settings.curfew.map(|_| SeenSessions::default()),
         }
     }
 
     /// Serves one request to its end.
     pub async fn run<C: ClientSide>(&self, client: &mut C, request: &mut Request) -> Reply {
         let deadline = Deadline::of(request, &self.settings);
+        if let Some(seen) = &self.seen_sessions {
+            seen.note(request);
+        }
         if let Some(leavings) = client.leavings() {
             leavings.before(&request.facts);
         }
@@ -213,12 +231,9 @@ impl Relay {
             biased;
             () = self.cluster.changed_since(seen) => Ok(()),
             () = client.departed(), if request.is_dropped_on_departure() => Err(Stop::Abandoned),
+            () = deadline.moved() => Ok(()),
             () = tokio::time::sleep_until(until) => {
-                let failure = if deadline.is_clients(until) {
-                    Failure::DeadlinePassed
-                } else {
-                    Failure::NoNode
-                };
+                let failure = deadline.failure(until, Failure::NoNode);
                 Err(self.refuse(failure, class).into())
             }
         }
@@ -236,29 +251,38 @@ impl Relay {
     ) -> Result<Option<Lease>, Stop> {
         let class = request.facts.class;
         let want = retries.with_place(pool, want);
+        let is_free = want.only.is_none() && class != Class::GetMore;
+        let seen = self.cluster.table().snapshot.revision;
         let waiting_since = Instant::now();
-        let until = deadline.queue_until(waiting_since);
-        let leased = tokio::select! {
-            biased;
-            leased = pool.lease(want, until) => leased,
-            () = client.departed(), if request.is_dropped_on_departure() => {
-                return Err(Stop::Abandoned);
+        let (until, leased) = loop {
+            let until = deadline.queue_until(waiting_since);
+            tokio::select! {
+                biased;
+                leased = pool.lease(want, until) => break (until, leased),
+                () = client.departed(), if request.is_dropped_on_departure() => {
+                    return Err(Stop::Abandoned);
+                }
+                () = deadline.moved() => {}
             }
         };
         self.metrics.waited(want.lane, waiting_since);
         match leased {
+            // While it waited, the node may have taken on another role.
+            Ok(lease) if is_free && self.cluster.table().snapshot.revision != seen => {
+                lease.give_back();
+                self.again(class, deadline).map(|_| None)
+            }
             Ok(lease) => Ok(Some(lease)),
             Err(LeaseError::Cleared(place)) => {
                 retries.kept = Some((Arc::clone(pool), place));
                 self.again(class, deadline).map(|_| None)
             }
             Err(LeaseError::Retired) => self.again(class, deadline).map(|_| None),
-            Err(LeaseError::TimedOut) if deadline.is_clients(until) => {
-                Err(self.refuse(Failure::DeadlinePassed, class).into())
+            Err(LeaseError::TimedOut) => {
+                let failure = deadline.failure(until, self.overload(client.traits()));
+                Err(self.refuse(failure, class).into())
             }
-            Err(LeaseError::TimedOut | LeaseError::Shed) => {
-                Err(self.overloaded(client.traits(), class).into())
-            }
+            Err(LeaseError::Shed) => Err(self.overloaded(client.traits(), class).into()),
             Err(LeaseError::LoginRefused) => Err(self.refuse(Failure::LoginRefused, class).into()),
             Err(LeaseError::Gone) => {
                 // A commit asked for again finds another way to its outcome, at once: its
@@ -283,15 +307,14 @@ impl Relay {
 
     /// The error for a full queue, in the form this client understands.
     pub(crate) fn overloaded(&self, client: ClientTraits, class: Class) -> ErrorReply {
-        let base_backoff_ms = self.cluster.suggested_backoff_ms();
-        let backpressure = client.backpressure;
-        self.refuse(
-            Failure::Overloaded {
-                backpressure,
-                base_backoff_ms,
-            },
-            class,
-        )
+        self.refuse(self.overload(client), class)
+    }
+
+    fn overload(&self, client: ClientTraits) -> Failure {
+        Failure::Overloaded {
+            backpressure: client.backpressure,
+            base_backoff_ms: self.cluster.suggested_backoff_ms(),
+        }
     }
 
     /// Counts a failure and words it.
@@ -309,28 +332,6 @@ impl Relay {
             Ok(Answer::Message(message)) => Reply::Message(message),
             Err(Stop::Error(error)) => Reply::Message(error_message(request.id, &error)),
         }
-    }
-
-    /// Forgets pins that have outlived their servers' memory of them.
-    pub fn expire_pins(&self) {
-        let snapshot = self.cluster.snapshot();
-        let is_gone = |node: &NodeAddress| snapshot.node(node).is_none();
-        let forgotten = self.pins.expire(self.now(), is_gone);
-        let cursors = forgotten.cursors.into_iter().map(|tie| (Bond::Cursor, tie));
-        let transactions = forgotten.transactions.into_iter();
-        let transactions = transactions.map(|tie| (Bond::Transaction, tie));
-        for (bond, (node, connection)) in cursors.chain(transactions) {
-            if let Some(pool) = self.cluster.pool_of(&node) {
-                pool.bond(ConnId(connection), bond, false);
-            }
-        }
-    }
-
-    /// Whether an operation is held, waits for a connection or has one.
-    #[must_use]
-    pub fn is_busy(&self) -> bool {
-        let pools = self.cluster.pools();
-        self.metrics.held_now() > 0 || pools.iter().any(|pool| pool.counts().load() > 0)
     }
 
     pub(crate) fn now(&self) -> Duration {

@@ -149,6 +149,13 @@ impl Socket {
         drop(done);
     }
 
+    /// Has the transport closed with a reset instead of a farewell that nobody may answer.
+    pub fn reset_on_close(&self) {
+        if let Transport::Tcp(stream) = self.transport() {
+            drop(SockRef::from(stream).set_linger(Some(Duration::ZERO)));
+        }
+    }
+
     /// Reads from the transport itself, below TLS, and throws the bytes away, until the
     /// peer has closed or reset the connection.
     pub async fn discard(&self) {

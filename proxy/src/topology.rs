@@ -107,6 +107,16 @@ impl Topology {
         }
     }
 
+    /// Waits until an operation waits for a suitable node.
+    pub async fn needed(&self) {
+        let _ = self
+            .shared
+            .held
+            .subscribe()
+            .wait_for(|held| *held > 0)
+            .await;
+    }
+
     /// A connection's hello, asked for at `started`, was answered. Returns whether
     /// it was news.
     pub fn on_hello(&self, address: &NodeAddress, started: Instant, hello: Hello) -> bool {

@@ -93,6 +93,12 @@ impl Connection {
     pub async fn destroy(self, node_is_dead: impl Fn() -> bool + Send) {
         let_go(&self.socket, node_is_dead).await;
     }
+
+    /// Lets go at once, with a reset: for a connection on which nothing runs and whose peer
+    /// gives no sign of life.
+    pub fn abandon(self) {
+        self.socket.reset_on_close();
+    }
 }
 
 /// What [`Connection::destroy`] does, for a socket that is no connection yet.

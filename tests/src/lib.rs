@@ -18,6 +18,7 @@
 //! | [`sockets`] | sockets counted from outside |
 //! | [`soak`] | a load with unique payloads, faults, a ledger and checks |
 //! | [`certificates`] | an authority, a server's and a client's certificate |
+//! | [`lambda`] | AWS Lambda's side of the extension: a script, and AWS's emulator |
 //! | [`wait`] | waiting for a condition with a deadline |
 //! | [`suites`] | the Go driver's own tests, directly and through Weir |
 //! | [`skip`] | what was not tested on this machine, counted and said |
@@ -31,6 +32,7 @@ pub mod background;
 pub mod balancer;
 pub mod certificates;
 pub mod cluster;
+pub mod lambda;
 pub mod matrix;
 pub mod message;
 pub mod python;

@@ -20,11 +20,11 @@ use crate::surroundings::blocking;
 use crate::wait::{LIMIT, until, within};
 
 mod builder;
-mod log;
+pub(crate) mod log;
 mod program;
 
 pub use builder::Builder;
-pub use program::{built_programs, program};
+pub use program::{built_programs, program, program_called};
 
 /// A running Weir. Dropping it kills it.
 pub struct WeirProcess {

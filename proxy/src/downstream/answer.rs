@@ -81,7 +81,7 @@ impl Client {
         if self.skip(missing).await.is_err() {
             return Next::Close;
         }
-        let error = self.front.relay.overloaded(self.traits, Class::Write);
+        let error = self.front.way().overloaded(self.traits, Class::Write);
         if shape.silent {
             return Next::Continue;
         }
@@ -131,7 +131,7 @@ impl Client {
         }
         self.worked = true;
         let front = Arc::clone(&self.front);
-        let reply = front.relay.run(self, request).await;
+        let reply = front.way().run(self, request).await;
         self.deliver(shape, request, reply, None).await
     }
 
@@ -215,7 +215,7 @@ impl Client {
             Some(Ok(document)) => {
                 let answered = self.send_document(shape, request, &document).await;
                 if treatment == Treatment::EndSessions {
-                    sessions::end_later(&self.front.relay, request.take());
+                    sessions::end_later(self.front.way(), request.take());
                 }
                 answered
             }
@@ -235,7 +235,7 @@ impl Client {
         self.peer.over_limit = self.peer.over_limit.take().filter(Crowd::is_too_many);
         if self.peer.over_limit.is_some() {
             let class = request.facts.class;
-            let error = self.front.relay.overloaded(self.traits, class);
+            let error = self.front.way().overloaded(self.traits, class);
             return self.refuse(shape, request, &error).await;
         }
         if let Some(error) = self.sent_away(request) {
@@ -243,8 +243,8 @@ impl Client {
         }
         let front = Arc::clone(&self.front);
         let reply = match request.facts.treatment {
-            Treatment::TestOnly => front.relay.run_everywhere(self, request).await,
-            _ => front.relay.run(self, request).await,
+            Treatment::TestOnly => front.way().run_everywhere(self, request).await,
+            _ => front.way().run(self, request).await,
         };
         self.deliver(shape, request, reply, planned.as_ref()).await
     }

@@ -2,7 +2,7 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicI32, Ordering},
+    atomic::{AtomicBool, AtomicI32, Ordering},
 };
 
 use parking_lot::Mutex;
@@ -35,7 +35,12 @@ pub struct Presentation {
     pub load_balanced_only: bool,
     /// Run `failCommand` here and let test commands through.
     pub test_commands: bool,
+    /// Longest time that a hello waits for the first contact with the upstream.
+    pub first_contact: Duration,
 }
+
+/// Longest time that a hello waits for the first contact with the upstream, as a rule.
+pub const FIRST_CONTACT: Duration = Duration::from_secs(5);
 
 /// A cached reply document of the upstream.
 type Cached = Mutex<Option<(Instant, Vec<u8>)>>;
@@ -44,6 +49,10 @@ type Cached = Mutex<Option<(Instant, Vec<u8>)>>;
 pub struct Front {
     /// Relays what is not answered here.
     pub relay: Arc<Relay>,
+    /// Another way to the same cluster.
+    spare: Option<Arc<Relay>>,
+    /// That way is taken.
+    diverted: AtomicBool,
     /// Checks logins.
     pub authenticator: Arc<Authenticator>,
     /// How hello is answered.
@@ -67,6 +76,7 @@ impl Front {
     #[must_use]
     pub fn new(
         relay: Arc<Relay>,
+        spare: Option<Arc<Relay>>,
         authenticator: Arc<Authenticator>,
         presentation: Presentation,
         metrics: Arc<Metrics>,
@@ -75,6 +85,8 @@ impl Front {
     ) -> Arc<Self> {
         Arc::new(Self {
             relay,
+            spare,
+            diverted: AtomicBool::new(false),
             authenticator,
             presentation,
             metrics,
@@ -86,6 +98,20 @@ impl Front {
             build_info: Mutex::new(None),
             connection_ids: AtomicI32::new(1),
         })
+    }
+
+    /// The way that operations go now.
+    #[must_use]
+    pub fn way(&self) -> &Arc<Relay> {
+        match &self.spare {
+            Some(spare) if self.diverted.load(Ordering::Relaxed) => spare,
+            _ => &self.relay,
+        }
+    }
+
+    /// Has operations go the other way, or the first one again.
+    pub fn divert(&self, diverted: bool) {
+        self.diverted.store(diverted, Ordering::Relaxed);
     }
 
     /// A `connectionId`, unique in this process until it wraps.
@@ -105,10 +131,10 @@ impl Front {
     /// What `maxWireVersion` to tell a client now; waits a little for first contact with
     /// the upstream, if it may.
     pub(crate) async fn wire_version(&self, may_wait: bool) -> i32 {
-        const PATIENCE: Duration = Duration::from_secs(5);
-        let known = || self.relay.cluster.snapshot().common_max_wire();
-        let mut changes = self.relay.cluster.watch();
-        let until = Instant::now() + PATIENCE;
+        let way = self.way();
+        let known = || way.cluster.snapshot().common_max_wire();
+        let mut changes = way.cluster.watch();
+        let until = Instant::now() + self.presentation.first_contact;
         let mut version = known();
         while may_wait && version.is_none() {
             match tokio::time::timeout_at(until, changes.changed()).await {

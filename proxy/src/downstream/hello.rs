@@ -181,7 +181,7 @@ impl Client {
 
     /// The smallest of the upstream nodes' limits, or a server's defaults.
     fn append_limits(&self, out: &mut RawDocumentBuf) {
-        let snapshot = self.front.relay.cluster.snapshot();
+        let snapshot = self.front.way().cluster.snapshot();
         let limits = || snapshot.nodes.iter().filter_map(|node| node.limits);
         let smallest = |default: i32, of: fn(&crate::topology::Limits) -> i32| {
             limits().map(|l| of(&l)).min().unwrap_or(default)

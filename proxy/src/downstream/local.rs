@@ -108,7 +108,7 @@ impl Client {
             id: 0,
             started: Instant::now(),
         };
-        match self.front.relay.run(&mut Nobody, &mut request).await {
+        match self.front.way().run(&mut Nobody, &mut request).await {
             Reply::Message(answer) => {
                 let body = OpMsg::parse(&answer).ok().and_then(|m| answer.get(m.body));
                 let document = without_times(body.unwrap_or_default());

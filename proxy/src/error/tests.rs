@@ -10,11 +10,13 @@ const CLASSES: [Class; 7] = [
     Class::GetMore,
 ];
 
-const FAILURES: [Failure; 9] = [
+const FAILURES: [Failure; 11] = [
     Failure::Interrupted,
     Failure::ReplyTimeout,
     Failure::LoginRefused,
     Failure::DeadlinePassed,
+    Failure::WorkEnds { sent: true },
+    Failure::WorkEnds { sent: false },
     Failure::Overloaded {
         backpressure: true,
         base_backoff_ms: 7,
@@ -56,6 +58,12 @@ fn the_table_of_labels_is_the_contract() {
         row(Failure::DeadlinePassed),
         ["", "", "", "TTE", "UTCR", "", ""]
     );
+    for sent in [true, false] {
+        let ends = Failure::WorkEnds { sent };
+        assert_eq!(row(ends), ["", "", "", "", "UTCR", "", ""]);
+        // A driver's withTransaction repeats no commit that ran out of time.
+        assert_eq!(reply(ends, Class::Commit).code, 50);
+    }
     let overloaded = |backpressure| Failure::Overloaded {
         backpressure,
         base_backoff_ms: 0,

@@ -67,7 +67,8 @@ impl NodePool {
                 }
                 Effect::Close(slot, why) => {
                     tracing::debug!(node = %self.node, ?why, "closing an upstream connection");
-                    self.runtime.spawn(worker::destroy(Arc::clone(self), slot));
+                    self.runtime
+                        .spawn(worker::destroy(Arc::clone(self), slot, why));
                 }
                 Effect::TickAt(_) => self.upkeep.look(),
             }

@@ -13,7 +13,7 @@ use crate::{
 /// given back with [`Lease::give_back`], its state is unknown and it is destroyed.
 #[derive(Debug)]
 pub struct Lease {
-    pool: Arc<NodePool>,
+    pub(super) pool: Arc<NodePool>,
     slot: Option<Slot<Payload>>,
     touched: bool,
 }
@@ -48,6 +48,10 @@ impl Lease {
 
     /// The slot, back in the pool's hands.
     pub(super) fn into_slot(mut self) -> Option<Slot<Payload>> {
+        self.take()
+    }
+
+    pub(super) fn take(&mut self) -> Option<Slot<Payload>> {
         self.slot.take()
     }
 

@@ -75,10 +75,13 @@ fn pool_after(
         address,
         limits,
         1,
-        lifetime,
+        Life {
+            lifetime,
+            freezing: None,
+            before,
+        },
         Arc::new(connector),
         Arc::new(Silent),
-        before,
     )
 }
 

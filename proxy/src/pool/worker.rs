@@ -8,12 +8,18 @@ use std::{
 use tokio::time::Instant;
 
 use crate::{
-    pool::{ConnId, NodePool, Payload, Rejection, state::Slot},
+    pool::{
+        ConnId, NodePool, Payload, Rejection,
+        state::{CloseReason, Slot},
+    },
     upstream::{Connection, Failure},
 };
 
 /// Longest pause between two attempts to connect.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(30);
+
+/// The same where the process is frozen between pieces of work that take seconds.
+const LONGEST_BACKOFF_AWAKE: Duration = Duration::from_secs(2);
 
 /// Opens one connection and reports it to the machine.
 pub(super) async fn open(pool: Arc<NodePool>, id: ConnId, generation: u64) {
@@ -32,6 +38,7 @@ fn opened(
     connection: Connection,
 ) {
     pool.failures.store(0, Ordering::Relaxed);
+    *pool.last_failure.lock() = None;
     pool.login_refused.store(false, Ordering::Relaxed);
     pool.cutters
         .lock()
@@ -57,8 +64,13 @@ async fn failed(pool: &Arc<NodePool>, generation: u64, failure: Failure) {
     } else {
         Duration::from_millis(50)
     };
-    let pause = jittered((first * 2_u32.saturating_pow(failures.min(10))).min(LONGEST_BACKOFF));
+    let longest = match pool.freezing() {
+        Some(_) if !refused => LONGEST_BACKOFF_AWAKE,
+        _ => LONGEST_BACKOFF,
+    };
+    let pause = jittered((first * 2_u32.saturating_pow(failures.min(10))).min(longest));
     tracing::warn!(node = %pool.node, %error, "could not open a connection to the database");
+    *pool.last_failure.lock() = Some(format!("{}: {error}", pool.node));
     pool.observer.connect_failed(&pool.node, generation, &error);
     pool.login_refused.store(refused, Ordering::Relaxed);
     let lingers = remains.is_some();
@@ -76,10 +88,14 @@ async fn failed(pool: &Arc<NodePool>, generation: u64, failure: Failure) {
 }
 
 /// Destroys a connection; the slot is free when the server has let go of it.
-pub(super) async fn destroy(pool: Arc<NodePool>, slot: Slot<Payload>) {
+pub(super) async fn destroy(pool: Arc<NodePool>, slot: Slot<Payload>, why: CloseReason) {
     let id = slot.id;
     let connection = *slot.conn;
-    connection.destroy(|| pool.is_dead()).await;
+    if why == CloseReason::Silent {
+        connection.abandon();
+    } else {
+        connection.destroy(|| pool.is_dead()).await;
+    }
     pool.cutters.lock().remove(&id);
     pool.with_machine(|machine, now, effects| machine.closed(now, effects));
 }

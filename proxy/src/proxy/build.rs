@@ -11,12 +11,16 @@ use tokio_util::task::TaskTracker;
 
 use crate::{
     config::{Config, ListenerConfig, tls},
-    downstream::{Crowd, Front, auth::Authenticator, front::Presentation},
+    downstream::{
+        Crowd, Front,
+        auth::Authenticator,
+        front::{FIRST_CONTACT, Presentation},
+    },
     drain::Drain,
     listener::Admission,
     metrics::Metrics,
     pool::Limits,
-    proxy::{Service, StartError},
+    proxy::{Service, StartError, watcher::Watcher},
     random,
     relay::{
         Relay, RelaySettings,
@@ -46,8 +50,7 @@ impl Build<'_> {
     ) -> Result<Service, StartError> {
         let listener = self.listener;
         let upstream = &listener.upstream;
-        let options = upstream.seed.client_options();
-        let topology = Monitor::topology(&options);
+        let topology = Monitor::topology(&upstream.seed.client_options());
         let metrics = Metrics::new(&listener.name);
         let connector = Arc::new(Connector::new(upstream, self.process_id)?);
         let cluster = Cluster::start(
@@ -56,7 +59,8 @@ impl Build<'_> {
             connector,
             fatal.clone(),
         );
-        let monitor = Monitor::start(options, &topology)?;
+        let asleep = listener.freezing.is_some_and(|freezing| freezing.asleep);
+        let watcher = Watcher::start(&upstream.seed, &topology, asleep)?;
         let settings = RelaySettings {
             queue_timeout: listener.queue_timeout,
             hold_timeout: listener.hold_timeout,
@@ -65,12 +69,23 @@ impl Build<'_> {
                 local_threshold: upstream.local_threshold,
                 heartbeat: upstream.heartbeat,
             },
+            curfew: listener.freezing.map(|_| &*Box::leak(Box::default())),
         };
         let relay = Relay::new(settings, cluster, Arc::clone(budget), Arc::clone(&metrics));
         let salts = SaltSource::new(random::secret());
         let authenticator = Arc::new(Authenticator::new(upstream.credential.as_ref(), salts));
+        let spare = listener.spare.as_deref().map(|spare| {
+            let build = Build {
+                listener: spare,
+                ..*self
+            };
+            // What can never be served there ends nothing here.
+            build.service(budget, &watch::Sender::new(None))
+        });
+        let spare = spare.transpose()?.map(Box::new);
         let front = Front::new(
             Arc::new(relay),
+            spare.as_ref().map(|spare| Arc::clone(&spare.front.relay)),
             authenticator,
             self.presentation(),
             metrics,
@@ -83,17 +98,20 @@ impl Build<'_> {
             max_connections: listener.max_connections,
             monitor_sockets: upstream.monitor_sockets(),
             front,
-            monitor,
+            watcher,
+            spare,
             bound: Vec::new(),
         })
     }
 
-    const fn presentation(&self) -> Presentation {
+    fn presentation(&self) -> Presentation {
+        let freezing = self.listener.freezing;
         Presentation {
             streaming: self.listener.streaming_hello,
             max_wire_version: self.listener.max_wire_version,
             fallback_wire_version: self.listener.wire_version,
             load_balanced_only: self.listener.load_balanced_only,
+            first_contact: freezing.map_or(FIRST_CONTACT, |freezing| freezing.hello_wait),
             test_commands: self.config.enable_test_commands,
         }
     }
@@ -113,6 +131,7 @@ impl Build<'_> {
                 affinity: listener.upstream.load_balanced,
             },
             lifetime: listener.connection_lifetime,
+            freezing: listener.freezing,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::timeout;
 
 use crate::{
     buffer,
@@ -14,7 +14,7 @@ use crate::{
         abandon::{self, NEXT_TURN, PATIENCE},
         deadline::Deadline,
         learn::Lesson,
-        pulse,
+        pulse::{self, Pulse},
         retries::Retries,
     },
     upstream::{ReceiveError, Received},
@@ -57,9 +57,18 @@ impl Relay {
         retries: &mut Retries,
     ) -> Result<Attempt, Stop> {
         let class = request.facts.class;
-        if pulse::is_in_doubt(&lease, &request.facts) && !Box::pin(pulse::beats(&mut lease)).await {
-            lease.destroy();
-            return self.again(class, deadline);
+        if pulse::is_in_doubt(&lease, &request.facts) {
+            match Box::pin(pulse::feel(&mut lease, &self.cluster)).await {
+                Pulse::Beats { news } if !news || class == Class::GetMore => {}
+                Pulse::Beats { .. } => {
+                    lease.give_back();
+                    return self.again(class, deadline);
+                }
+                dead => {
+                    pulse::give_up(lease, dead);
+                    return self.again(class, deadline);
+                }
+            }
         }
         let id = self.prepare(request, &mut lease, deadline)?;
         if let Err(sent) = self.send(client, request, &mut lease).await? {
@@ -107,11 +116,7 @@ impl Relay {
             return Ok(Attempt::Again);
         }
         let until = deadline.hold_until();
-        let failure = if deadline.is_clients(until) {
-            Failure::DeadlinePassed
-        } else {
-            Failure::NoNode
-        };
+        let failure = deadline.failure(until, Failure::NoNode);
         Err(self.refuse(failure, class).into())
     }
 
@@ -135,7 +140,7 @@ impl Relay {
                 () = client.departed() => {
                     Ok(after_departure(self, class, receive).await.ok_or(Stop::Abandoned)?)
                 }
-                () = at(deadline.reply_until()) => Err(Failure::ReplyTimeout),
+                failure = deadline.reply_over() => Err(failure),
             }
         };
         match outcome {
@@ -274,13 +279,6 @@ async fn after_departure<F: Future + Unpin>(
             return None;
         }
         patience = NEXT_TURN;
-    }
-}
-
-async fn at(instant: Option<Instant>) {
-    match instant {
-        Some(instant) => sleep_until(instant).await,
-        None => std::future::pending().await,
     }
 }
 

@@ -9,7 +9,10 @@ mod report;
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::{Arc, Weak, atomic::AtomicUsize},
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -18,7 +21,8 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use crate::{
-    pool::{Limits, NodePool, Observer},
+    config::Freezing,
+    pool::{Life, Limits, NodePool, Observer},
     topology::{NodeAddress, NodeKind, Snapshot, Topology, TopologyKind},
     upstream::Connector,
 };
@@ -45,6 +49,8 @@ pub struct PoolSettings {
     pub limits: Limits,
     /// How long a connection may be used, before jitter.
     pub lifetime: Duration,
+    /// The process may be frozen at any moment.
+    pub freezing: Option<Freezing>,
 }
 
 /// One upstream cluster.
@@ -65,6 +71,8 @@ pub struct Cluster {
     pub(crate) awaiting: AtomicUsize,
     /// Nodes that are being asked how they are, on a connection of their pool.
     asking: Mutex<HashSet<NodeAddress>>,
+    /// Nothing is opened unless an operation needs it.
+    asleep: AtomicBool,
 }
 
 impl Cluster {
@@ -77,6 +85,7 @@ impl Cluster {
         fatal: watch::Sender<Option<String>>,
     ) -> Arc<Self> {
         let events = topology.events();
+        let asleep = settings.freezing.is_some_and(|freezing| freezing.asleep);
         let cluster = Arc::new_cyclic(|this| Self {
             table: ArcSwap::from_pointee(Table {
                 snapshot: topology.current(),
@@ -93,6 +102,7 @@ impl Cluster {
             this: Weak::clone(this),
             awaiting: AtomicUsize::new(0),
             asking: Mutex::default(),
+            asleep: AtomicBool::new(asleep),
         });
         cluster.rebuild();
         tokio::spawn(report::follow(Arc::downgrade(&cluster), events));
@@ -148,11 +158,7 @@ impl Cluster {
             let pool = pools
                 .entry(node.address.clone())
                 .or_insert_with(|| self.new_pool(&node.address, node.generation));
-            let serves_all = matches!(
-                node.kind,
-                NodeKind::Primary | NodeKind::Mongos | NodeKind::LoadBalancer
-            );
-            pool.set_available(serves_all || (node.kind.holds_data() && pool.was_used()));
+            pool.set_available(self.is_kept_warm(node.kind, pool));
             Arc::clone(pool)
         });
         let pools = list.collect();
@@ -179,6 +185,34 @@ impl Cluster {
         }
     }
 
+    /// Whether connections to a node of this kind are opened before they are needed.
+    fn is_kept_warm(&self, kind: NodeKind, pool: &NodePool) -> bool {
+        let serves_all = matches!(
+            kind,
+            NodeKind::Primary | NodeKind::Mongos | NodeKind::LoadBalancer
+        );
+        let needed = serves_all || (kind.holds_data() && pool.was_used());
+        needed && !self.asleep.load(Ordering::Relaxed)
+    }
+
+    /// From now on connections are opened before they are needed.
+    pub fn wake(&self) {
+        if self.asleep.swap(false, Ordering::Relaxed) {
+            let table = self.table.load();
+            for (node, pool) in table.snapshot.nodes.iter().zip(&table.pools) {
+                pool.set_available(self.is_kept_warm(node.kind, pool));
+            }
+        }
+    }
+
+    /// From now on nothing is opened before it is needed.
+    pub fn rest(&self) {
+        self.asleep.store(true, Ordering::Relaxed);
+        for pool in &self.table.load().pools {
+            pool.set_available(false);
+        }
+    }
+
     fn new_pool(&self, address: &NodeAddress, generation: u64) -> Arc<NodePool> {
         let observer: Arc<dyn Observer> = Arc::new(report::Reporter(Weak::clone(&self.this)));
         let limits = self.settings.limits.clone();
@@ -187,10 +221,13 @@ impl Cluster {
             address.clone(),
             limits,
             generation,
-            self.settings.lifetime,
+            Life {
+                lifetime: self.settings.lifetime,
+                freezing: self.settings.freezing,
+                before: self.retired.lock().remove(address),
+            },
             connector,
             observer,
-            self.retired.lock().remove(address),
         )
     }
 
@@ -228,6 +265,20 @@ impl Cluster {
     pub fn has_router(&self) -> bool {
         let kind = self.table.load().snapshot.kind;
         matches!(kind, TopologyKind::Sharded | TopologyKind::LoadBalanced)
+    }
+
+    /// Why no node can be used now; `None`: one can, or nobody has tried.
+    #[must_use]
+    pub fn trouble(&self) -> Option<String> {
+        let table = self.table.load();
+        let nodes = || table.snapshot.nodes.iter().zip(&table.pools);
+        if nodes().any(|(_, pool)| pool.counts().idle + pool.counts().in_use() > 0) {
+            return None;
+        }
+        nodes().find_map(|(node, pool)| match pool.login_refused() {
+            true => Some(format!("{} refuses the login", node.address)),
+            false => pool.last_failure(),
+        })
     }
 
     /// The round trip to a node, as its monitor measures it.

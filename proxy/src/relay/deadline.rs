@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 
 use crate::{
-    error::Class,
-    relay::{RelaySettings, Request},
+    error::{Class, Failure},
+    relay::{RelaySettings, Request, curfew::Curfew},
 };
 
 /// Grace for a reply after the client's own limit: the server notices `maxTimeMS` at
@@ -21,6 +21,8 @@ pub struct Deadline {
     client: Option<Instant>,
     queue_timeout: Duration,
     hold_timeout: Duration,
+    /// The end of the work it is part of, which may become known while it waits.
+    curfew: Option<&'static Curfew>,
 }
 
 impl Deadline {
@@ -42,11 +44,27 @@ impl Deadline {
             client: limit.map(|ms| request.started + Duration::from_millis(ms)),
             queue_timeout: settings.queue_timeout,
             hold_timeout: settings.hold_timeout,
+            curfew: settings.curfew,
         }
     }
 
+    /// The end of the work that the operation is part of.
+    fn curfew(&self) -> Option<Instant> {
+        self.curfew?.of(self.started)
+    }
+
+    /// The nearest of the ends that others have set.
     fn clients_or(&self, other: Instant) -> Instant {
-        self.client.map_or(other, |client| client.min(other))
+        let ends = [self.client, self.curfew()].into_iter().flatten();
+        ends.fold(other, Instant::min)
+    }
+
+    /// Waits for the end of the work to be set anew: what was computed from it no longer holds.
+    pub async fn moved(&self) {
+        match self.curfew {
+            Some(curfew) => curfew.moved().await,
+            None => std::future::pending().await,
+        }
     }
 
     /// The end of a wait for a connection that begins at `from`.
@@ -70,10 +88,18 @@ impl Deadline {
         }
     }
 
-    /// Whether `instant` is the client's own deadline.
+    /// What to tell who waited in vain until `instant`: whose end that was. `own` is for
+    /// Weir's own.
     #[must_use]
-    pub fn is_clients(&self, instant: Instant) -> bool {
-        self.client.is_some_and(|client| client <= instant)
+    pub fn failure(&self, instant: Instant, own: Failure) -> Failure {
+        let is_past = |end: Option<Instant>| end.is_some_and(|end| end <= instant);
+        if is_past(self.curfew()) {
+            Failure::WorkEnds { sent: false }
+        } else if is_past(self.client) {
+            Failure::DeadlinePassed
+        } else {
+            own
+        }
     }
 
     /// Whether the hold is over, so that nothing unsent may be tried again.
@@ -91,7 +117,33 @@ impl Deadline {
     /// When to give up on a reply; `None`: only when the connection or the node dies.
     #[must_use]
     pub fn reply_until(&self) -> Option<Instant> {
-        self.client.map(|client| client + REPLY_GRACE)
+        let ends = [
+            self.client.map(|client| client + REPLY_GRACE),
+            self.curfew(),
+        ];
+        ends.into_iter().flatten().min()
+    }
+
+    /// Waits until it is time to give up on a reply, and says why it is.
+    pub async fn reply_over(&self) -> Failure {
+        loop {
+            let over = async {
+                match self.reply_until() {
+                    Some(until) => {
+                        sleep_until(until).await;
+                        until
+                    }
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                until = over => return match self.curfew() {
+                    Some(end) if end <= until => Failure::WorkEnds { sent: true },
+                    _ => Failure::ReplyTimeout,
+                },
+                () = self.moved() => {}
+            }
+        }
     }
 
     /// `maxTimeMS` for the server: what is left after our own waiting and the way there.
@@ -119,6 +171,7 @@ mod tests {
             client: None,
             queue_timeout: Duration::from_secs(4),
             hold_timeout: Duration::from_secs(30),
+            curfew: None,
         }
     }
 
@@ -130,6 +183,39 @@ mod tests {
         tokio::time::advance(ms(100)).await;
         assert_eq!(deadline.remaining_ms(300, ms(20)), Some(180));
         assert_eq!(deadline.remaining_ms(100, ms(0)), None, "waited too long");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_end_of_the_work_ends_every_wait() {
+        let curfew: &'static Curfew = Box::leak(Box::default());
+        let (start, ms) = (Instant::now(), Duration::from_millis);
+        let deadline = Deadline {
+            curfew: Some(curfew),
+            ..deadline()
+        };
+        assert_eq!(deadline.reply_until(), None);
+        let waiting = async {
+            assert_eq!(
+                deadline.reply_over().await,
+                Failure::WorkEnds { sent: true }
+            );
+            start.elapsed()
+        };
+        let setting = async {
+            tokio::time::sleep(ms(10)).await;
+            curfew.set(start + ms(1_000), ms(200));
+        };
+        let (waited, ()) = tokio::join!(waiting, setting);
+        assert_eq!(
+            waited,
+            ms(800),
+            "it became known while the operation waited"
+        );
+        assert_eq!(deadline.queue_until(start), start + ms(800));
+        assert_eq!(deadline.hold_until(), start + ms(800));
+        let failure = |at| deadline.failure(start + ms(at), Failure::NoNode);
+        assert_eq!(failure(800), Failure::WorkEnds { sent: false });
+        assert_eq!(failure(799), Failure::NoNode);
     }
 
     #[tokio::test(start_paused = true)]

@@ -11,10 +11,10 @@ const KEPT_LINES: usize = 20_000;
 
 /// Lines of both streams, in the order in which they came.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Log(Arc<Mutex<VecDeque<String>>>);
+pub(crate) struct Log(Arc<Mutex<VecDeque<String>>>);
 
 impl Log {
-    pub(super) fn follow(&self, stream: Option<impl Read + Send + 'static>) -> Result<()> {
+    pub(crate) fn follow(&self, stream: Option<impl Read + Send + 'static>) -> Result<()> {
         let log = self.clone();
         let stream = stream.context("no pipe")?;
         std::thread::Builder::new()
@@ -31,12 +31,12 @@ impl Log {
         Ok(())
     }
 
-    pub(super) fn lines(&self) -> Vec<String> {
+    pub(crate) fn lines(&self) -> Vec<String> {
         let lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         lines.iter().cloned().collect()
     }
 
-    pub(super) fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         self.lines().join("\n")
     }
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
-use tokio::sync::OnceCell;
+use tokio::sync::{Mutex, OnceCell};
 
 use crate::surroundings::blocking;
 
@@ -15,22 +15,37 @@ use crate::surroundings::blocking;
 /// With cargo's own words when it does not compile.
 pub async fn program() -> Result<&'static Path> {
     static PROGRAM: OnceCell<PathBuf> = OnceCell::const_new();
-    let path = PROGRAM.get_or_try_init(|| async { blocking(build).await? });
-    Ok(path.await?.as_path())
+    let find = || async {
+        match env::var_os("WEIR_BINARY") {
+            Some(given) => is_file(given.into()),
+            None => blocking(|| build("weir")).await?,
+        }
+    };
+    Ok(PROGRAM.get_or_try_init(find).await?.as_path())
 }
 
-fn build() -> Result<PathBuf> {
-    if let Some(given) = env::var_os("WEIR_BINARY") {
-        let given = PathBuf::from(given);
-        ensure!(
-            given.is_file(),
-            "WEIR_BINARY names {}, which is not a file",
-            given.display()
-        );
-        return Ok(given);
-    }
+/// Another program of the workspace, built if need be.
+///
+/// # Errors
+/// With cargo's own words when it does not compile.
+pub async fn program_called(name: &'static str) -> Result<PathBuf> {
+    static BUILDING: Mutex<()> = Mutex::const_new(());
+    let _one_at_a_time = BUILDING.lock().await;
+    blocking(move || build(name)).await?
+}
+
+fn is_file(given: PathBuf) -> Result<PathBuf> {
+    let shown = given.display();
+    ensure!(
+        given.is_file(),
+        "WEIR_BINARY names {shown}, which is not a file"
+    );
+    Ok(given)
+}
+
+fn build(name: &str) -> Result<PathBuf> {
     let folder = built_programs()?;
-    let program = folder.join("weir");
+    let program = folder.join(name);
     // `cargo test --workspace` has built it already, with the features of the tests;
     // building it alone would compile half of its dependencies again.
     if is_fresh(&program) {
@@ -47,7 +62,7 @@ fn build() -> Result<PathBuf> {
             // The whole workspace's choice of features, as `cargo build` makes it.
             "--workspace",
             "--bin",
-            "weir",
+            name,
             "--profile",
             profile,
         ])
@@ -84,7 +99,16 @@ fn is_fresh(program: &Path) -> bool {
     let Some(made) = built(program) else {
         return false;
     };
-    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("../proxy/src")];
+    let parts: &[&str] = match program.file_name().and_then(|name| name.to_str()) {
+        Some("weir-shim") => &["shim"],
+        Some("weir-extension") => &["extension", "proxy"],
+        _ => &["proxy"],
+    };
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut folders: Vec<PathBuf> = parts
+        .iter()
+        .map(|part| root.join(part).join("src"))
+        .collect();
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
             let path = entry.path();

@@ -139,6 +139,8 @@ fn complete(own: Own, joined: &Joined, upstream: Upstream) -> ListenerConfig {
         streaming_hello: own.streaming_hello,
         probe_cursors: own.probe_cursors,
         load_balanced_only: own.load_balanced_only,
+        freezing: None,
+        spare: None,
     }
 }
 

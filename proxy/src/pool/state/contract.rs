@@ -83,6 +83,8 @@ pub enum CloseReason {
     Broken,
     /// It lay idle while its slot was needed to ask the node how it is.
     Yielded,
+    /// Its peer gives no sign of life, and nothing runs on it: it is not waited for.
+    Silent,
 }
 
 /// What the caller must do.
@@ -121,6 +123,12 @@ impl Counts {
     #[must_use]
     pub fn load(&self) -> usize {
         self.leased.iter().sum::<usize>() + self.queued
+    }
+
+    /// Connections that carry an operation now.
+    #[must_use]
+    pub fn in_use(&self) -> usize {
+        self.leased.iter().sum()
     }
 
     /// Sockets that count against the cap now.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::pool::state::{CloseReason, Effect, Machine, Slot};
+use crate::pool::state::{CloseReason, Effect, Lane, Machine, Slot};
 
 impl<C, W> Machine<C, W> {
     /// Closes what has been idle or alive for too long and those that `is_dead`,
@@ -47,6 +47,36 @@ impl<C, W> Machine<C, W> {
             let slot = self.idle.remove(at);
             self.close(slot, CloseReason::Yielded, effects);
         }
+    }
+
+    /// All idle connections, leased to who looks after them; warmest first.
+    pub fn take_idle(&mut self) -> Vec<Slot<C>> {
+        let take = |machine: &mut Self| {
+            let last = machine.idle.len().checked_sub(1)?;
+            Some(machine.lease(last, Lane::Finishing))
+        };
+        std::iter::from_fn(|| take(self)).collect()
+    }
+
+    /// Takes a leased connection back whose peer gives no sign of life.
+    pub fn abandon(&mut self, slot: Slot<C>, now: Duration, effects: &mut Vec<Effect<C, W>>) {
+        self.leave(&slot);
+        self.close(slot, CloseReason::Silent, effects);
+        self.settle(now, effects);
+    }
+
+    /// Gives up what has lain idle for `idle_for` and longer, whatever is tied to it.
+    pub fn abandon_idle(
+        &mut self,
+        now: Duration,
+        idle_for: Duration,
+        effects: &mut Vec<Effect<C, W>>,
+    ) {
+        self.close_idle(effects, |_, slot| {
+            let silent = now.saturating_sub(slot.last_used) >= idle_for;
+            silent.then_some(CloseReason::Silent)
+        });
+        self.settle(now, effects);
     }
 
     /// Something would be lost with it that has no other connection to go to.

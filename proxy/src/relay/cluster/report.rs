@@ -99,6 +99,18 @@ impl Cluster {
         });
     }
 
+    /// A connection that was asked how its node is has answered. Returns whether that
+    /// was news.
+    pub(crate) fn heard(&self, node: &NodeAddress, started: Instant, document: &[u8]) -> bool {
+        let Ok(hello) = Hello::parse(document) else {
+            return false;
+        };
+        let before = self.topology.current().revision;
+        self.topology.on_hello(node, started.into_std(), hello);
+        self.rebuild();
+        self.topology.current().revision != before
+    }
+
     fn apply(&self, pool: &Arc<NodePool>, change: StateChange) {
         if change.clear_pool {
             // Behind a load balancer the pool counts for itself.

@@ -64,7 +64,7 @@ pub fn expected(row: &Row, class: &str, backpressure: bool) -> Expected {
         Fault::Own(Failure::LoginRefused) => login_refused(class),
         Fault::Own(Failure::CursorNotFound) => cursor_gone(class),
         Fault::Leaving | Fault::Own(Failure::Draining) => leaving(class, backpressure),
-        Fault::Denied => final_answer(class),
+        Fault::Denied | Fault::Own(Failure::WorkEnds { .. }) => final_answer(class),
     }
 }
 

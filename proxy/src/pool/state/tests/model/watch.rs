@@ -321,7 +321,7 @@ impl Watch {
             }
             CloseReason::Yielded => assert!(!tied && self.probe_due, "closed for nothing"),
             CloseReason::Stale => assert!(slot.generation < self.generation),
-            CloseReason::Broken => {}
+            CloseReason::Broken | CloseReason::Silent => {}
         }
     }
 }

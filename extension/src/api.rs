@@ -1,0 +1,262 @@
+//! The calls of Lambda's Extensions API.
+//!
+//! Each call has a connection of its own: it is loopback, it is one call an invocation, and a
+//! connection that was kept would be a copy's in a copied environment.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::client::conn::http1;
+use hyper::header::{CONTENT_TYPE, HOST};
+use hyper::{Method, Request, Response};
+use hyper_util::rt::TokioIo;
+use lambda_extension::NextEvent;
+use serde_json::{Value, json};
+use tokio::net::TcpStream;
+
+const REGISTER: &str = "/2020-01-01/extension/register";
+const NEXT: &str = "/2020-01-01/extension/event/next";
+const TELEMETRY: &str = "/2022-07-01/telemetry";
+/// The schema that all kinds of Lambda accept.
+const SCHEMA: &str = "2025-01-29";
+const NAME: &str = "Lambda-Extension-Name";
+const IDENTIFIER: &str = "Lambda-Extension-Identifier";
+
+/// The Extensions API of this environment.
+#[derive(Clone, Debug)]
+pub(crate) struct Api {
+    /// `host:port`.
+    address: String,
+    /// The extension's file name.
+    name: String,
+}
+
+/// What Lambda knows this extension by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Registered(String);
+
+/// Why a call failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ApiError {
+    /// Nobody answers.
+    #[error("{address} does not answer: {error}")]
+    Io {
+        /// Whom.
+        address: String,
+        /// Why.
+        error: String,
+    },
+    /// Lambda refuses.
+    #[error("Lambda answered {code}: {text}")]
+    Refused {
+        /// The HTTP status.
+        code: u16,
+        /// The body.
+        text: String,
+    },
+    /// Lambda accepts, but does not say who we are.
+    #[error("Lambda's answer has no identifier")]
+    Nameless,
+}
+
+impl ApiError {
+    /// Lambda will not tell of invocations here: a Managed Instance.
+    pub(crate) fn is_invalid_event(&self) -> bool {
+        matches!(self, Self::Refused { code: 400..=499, text } if text.contains("InvalidEventType"))
+    }
+}
+
+/// What Lambda says.
+#[derive(Debug)]
+pub(crate) enum News {
+    /// An invocation begins.
+    Invoke {
+        /// Its id.
+        request_id: String,
+        /// When it is cut off, in milliseconds of the Unix epoch; 0 where nobody knows.
+        deadline_ms: u64,
+    },
+    /// The environment ends.
+    Shutdown {
+        /// Lambda's word for why.
+        reason: String,
+    },
+    /// Something this version knows nothing of.
+    Unknown(String),
+}
+
+impl Api {
+    pub(crate) fn new(address: &str, name: &str) -> Self {
+        Self {
+            address: address.to_owned(),
+            name: name.to_owned(),
+        }
+    }
+
+    /// Registers for these events.
+    pub(crate) async fn register(&self, events: &[&str]) -> Result<Registered, ApiError> {
+        let body = json!({ "events": events }).to_string();
+        let headers = BTreeMap::from([(NAME, self.name.as_str())]);
+        let answer = self.call(Method::POST, REGISTER, &headers, body).await?;
+        let identifier = answer.headers().get(IDENTIFIER);
+        let identifier = identifier.and_then(|value| value.to_str().ok());
+        let registered = identifier.map(|text| Registered(text.to_owned()));
+        self.body(answer).await?;
+        registered.ok_or(ApiError::Nameless)
+    }
+
+    /// Says that everything is done and waits for what comes next, for as long as it takes:
+    /// the environment may be frozen meanwhile.
+    pub(crate) async fn next(&self, registered: &Registered) -> Result<News, ApiError> {
+        let headers = BTreeMap::from([(IDENTIFIER, registered.0.as_str())]);
+        let answer = self
+            .call(Method::GET, NEXT, &headers, String::new())
+            .await?;
+        Ok(news(&self.body(answer).await?))
+    }
+
+    /// Has Lambda tell on `port` what the platform does. `false`: it does not do that here.
+    pub(crate) async fn subscribe(
+        &self,
+        registered: &Registered,
+        port: u16,
+    ) -> Result<bool, ApiError> {
+        let body = json!({
+            "schemaVersion": SCHEMA,
+            "types": ["platform"],
+            "buffering": { "maxItems": 1_000, "maxBytes": 262_144, "timeoutMs": 25 },
+            "destination": {
+                "protocol": "HTTP",
+                "URI": format!("http://sandbox.localdomain:{port}"),
+            },
+        });
+        let headers = BTreeMap::from([(IDENTIFIER, registered.0.as_str())]);
+        let answer = self
+            .call(Method::PUT, TELEMETRY, &headers, body.to_string())
+            .await?;
+        // AWS's emulator accepts, and says in the body that it will tell nothing.
+        let body = self.body(answer).await?;
+        Ok(!String::from_utf8_lossy(&body).contains("NotSupported"))
+    }
+
+    async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &BTreeMap<&'static str, &str>,
+        body: String,
+    ) -> Result<Response<Incoming>, ApiError> {
+        let io = |error: &dyn std::fmt::Display| ApiError::Io {
+            address: self.address.clone(),
+            error: error.to_string(),
+        };
+        let socket = TcpStream::connect(&self.address)
+            .await
+            .map_err(|e| io(&e))?;
+        let (mut sender, connection) = http1::handshake(TokioIo::new(socket))
+            .await
+            .map_err(|e| io(&e))?;
+        let mut request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(HOST, &self.address)
+            .header(CONTENT_TYPE, "application/json");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request
+            .body(Full::new(Bytes::from(body)))
+            .map_err(|e| io(&e))?;
+        // Ends with the answer, whose body it feeds.
+        tokio::spawn(connection);
+        sender.send_request(request).await.map_err(|e| io(&e))
+    }
+
+    /// The body of an answer, if it is a good one.
+    async fn body(&self, answer: Response<Incoming>) -> Result<Bytes, ApiError> {
+        let status = answer.status();
+        let body = answer.into_body().collect().await;
+        let body = body.map_err(|error| ApiError::Io {
+            address: self.address.clone(),
+            error: error.to_string(),
+        })?;
+        let body = body.to_bytes();
+        if status.is_success() {
+            return Ok(body);
+        }
+        let text = String::from_utf8_lossy(&body).trim().to_owned();
+        let code = status.as_u16();
+        Err(ApiError::Refused { code, text })
+    }
+}
+
+/// Reads an event. What only resembles one is taken for what it resembles.
+fn news(body: &[u8]) -> News {
+    match serde_json::from_slice(body) {
+        Ok(NextEvent::Invoke(invoke)) => News::Invoke {
+            request_id: invoke.request_id,
+            deadline_ms: invoke.deadline_ms,
+        },
+        Ok(NextEvent::Shutdown(shutdown)) => News::Shutdown {
+            reason: shutdown.shutdown_reason,
+        },
+        Err(_) => odd_news(body),
+    }
+}
+
+fn odd_news(body: &[u8]) -> News {
+    let event: Value = serde_json::from_slice(body).unwrap_or_default();
+    let text = |name: &str| event.get(name).and_then(Value::as_str).map(str::to_owned);
+    match text("eventType").as_deref() {
+        Some("INVOKE") => News::Invoke {
+            request_id: text("requestId").unwrap_or_default(),
+            deadline_ms: event
+                .get("deadlineMs")
+                .and_then(Value::as_u64)
+                .unwrap_or_default(),
+        },
+        Some("SHUTDOWN") => News::Shutdown {
+            reason: text("shutdownReason").unwrap_or_default(),
+        },
+        _ => News::Unknown(String::from_utf8_lossy(body).chars().take(200).collect()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_are_read_and_odd_ones_forgiven() {
+        let invoke = br#"{"eventType":"INVOKE","deadlineMs":1700000000123,"requestId":"r-1",
+            "invokedFunctionArn":"arn:aws:lambda:x","tracing":{"type":"X-Amzn-Trace-Id","value":"v"}}"#;
+        assert!(
+            matches!(news(invoke), News::Invoke { request_id, deadline_ms: 1_700_000_000_123 }
+            if request_id == "r-1")
+        );
+        let bare = br#"{"eventType":"INVOKE","requestId":"r-2"}"#;
+        assert!(
+            matches!(news(bare), News::Invoke { request_id, deadline_ms: 0 } if request_id == "r-2")
+        );
+        let shutdown = br#"{"eventType":"SHUTDOWN","shutdownReason":"spindown","deadlineMs":1}"#;
+        assert!(matches!(news(shutdown), News::Shutdown { reason } if reason == "spindown"));
+        let bare = br#"{"eventType":"SHUTDOWN"}"#;
+        assert!(matches!(news(bare), News::Shutdown { reason } if reason.is_empty()));
+        assert!(matches!(news(br#"{"eventType":"THAW"}"#), News::Unknown(_)));
+        assert!(matches!(news(b"\xff"), News::Unknown(_)));
+    }
+
+    #[test]
+    fn only_a_refused_event_is_one() {
+        let refused = |code, text: &str| ApiError::Refused {
+            code,
+            text: text.to_owned(),
+        };
+        let managed = r#"{"errorType":"Extension.InvalidEventType"}"#;
+        assert!(refused(403, managed).is_invalid_event());
+        assert!(!refused(403, "Extension.AlreadyRegistered").is_invalid_event());
+        assert!(!refused(500, managed).is_invalid_event());
+    }
+}

@@ -1,0 +1,290 @@
+//! The life of one environment, carried out.
+
+use std::pin::pin;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::{Instant, sleep};
+use weir::proxy::{Controls, Tally};
+
+use crate::afterwards::Afterwards;
+use crate::api::{Api, ApiError, News, Registered};
+use crate::counters::Counters;
+use crate::lifecycle::{Lifecycle, Step};
+use crate::log;
+use crate::serving::{self, Serving};
+use crate::settings::Settings;
+use crate::surroundings::Surroundings;
+use crate::ways;
+
+/// For farewells at the end; 300 ms are there in all.
+const CLOSE_TIME: Duration = Duration::from_millis(200);
+
+/// Where no invocation is told of, counters are written so often.
+const REPORT_EVERY: Duration = Duration::from_secs(60);
+
+/// Serves the function until the environment ends.
+pub(crate) async fn run(surroundings: &Surroundings) {
+    let started = Instant::now();
+    let settings = Settings::read(surroundings);
+    for warning in &settings.warnings {
+        tracing::warn!("{warning}");
+    }
+    let controls = if settings.off {
+        tracing::info!("WEIR_EXTENSION_OFF is set: nobody is served");
+        None
+    } else {
+        serve(surroundings, &settings).await
+    };
+    let mut environment = Environment::new(surroundings, &settings, controls);
+    environment.live(surroundings, Some(started)).await;
+}
+
+/// Serves nobody, but answers Lambda until the environment ends.
+pub(crate) async fn idle(surroundings: &Surroundings) {
+    let settings = Settings::read(surroundings);
+    let mut environment = Environment::new(surroundings, &settings, None);
+    environment.live(surroundings, None).await;
+}
+
+/// Starts to serve. `None`: it cannot, which the log says.
+async fn serve(surroundings: &Surroundings, settings: &Settings) -> Option<Controls> {
+    match serving::start(surroundings, settings).await {
+        Ok(Serving {
+            proxy,
+            controls,
+            chosen,
+            may_fall_back,
+        }) => {
+            tracing::info!(
+                listen = %proxy.addresses().join(", "),
+                upstream_from = %chosen.from,
+                road = ?chosen.road,
+                kind = ?surroundings.kind(),
+                "serving the function"
+            );
+            tokio::spawn(async move {
+                if let Err(error) = proxy.run().await {
+                    tracing::error!("the function is not served any more: {error}");
+                }
+            });
+            if may_fall_back {
+                tokio::spawn(ways::look_after(controls.clone(), settings.fallback_after));
+            }
+            Some(controls)
+        }
+        Err(why) => {
+            tracing::error!(
+                "the function is not served, and the shim leaves its connection string as it \
+                 is: {why}"
+            );
+            None
+        }
+    }
+}
+
+/// What is needed to carry steps out.
+struct Environment {
+    life: Lifecycle,
+    controls: Option<Controls>,
+    counters: Option<Counters>,
+    notice: Duration,
+    afterwards: Afterwards,
+}
+
+impl Environment {
+    fn new(surroundings: &Surroundings, settings: &Settings, controls: Option<Controls>) -> Self {
+        let function = surroundings
+            .get("AWS_LAMBDA_FUNCTION_NAME")
+            .unwrap_or("unknown");
+        let namespace = settings.namespace.as_deref();
+        Self {
+            life: Lifecycle::new(surroundings.kind(), settings.stays() && controls.is_some()),
+            afterwards: Afterwards::new(settings),
+            controls,
+            counters: namespace.map(|namespace| Counters::new(namespace, function)),
+            notice: settings.notice,
+        }
+    }
+
+    async fn live(&mut self, surroundings: &Surroundings, started: Option<Instant>) {
+        let Ok(mut terminate) = signal(SignalKind::terminate()) else {
+            return tracing::error!("signals cannot be received");
+        };
+        let Some(address) = surroundings.get("AWS_LAMBDA_RUNTIME_API") else {
+            tracing::warn!(
+                "AWS_LAMBDA_RUNTIME_API is not set: this is not Lambda; serving until SIGTERM"
+            );
+            terminate.recv().await;
+            return self.end("SIGTERM").await;
+        };
+        let api = Api::new(address, &surroundings.name);
+        let Some(registered) = self.register(&api, &mut terminate).await else {
+            return self.end("SIGTERM").await;
+        };
+        if let Some(started) = started {
+            tracing::info!(
+                init_ms = (started.elapsed().as_secs_f64() * 1e5).round() / 100.0,
+                "registered"
+            );
+        }
+        if self.life.stays() {
+            self.afterwards.subscribe(&api, &registered).await;
+        }
+        self.answer(&api, &registered, &mut terminate).await;
+    }
+
+    /// Registers, however often it takes: Lambda waits for every extension. `None`: the end
+    /// comes first.
+    async fn register(&mut self, api: &Api, terminate: &mut Signal) -> Option<Registered> {
+        loop {
+            let events = self.life.events();
+            let registered = tokio::select! {
+                registered = api.register(events) => registered,
+                _ = terminate.recv() => return None,
+            };
+            let pause = match registered {
+                Ok(registered) => {
+                    self.life.answered();
+                    return Some(registered);
+                }
+                Err(error) if error.is_invalid_event() && self.life.is_managed_after_all() => {
+                    tracing::info!("Lambda does not tell of invocations here");
+                    Duration::ZERO
+                }
+                Err(error) => {
+                    let pause = self.life.failed();
+                    tracing::warn!(%error, "could not register; trying again in {pause:?}");
+                    pause
+                }
+            };
+            sleep(pause).await;
+        }
+    }
+
+    /// Asks for events and does what they demand, until the end.
+    async fn answer(&mut self, api: &Api, registered: &Registered, terminate: &mut Signal) {
+        loop {
+            let news = tokio::select! {
+                news = self.next(api, registered) => news,
+                _ = terminate.recv() => return self.end("SIGTERM").await,
+            };
+            let steps = match news {
+                Ok(news) => {
+                    self.life.answered();
+                    self.life.on(news, wall_clock())
+                }
+                Err(error) => {
+                    let pause = self.life.failed();
+                    tracing::warn!(%error, "could not ask for the next event; trying again in {pause:?}");
+                    vec![Step::Pause(pause), Step::Next]
+                }
+            };
+            if self.carry_out(steps).await == Then::End {
+                return;
+            }
+        }
+    }
+
+    /// The next event. Where invocations are not told of, time passes meanwhile.
+    async fn next(&mut self, api: &Api, registered: &Registered) -> Result<News, ApiError> {
+        let mut next = pin!(api.next(registered));
+        loop {
+            let minute = async {
+                match self.life.passes_time() {
+                    true => sleep(REPORT_EVERY).await,
+                    false => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                news = &mut next => return news,
+                () = minute => self.report(),
+            }
+        }
+    }
+
+    async fn carry_out(&mut self, steps: Vec<Step>) -> Then {
+        for step in steps {
+            match step {
+                Step::Log(request) => {
+                    log::belongs_to(&request);
+                    if let Some(counters) = &mut self.counters {
+                        counters.invoked();
+                    }
+                }
+                Step::Renew => self.with(Controls::renew),
+                Step::Wake => self.with(Controls::wake),
+                Step::Deadline(left) => self.set_deadline(left),
+                Step::Verify => self.verify(),
+                Step::Report => self.report(),
+                Step::Stay(request, left) => {
+                    if let Some(controls) = &self.controls {
+                        self.afterwards.wait(controls, &request, left).await;
+                    }
+                }
+                Step::Pause(pause) => sleep(pause).await,
+                Step::Warn(text) => tracing::warn!("{text}"),
+                Step::Close(reason) => self.close(&reason).await,
+                Step::Next => return Then::Next,
+                Step::Exit => return Then::End,
+            }
+        }
+        Then::Next
+    }
+
+    fn with(&self, act: impl FnOnce(&Controls)) {
+        if let Some(controls) = &self.controls {
+            act(controls);
+        }
+    }
+
+    fn set_deadline(&self, left: Option<Duration>) {
+        self.with(|controls| match left {
+            Some(left) => controls.work_until(Instant::now() + left, self.notice),
+            None => controls.work_without_end(),
+        });
+    }
+
+    /// Beside the function, which has begun already.
+    fn verify(&self) {
+        if let Some(controls) = self.controls.clone() {
+            tokio::spawn(async move { controls.verify().await });
+        }
+    }
+
+    fn report(&mut self) {
+        let tally = self
+            .controls
+            .as_ref()
+            .map_or_else(Tally::default, Controls::tally);
+        if let Some(counters) = &mut self.counters {
+            counters.report(tally, wall_clock());
+        }
+    }
+
+    async fn end(&mut self, reason: &str) {
+        let steps = self.life.on_end(reason);
+        self.carry_out(steps).await;
+    }
+
+    async fn close(&mut self, reason: &str) {
+        self.report();
+        if let Some(controls) = &self.controls {
+            controls.close(CLOSE_TIME).await;
+        }
+        tracing::info!(reason, "the environment ends");
+    }
+}
+
+/// What follows when steps have been carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Then {
+    Next,
+    End,
+}
+
+fn wall_clock() -> Duration {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+}

@@ -1,0 +1,187 @@
+//! When the function's own database is gone to without the shared Weir, and back. Pure.
+//!
+//! If every environment did that at once, it would be the very outage that the shared Weir is
+//! there to prevent. So it is off unless somebody says which share of the environments may;
+//! those do it after pauses of different length, and a way that does not work either is left
+//! alone for longer and longer.
+
+use std::time::Duration;
+
+/// How long a way must work before it is taken again.
+const STEADY: Duration = Duration::from_secs(2);
+
+/// How long the other way is left alone after it did not work, at first and at most.
+const FIRST_REST: Duration = Duration::from_secs(60);
+const LONGEST_REST: Duration = Duration::from_secs(600);
+
+/// What is to be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// Go on as before.
+    Stay,
+    /// Take the other way.
+    Divert,
+    /// Take the first way again.
+    Return,
+}
+
+/// The state of one environment.
+#[derive(Debug)]
+pub(crate) struct Fallback {
+    /// How long the first way must not work; different in each environment.
+    after: Duration,
+    diverted: bool,
+    /// Since when the way that is not wanted here has been so: the first one in trouble, or,
+    /// while diverted, well again.
+    since: Option<Duration>,
+    /// Since when the other way is in trouble too.
+    spare_since: Option<Duration>,
+    rest: Duration,
+    not_before: Duration,
+}
+
+impl Fallback {
+    /// `after`, lengthened at random to up to twice as long; `chance` is between 0 and 1.
+    pub(crate) fn new(after: Duration, chance: f64) -> Self {
+        Self {
+            after: after.mul_f64(1.0 + chance.clamp(0.0, 1.0)),
+            diverted: false,
+            since: None,
+            spare_since: None,
+            rest: FIRST_REST,
+            not_before: Duration::ZERO,
+        }
+    }
+
+    /// Looks at both ways; `now` is time since any fixed moment.
+    pub(crate) fn look(&mut self, trouble: bool, spare_trouble: bool, now: Duration) -> Turn {
+        if self.diverted {
+            self.look_back(trouble, spare_trouble, now)
+        } else {
+            self.look_ahead(trouble, now)
+        }
+    }
+
+    fn look_ahead(&mut self, trouble: bool, now: Duration) -> Turn {
+        if !trouble {
+            self.since = None;
+            return Turn::Stay;
+        }
+        let since = *self.since.get_or_insert(now);
+        if now.saturating_sub(since) < self.after || now < self.not_before {
+            return Turn::Stay;
+        }
+        self.diverted = true;
+        self.since = None;
+        self.spare_since = None;
+        Turn::Divert
+    }
+
+    fn look_back(&mut self, trouble: bool, spare_trouble: bool, now: Duration) -> Turn {
+        if spare_trouble {
+            let since = *self.spare_since.get_or_insert(now);
+            if now.saturating_sub(since) >= self.after {
+                self.not_before = now + self.rest;
+                self.rest = (self.rest * 2).min(LONGEST_REST);
+                return self.back();
+            }
+        } else {
+            self.spare_since = None;
+        }
+        if trouble {
+            self.since = None;
+            return Turn::Stay;
+        }
+        let since = *self.since.get_or_insert(now);
+        if now.saturating_sub(since) < STEADY {
+            return Turn::Stay;
+        }
+        self.rest = FIRST_REST;
+        self.back()
+    }
+
+    const fn back(&mut self) -> Turn {
+        self.diverted = false;
+        self.since = None;
+        Turn::Return
+    }
+}
+
+/// Reads `5`, `5%` or `0.5`: a share between 0 and 1.
+pub(crate) fn share(text: &str) -> Result<f64, String> {
+    let number = text.strip_suffix('%').unwrap_or(text).trim_end();
+    match number.parse::<f64>() {
+        Ok(percent) if (0.0..=100.0).contains(&percent) => Ok(percent / 100.0),
+        _ => Err("no percentage; write a number from 0 to 100".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const AFTER: Duration = Duration::from_secs(1);
+
+    fn at(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    #[test]
+    fn the_other_way_is_taken_only_when_the_first_one_stays_closed() {
+        let mut fallback = Fallback::new(AFTER, 0.0);
+        assert_eq!(fallback.look(true, false, at(0)), Turn::Stay);
+        assert_eq!(fallback.look(false, false, at(900)), Turn::Stay);
+        assert_eq!(fallback.look(true, false, at(1_000)), Turn::Stay);
+        assert_eq!(fallback.look(true, false, at(1_999)), Turn::Stay);
+        assert_eq!(fallback.look(true, false, at(2_000)), Turn::Divert);
+        assert_eq!(fallback.look(true, false, at(9_000)), Turn::Stay);
+    }
+
+    #[test]
+    fn environments_do_not_all_do_it_at_once() {
+        let mut late = Fallback::new(AFTER, 0.9);
+        assert_eq!(late.look(true, false, at(0)), Turn::Stay);
+        assert_eq!(late.look(true, false, at(1_800)), Turn::Stay);
+        assert_eq!(late.look(true, false, at(1_900)), Turn::Divert);
+    }
+
+    fn diverted() -> Fallback {
+        let mut fallback = Fallback::new(AFTER, 0.0);
+        fallback.look(true, false, at(0));
+        assert_eq!(fallback.look(true, false, at(1_000)), Turn::Divert);
+        fallback
+    }
+
+    #[test]
+    fn the_first_way_is_taken_again_when_it_has_been_open_for_a_while() {
+        let mut fallback = diverted();
+        assert_eq!(fallback.look(false, false, at(2_000)), Turn::Stay);
+        assert_eq!(fallback.look(true, false, at(3_000)), Turn::Stay);
+        assert_eq!(fallback.look(false, false, at(4_000)), Turn::Stay);
+        assert_eq!(fallback.look(false, false, at(6_000)), Turn::Return);
+        assert_eq!(fallback.look(false, false, at(7_000)), Turn::Stay);
+    }
+
+    #[test]
+    fn a_way_that_does_not_work_either_is_left_alone_for_longer_and_longer() {
+        let mut fallback = diverted();
+        let mut now = 2_000;
+        for rest in [60_000, 120_000, 240_000, 480_000, 600_000, 600_000] {
+            assert_eq!(fallback.look(true, true, at(now)), Turn::Stay);
+            assert_eq!(fallback.look(true, true, at(now + 1_000)), Turn::Return);
+            assert_eq!(fallback.look(true, false, at(now + 1_100)), Turn::Stay);
+            assert_eq!(fallback.look(true, false, at(now + rest)), Turn::Stay);
+            now += 1_000 + rest;
+            assert_eq!(fallback.look(true, false, at(now)), Turn::Divert, "{rest}");
+        }
+    }
+
+    #[test]
+    fn shares_are_read() {
+        assert_eq!(share("5"), Ok(0.05));
+        assert_eq!(share("2.5 %"), Ok(0.025));
+        for wrong in ["-1", "101", "NaN", "all"] {
+            assert!(share(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! Log lines: one JSON object each, with the id of the invocation in whose course they are
+//! written, so that CloudWatch shows them with the function's own.
+
+use std::fmt;
+
+use parking_lot::Mutex;
+use serde_json::{Map, Value};
+use tracing::field::{Field, Visit};
+use tracing::{Event, Subscriber};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::registry::LookupSpan;
+
+/// A driver that was greeted in init and is used much later is nothing to be told.
+const ALWAYS: &str = ",weir::downstream::newcomers=off";
+
+static REQUEST: Mutex<Option<String>> = Mutex::new(None);
+
+/// Starts the log. A filter that cannot be read is the default, and `info` the default.
+pub(crate) fn start(filter: Option<&str>) {
+    let read = |text: &str| EnvFilter::builder().parse(format!("{text}{ALWAYS}"));
+    let (filter, wrong) = match filter.map(read) {
+        Some(Ok(filter)) => (filter, None),
+        Some(Err(error)) => (EnvFilter::new(format!("info{ALWAYS}")), Some(error)),
+        None => (EnvFilter::new(format!("info{ALWAYS}")), None),
+    };
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .event_format(Lines);
+    // A second start would be the only failure.
+    let _ = log.try_init();
+    if let Some(error) = wrong {
+        tracing::warn!("WEIR_LOG_FILTER is no filter ({error}); info is used");
+    }
+}
+
+/// From now on lines belong to this invocation.
+pub(crate) fn belongs_to(request: &str) {
+    *REQUEST.lock() = Some(request.to_owned());
+}
+
+/// One line for each event.
+struct Lines;
+
+impl<S, N> FormatEvent<S, N> for Lines
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        _: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let mut time = String::new();
+        SystemTime.format_time(&mut Writer::new(&mut time))?;
+        let mut line = Line(Map::new());
+        line.put("timestamp", time);
+        line.put("level", event.metadata().level().as_str());
+        line.put("logger", event.metadata().target());
+        if let Some(request) = REQUEST.lock().as_deref() {
+            line.put("requestId", request);
+        }
+        event.record(&mut line);
+        writeln!(writer, "{}", Value::Object(line.0))
+    }
+}
+
+struct Line(Map<String, Value>);
+
+impl Line {
+    fn put(&mut self, name: &str, value: impl Into<Value>) {
+        self.0.insert(name.to_owned(), value.into());
+    }
+}
+
+impl Visit for Line {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.put(field.name(), value);
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.put(field.name(), value);
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.put(field.name(), value);
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.put(field.name(), value);
+    }
+
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.put(field.name(), value);
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.put(field.name(), format!("{value:?}"));
+    }
+}

@@ -1,0 +1,236 @@
+//! Settings become a listening Weir.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use weir::config::settings::SETTINGS;
+use weir::config::{Config, Flags, Freezing, ListenerConfig, Problem, Problems};
+use weir::proxy::Controls;
+use weir::{Proxy, StartError};
+
+use crate::settings::Settings;
+use crate::surroundings::{Kind, Surroundings};
+use crate::upstream::{self, Chosen, Road};
+
+/// Longest time for finding the hosts of an SRV record: Lambda gives init ten seconds in all.
+const LOOK_UP_TIME: Duration = Duration::from_secs(4);
+
+/// Longest time that a hello waits for the first contact with the upstream. The function's
+/// init may depend on it, and has ten seconds.
+const HELLO_WAIT: Duration = Duration::from_secs(3);
+
+/// A Weir that listens and does not run yet.
+pub(crate) struct Serving {
+    pub(crate) proxy: Proxy,
+    pub(crate) controls: Controls,
+    pub(crate) chosen: Chosen,
+    /// There is a way to the database without the shared Weir.
+    pub(crate) may_fall_back: bool,
+}
+
+/// Chooses the upstream, and listens.
+///
+/// # Errors
+/// Why nobody can be served, and what to do about it.
+pub(crate) async fn start(
+    surroundings: &Surroundings,
+    settings: &Settings,
+) -> Result<Serving, String> {
+    let chosen = upstream::choose(surroundings, &settings.listen)?;
+    let mut strings = settings.of_weir(surroundings, chosen.road);
+    strings.insert("WEIR_UPSTREAM".to_owned(), chosen.text.clone());
+    // Monitors poll: a stream would break at every freeze, and costs one socket more.
+    strings.insert("AWS_LAMBDA_RUNTIME_API".to_owned(), "here".to_owned());
+    let asks = strings.contains_key("WEIR_ADMIN");
+    let mut config = load(strings, &chosen.from).await?;
+    for listener in &mut config.listeners {
+        adapt(listener, surroundings.kind(), settings);
+    }
+    let may_fall_back = falls_back(&chosen, settings);
+    if may_fall_back && let Some(original) = &chosen.original {
+        match spare(surroundings, settings, original).await {
+            Ok(spare) => config
+                .listeners
+                .iter_mut()
+                .for_each(|l| l.spare.clone_from(&spare)),
+            Err(why) => tracing::warn!("there is no fallback: {why}"),
+        }
+    }
+    for warning in &config.warnings {
+        tracing::info!("{warning}");
+    }
+    let bound = if asks {
+        Proxy::bind(config).await
+    } else {
+        Proxy::embed(config).await
+    };
+    let proxy = bound.map_err(|error| explain(&error))?;
+    Ok(Serving {
+        controls: proxy.controls(),
+        proxy,
+        chosen,
+        may_fall_back,
+    })
+}
+
+/// Whether this environment is of the share that may go to the database without the shared
+/// Weir. Each draws for itself, and a copy of one draws what its original drew.
+fn falls_back(chosen: &Chosen, settings: &Settings) -> bool {
+    let draw = f64::from(u32::from_le_bytes(weir::random::secret())) / f64::from(u32::MAX);
+    chosen.road == Road::Service && draw < settings.fallback_share
+}
+
+/// The way to the database itself, with the direct mode's connections; nothing is opened.
+async fn spare(
+    surroundings: &Surroundings,
+    settings: &Settings,
+    original: &str,
+) -> Result<Option<Box<ListenerConfig>>, String> {
+    let mut strings = settings.of_weir(surroundings, Road::Direct);
+    // The cap that was set is that of the road that was chosen.
+    let most = crate::settings::most_connections(surroundings, Road::Direct);
+    strings.insert("WEIR_MAX_CONNECTIONS".to_owned(), most.to_string());
+    strings.insert("WEIR_UPSTREAM".to_owned(), upstream::without_pool(original));
+    strings.insert("AWS_LAMBDA_RUNTIME_API".to_owned(), "here".to_owned());
+    let config = load(strings, "the function's own string").await?;
+    let listener = config.listeners.into_iter().next();
+    Ok(listener.map(|mut listener| {
+        adapt(&mut listener, Kind::SnapStart, settings);
+        listener.name = "fallback".to_owned();
+        Box::new(listener)
+    }))
+}
+
+/// A listener of an environment that is frozen between invocations.
+const fn adapt(listener: &mut ListenerConfig, kind: Kind, settings: &Settings) {
+    // A stream would break at every freeze, and its backlog come at once at every thaw.
+    listener.streaming_hello = false;
+    let asleep = matches!(kind, Kind::SnapStart);
+    listener.freezing = Some(Freezing {
+        doubt_after: settings.doubt_after,
+        check_time: settings.check_time,
+        asleep,
+        hello_wait: if asleep { Duration::ZERO } else { HELLO_WAIT },
+    });
+}
+
+/// Loads the configuration; a setting that cannot be used is given up with a warning.
+async fn load(mut strings: BTreeMap<String, String>, from: &str) -> Result<Config, String> {
+    loop {
+        let flags = Flags::default();
+        let loading = Config::load(&flags, &strings, false);
+        let loaded = tokio::time::timeout(LOOK_UP_TIME, loading).await;
+        let Problems(problems) = match loaded {
+            Ok(Ok(config)) => return Ok(config),
+            Ok(Err(problems)) => problems,
+            Err(_) => {
+                return Err(format!(
+                    "DNS did not find the hosts of {from} within {LOOK_UP_TIME:?}: see whether \
+                     the function's VPC resolves them"
+                ));
+            }
+        };
+        let given_up: Vec<&Problem> = problems
+            .iter()
+            .filter(|problem| give_up(&mut strings, problem))
+            .collect();
+        if given_up.is_empty() {
+            let texts: Vec<String> = problems.iter().map(ToString::to_string).collect();
+            return Err(texts.join("; ").replace("WEIR_UPSTREAM", from));
+        }
+        for problem in given_up {
+            tracing::warn!("{problem}; the default is used");
+        }
+    }
+}
+
+/// Removes the setting that a problem is about, if it is one that has a default.
+fn give_up(strings: &mut BTreeMap<String, String>, problem: &Problem) -> bool {
+    let names = SETTINGS.iter().map(|setting| setting.variable);
+    let mut names = names.filter(|name| *name != "WEIR_UPSTREAM");
+    let place = problem.place.as_str();
+    let name = names.find(|name| place == *name || place.starts_with(&format!("{name}:")));
+    name.is_some_and(|name| strings.remove(name).is_some())
+}
+
+fn explain(error: &StartError) -> String {
+    let hint = match error {
+        StartError::Bind { .. } => {
+            "; set WEIR_LISTEN to a free address, as in 127.0.0.1:27027, and WEIR_SHIM_TARGET to \
+             the same"
+        }
+        _ => "",
+    };
+    format!("{error}{hint}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn surroundings(variables: &[(&str, &str)]) -> Surroundings {
+        let mut all = vec![("WEIR_LISTEN", "127.0.0.1:0")];
+        all.extend(variables);
+        Surroundings::from_iter(all)
+    }
+
+    async fn started(variables: &[(&str, &str)]) -> Result<Serving, String> {
+        let surroundings = surroundings(variables);
+        start(&surroundings, &Settings::read(&surroundings)).await
+    }
+
+    #[tokio::test]
+    async fn a_service_is_one_trunk_and_its_reserve() {
+        let serving = started(&[("WEIR_SERVICE", "127.0.0.1:1")]).await.unwrap();
+        assert_eq!(serving.proxy.addresses().len(), 1);
+        assert_eq!(serving.proxy.admin_address(), None, "nobody asked for it");
+    }
+
+    #[tokio::test]
+    async fn wrong_settings_are_given_up_and_the_rest_is_kept() {
+        let strings = [
+            ("WEIR_UPSTREAM", "mongodb://127.0.0.1:1/?loadBalanced=true"),
+            ("WEIR_LISTEN", "nowhere"),
+            ("WEIR_MAX_CONNECTIONS", "1"),
+            ("WEIR_QUEUE_TIMEOUT", "soon"),
+            ("WEIR_HOLD_TIMEOUT", "7s"),
+        ];
+        let strings = strings.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let config = load(strings.into(), "WEIR_SERVICE").await.unwrap();
+        let listener = config.listeners.first().unwrap();
+        assert_eq!(
+            listener.max_connections,
+            weir::config::defaults::MAX_CONNECTIONS
+        );
+        assert_eq!(
+            listener.queue_timeout,
+            weir::config::defaults::QUEUE_TIMEOUT
+        );
+        assert_eq!(listener.hold_timeout, Duration::from_secs(7));
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_served_is_said_with_the_functions_variable() {
+        let error = started(&[("DB", "mongodb://u:p@h/?authMechanism=GSSAPI")]).await;
+        let error = error.err().unwrap();
+        assert!(error.contains("DB") && error.contains("GSSAPI"), "{error}");
+        assert!(!error.contains("u:p"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_taken_port_is_said_with_the_variable_to_set() {
+        let other = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let taken = other.local_addr().unwrap().to_string();
+        let variables = [
+            ("WEIR_SERVICE", "127.0.0.1:1"),
+            ("WEIR_LISTEN", taken.as_str()),
+        ];
+        let surroundings = Surroundings::from_iter(variables.to_vec());
+        let error = start(&surroundings, &Settings::read(&surroundings)).await;
+        let error = error.err().unwrap();
+        assert!(
+            error.contains("WEIR_LISTEN") && error.contains("WEIR_SHIM_TARGET"),
+            "{error}"
+        );
+    }
+}

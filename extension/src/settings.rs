@@ -1,0 +1,370 @@
+//! The extension's variables. Read leniently: a wrong value is a warning and the default,
+//! because a function must not fail for a typing error in one of ours.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use weir::config::settings::SETTINGS;
+use weir::config::units;
+
+use crate::fallback;
+use crate::surroundings::{Kind, Surroundings};
+use crate::upstream::Road;
+
+/// Begins the names that are Weir's own.
+const OWN: &str = "WEIR_";
+
+/// Begins the names that are the shim's, which it does not share with the extension.
+const SHIM: &str = "WEIR_SHIM_";
+
+/// Settings of `weir serve` that mean nothing here: there is no command line, no file and no
+/// balancer, and the log is the function's.
+const NOT_HERE: [&str; 8] = [
+    "WEIR_CONFIG",
+    "WEIR_UPSTREAM",
+    "WEIR_BEHIND",
+    "WEIR_DRAIN_TIMEOUT",
+    "WEIR_LOG_FORMAT",
+    "WEIR_LOG_FILTER",
+    "WEIR_HELLO_STREAMING",
+    "WEIR_WORKERS",
+];
+
+/// One variable of the extension's own.
+pub(crate) struct Variable {
+    pub(crate) name: &'static str,
+    /// As shown in the documents.
+    pub(crate) default: &'static str,
+}
+
+/// All of them, as docs/lambda.md lists them.
+#[rustfmt::skip]
+pub(crate) const VARIABLES: &[Variable] = &[
+    Variable { name: "WEIR_SERVICE", default: "none" },
+    Variable { name: "WEIR_UPSTREAM", default: "the function's own string" },
+    Variable { name: "WEIR_LISTEN", default: "127.0.0.1:27017" },
+    Variable { name: "WEIR_EXTENSION_OFF", default: "off" },
+    Variable { name: "WEIR_RELEASE", default: "environment" },
+    Variable { name: "WEIR_DRAIN_BEFORE_FREEZE", default: "off" },
+    Variable { name: "WEIR_TELEMETRY_PORT", default: "9010" },
+    Variable { name: "WEIR_FALLBACK_SHARE", default: "0" },
+    Variable { name: "WEIR_FALLBACK_AFTER", default: "1s" },
+    Variable { name: "WEIR_DEADLINE_NOTICE", default: "200ms" },
+    Variable { name: "WEIR_DOUBT_AFTER", default: "10s" },
+    Variable { name: "WEIR_CHECK_TIME", default: "500ms" },
+    Variable { name: "WEIR_EMF", default: "on" },
+    Variable { name: "WEIR_EMF_NAMESPACE", default: "Weir" },
+    Variable { name: "WEIR_LOG_FILTER", default: "info" },
+];
+
+/// What `--help` says.
+pub(crate) fn help() -> String {
+    let rows = VARIABLES.iter();
+    let rows = rows.map(|Variable { name, default }| format!("  {name:<24} {default}\n"));
+    format!(
+        "weir-extension {}: an external extension of AWS Lambda, started by Lambda itself.\n\n\
+         Its variables and their defaults (docs/lambda.md says more, also of those that it\n\
+         shares with weir serve):\n{}",
+        env!("CARGO_PKG_VERSION"),
+        rows.collect::<String>()
+    )
+}
+
+/// How long upstream connections live.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Release {
+    /// As long as the environment.
+    Environment,
+    /// As long as an invocation.
+    Invoke,
+}
+
+/// What the extension was told.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    /// The kill switch: serve nobody.
+    pub(crate) off: bool,
+    /// Where the function's driver connects.
+    pub(crate) listen: String,
+    pub(crate) release: Release,
+    /// An invocation that is over may have work left, for which the environment is kept awake
+    /// for so long.
+    pub(crate) drain: Option<Duration>,
+    /// Where Lambda tells that an invocation is over.
+    pub(crate) telemetry_port: u16,
+    /// The share of environments that may go to the database without the shared Weir.
+    pub(crate) fallback_share: f64,
+    /// How long the shared Weir must be gone before they do.
+    pub(crate) fallback_after: Duration,
+    /// So long before an invocation is cut off, who still waits is answered.
+    pub(crate) notice: Duration,
+    /// Connections unused for so long are asked for a sign of life.
+    pub(crate) doubt_after: Duration,
+    /// How long that may take.
+    pub(crate) check_time: Duration,
+    /// CloudWatch metrics, by their namespace.
+    pub(crate) namespace: Option<String>,
+    /// Settings that the extension shares with `weir serve`.
+    shared: BTreeMap<String, String>,
+    /// What was wrong.
+    pub(crate) warnings: Vec<String>,
+}
+
+impl Settings {
+    /// Reads everything; nothing is an error.
+    pub(crate) fn read(surroundings: &Surroundings) -> Self {
+        let mut read = Lenient {
+            surroundings,
+            warnings: Vec::new(),
+        };
+        let emf = read.get("WEIR_EMF", true, switch);
+        let mut settings = Self {
+            off: read.get("WEIR_EXTENSION_OFF", false, switch),
+            listen: surroundings
+                .get("WEIR_LISTEN")
+                .unwrap_or(weir::config::defaults::LISTEN)
+                .to_owned(),
+            release: read.get("WEIR_RELEASE", Release::Environment, release),
+            drain: read.get("WEIR_DRAIN_BEFORE_FREEZE", None, drain),
+            telemetry_port: read.get("WEIR_TELEMETRY_PORT", 9010, port),
+            fallback_share: read.get("WEIR_FALLBACK_SHARE", 0.0, fallback::share),
+            fallback_after: read.get("WEIR_FALLBACK_AFTER", Duration::from_secs(1), duration),
+            notice: read.get("WEIR_DEADLINE_NOTICE", Duration::from_millis(200), duration),
+            doubt_after: read.get("WEIR_DOUBT_AFTER", Duration::from_secs(10), duration),
+            check_time: read.get("WEIR_CHECK_TIME", Duration::from_millis(500), duration),
+            namespace: emf.then(|| {
+                surroundings
+                    .get("WEIR_EMF_NAMESPACE")
+                    .unwrap_or("Weir")
+                    .to_owned()
+            }),
+            shared: shared(surroundings),
+            warnings: Vec::new(),
+        };
+        read.name_unknown();
+        settings.warnings = read.warnings;
+        settings
+    }
+
+    /// Something is to be done when an invocation is over.
+    pub(crate) const fn stays(&self) -> bool {
+        self.drain.is_some() || matches!(self.release, Release::Invoke)
+    }
+
+    /// The settings of the Weir inside, its upstream string aside.
+    pub(crate) fn of_weir(
+        &self,
+        surroundings: &Surroundings,
+        road: Road,
+    ) -> BTreeMap<String, String> {
+        let mut all = self.shared.clone();
+        let mut default = |name: &str, value: usize| {
+            let entry = all.entry(name.to_owned());
+            entry.or_insert_with(|| value.to_string());
+        };
+        default("WEIR_MAX_CONNECTIONS", most_connections(surroundings, road));
+        let min = match self.release {
+            Release::Environment => 1,
+            Release::Invoke => 0,
+        };
+        default("WEIR_MIN_CONNECTIONS", min);
+        all
+    }
+}
+
+/// The fewest a pool can work with: one connection and the reserve by which transactions end.
+/// The database itself is also watched, by one connection that polls. On a Managed Instance
+/// several invocations work at a time.
+pub(crate) fn most_connections(surroundings: &Surroundings, road: Road) -> usize {
+    let watching = match road {
+        Road::Service => 0,
+        Road::Direct => 1,
+    };
+    let working = match (surroundings.kind(), road) {
+        (Kind::Managed, Road::Service) => surroundings.concurrency().clamp(2, 10),
+        (Kind::Managed, Road::Direct) => surroundings.concurrency().div_ceil(4).clamp(2, 10),
+        _ => 2,
+    };
+    watching + working
+}
+
+fn shared(surroundings: &Surroundings) -> BTreeMap<String, String> {
+    let names = SETTINGS.iter().map(|setting| setting.variable);
+    names
+        .filter(|name| !NOT_HERE.contains(name))
+        .filter_map(|name| Some((name.to_owned(), surroundings.get(name)?.to_owned())))
+        .collect()
+}
+
+struct Lenient<'a> {
+    surroundings: &'a Surroundings,
+    warnings: Vec<String>,
+}
+
+impl Lenient<'_> {
+    /// A variable's value, or its default.
+    fn get<T>(&mut self, name: &str, default: T, parse: fn(&str) -> Result<T, String>) -> T {
+        let Some(text) = self.surroundings.get(name) else {
+            return default;
+        };
+        match parse(text) {
+            Ok(value) => value,
+            Err(wrong) => {
+                let text = text.escape_debug();
+                self.warnings.push(format!(
+                    "{name}: \"{text}\" is {wrong}; its default is used"
+                ));
+                default
+            }
+        }
+    }
+
+    /// A misspelt name would otherwise do nothing, silently.
+    fn name_unknown(&mut self) {
+        let is_known = |name: &str| {
+            name.starts_with(SHIM)
+                || VARIABLES.iter().any(|variable| variable.name == name)
+                || SETTINGS.iter().any(|setting| setting.variable == name)
+        };
+        for (name, _) in self.surroundings.all() {
+            if name.starts_with(OWN) && !is_known(name) {
+                self.warnings.push(format!(
+                    "{name} is no variable of this version; see the table in docs/lambda.md"
+                ));
+            }
+            if NOT_HERE.contains(&name) && !VARIABLES.iter().any(|v| v.name == name) {
+                self.warnings.push(format!(
+                    "{name} has no meaning on Lambda and is passed over"
+                ));
+            }
+        }
+    }
+}
+
+fn switch(text: &str) -> Result<bool, String> {
+    units::switch(text).map_err(|error| format!("{error}; {}", error.mend()))
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    units::positive_duration(text).map_err(|error| format!("{error}; {}", error.mend()))
+}
+
+fn port(text: &str) -> Result<u16, String> {
+    let port = text.parse().ok().filter(|port| *port > 0);
+    port.ok_or_else(|| "no port; write a number from 1 to 65535".to_owned())
+}
+
+fn drain(text: &str) -> Result<Option<Duration>, String> {
+    match units::switch(text) {
+        Ok(false) => Ok(None),
+        _ => duration(text).map(Some),
+    }
+}
+
+fn release(text: &str) -> Result<Release, String> {
+    match text {
+        "environment" => Ok(Release::Environment),
+        "invoke" => Ok(Release::Invoke),
+        _ => Err("not one of its words; write environment or invoke".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read<const N: usize>(variables: [(&str, &str); N]) -> Settings {
+        Settings::read(&Surroundings::from(variables))
+    }
+
+    #[test]
+    fn nothing_said_is_the_defaults_without_a_word() {
+        let settings = read([("PATH", "/bin"), ("AWS_REGION", "eu-central-1")]);
+        assert_eq!(settings.warnings, Vec::<String>::new());
+        assert!(!settings.off);
+        assert_eq!(settings.release, Release::Environment);
+        assert_eq!(settings.notice, Duration::from_millis(200));
+        assert_eq!(settings.namespace.as_deref(), Some("Weir"));
+    }
+
+    #[test]
+    fn a_wrong_value_is_a_warning_and_the_default() {
+        let settings = read([
+            ("WEIR_DEADLINE_NOTICE", "200"),
+            ("WEIR_RELEASE", "never"),
+            ("WEIR_EXTENSION_OFF", "perhaps"),
+        ]);
+        assert_eq!(settings.notice, Duration::from_millis(200));
+        assert_eq!(settings.release, Release::Environment);
+        assert!(!settings.off);
+        let warnings = settings.warnings.join("\n");
+        assert_eq!(settings.warnings.len(), 3, "{warnings}");
+        assert!(
+            warnings.contains("200ms"),
+            "says how to write it: {warnings}"
+        );
+    }
+
+    #[test]
+    fn unknown_and_misplaced_names_are_named() {
+        let settings = read([
+            ("WEIR_SERVISE", "weir:1"),
+            ("WEIR_BEHIND", "balancer"),
+            ("WEIR_SHIM_PERCENT", "25"),
+            ("WEIR_QUEUE_TIMEOUT", "1s"),
+        ]);
+        let warnings = settings.warnings.join("\n");
+        assert_eq!(settings.warnings.len(), 2, "{warnings}");
+        assert!(warnings.contains("WEIR_SERVISE") && warnings.contains("WEIR_BEHIND"));
+    }
+
+    #[test]
+    fn a_function_holds_few_connections() {
+        let most = |kind: Surroundings, road| most_connections(&kind, road);
+        let one = Surroundings::default;
+        assert_eq!(most(one(), Road::Service), 2);
+        assert_eq!(most(one(), Road::Direct), 3);
+        let many = |n| Surroundings::from([("AWS_LAMBDA_MAX_CONCURRENCY", n)]);
+        assert_eq!(most(many("1"), Road::Service), 2);
+        assert_eq!(most(many("6"), Road::Service), 6);
+        assert_eq!(most(many("64"), Road::Service), 10);
+        assert_eq!(most(many("64"), Road::Direct), 11);
+    }
+
+    #[test]
+    fn what_is_said_goes_before_what_is_assumed() {
+        let surroundings = Surroundings::from([
+            ("WEIR_MAX_CONNECTIONS", "7"),
+            ("WEIR_RELEASE", "invoke"),
+            ("WEIR_CONFIG", "/etc/weir.toml"),
+        ]);
+        let weir = Settings::read(&surroundings).of_weir(&surroundings, Road::Service);
+        assert_eq!(weir.get("WEIR_MAX_CONNECTIONS").unwrap(), "7");
+        assert_eq!(weir.get("WEIR_MIN_CONNECTIONS").unwrap(), "0");
+        assert!(!weir.contains_key("WEIR_CONFIG"));
+    }
+
+    /// Each variable is in the document with its default, and the document names no other.
+    #[test]
+    fn the_document_lists_what_there_is() {
+        let document = std::fs::read_to_string("../docs/lambda.md").unwrap();
+        for Variable { name, default } in VARIABLES {
+            let row = format!("| `{name}` | {default} |");
+            assert!(
+                document.contains(&row),
+                "docs/lambda.md lacks the row {row}"
+            );
+        }
+        for row in document
+            .lines()
+            .filter_map(|line| line.strip_prefix("| `WEIR_"))
+        {
+            let (name, _) = row.split_once('`').unwrap();
+            let name = format!("{OWN}{name}");
+            let is_known = name.starts_with(SHIM)
+                || VARIABLES.iter().any(|variable| variable.name == name)
+                || SETTINGS.iter().any(|setting| setting.variable == name);
+            assert!(is_known, "docs/lambda.md lists {name}, which nothing reads");
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! What the environment says. The only file that reads it.
+
+use std::collections::BTreeMap;
+
+/// The variables that are text.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Surroundings {
+    variables: BTreeMap<String, String>,
+    /// The name of the program's file, by which Lambda knows the extension.
+    pub(crate) name: String,
+}
+
+/// How Lambda uses this environment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// It is frozen between invocations, the first of which follows at once.
+    OnDemand,
+    /// It is frozen between invocations, the first of which may follow much later.
+    Provisioned,
+    /// It is copied after init: an invocation is the first sign of a copy.
+    SnapStart,
+    /// It is never frozen and works on several invocations at a time, of which it is told
+    /// nothing.
+    Managed,
+}
+
+impl Surroundings {
+    /// Of this process.
+    pub(crate) fn read() -> Self {
+        let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        };
+        let program = std::env::args_os().next().unwrap_or_default();
+        let file = std::path::Path::new(&program).file_name();
+        Self {
+            variables: std::env::vars_os().filter_map(text).collect(),
+            name: file.map_or_else(
+                || "weir-extension".to_owned(),
+                |name| name.to_string_lossy().into_owned(),
+            ),
+        }
+    }
+
+    /// A variable that is set to something.
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
+        let value = self.variables.get(name)?.trim();
+        Some(value).filter(|value| !value.is_empty())
+    }
+
+    /// All variables that are set to something.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (&str, &str)> {
+        let all = self.variables.iter();
+        all.map(|(name, value)| (name.as_str(), value.trim()))
+            .filter(|(_, value)| !value.is_empty())
+    }
+
+    /// How Lambda uses this environment.
+    pub(crate) fn kind(&self) -> Kind {
+        match self.get("AWS_LAMBDA_INITIALIZATION_TYPE") {
+            Some("lambda-managed-instances") => Kind::Managed,
+            _ if self.get("AWS_LAMBDA_MAX_CONCURRENCY").is_some() => Kind::Managed,
+            Some("snap-start") => Kind::SnapStart,
+            Some("provisioned-concurrency") => Kind::Provisioned,
+            _ => Kind::OnDemand,
+        }
+    }
+
+    /// Invocations at a time.
+    pub(crate) fn concurrency(&self) -> usize {
+        let number = self.get("AWS_LAMBDA_MAX_CONCURRENCY");
+        number.and_then(|n| n.parse().ok()).unwrap_or(1).max(1)
+    }
+}
+
+#[cfg(test)]
+impl<const N: usize> From<[(&str, &str); N]> for Surroundings {
+    fn from(variables: [(&str, &str); N]) -> Self {
+        variables.into_iter().collect()
+    }
+}
+
+#[cfg(test)]
+impl<'a> FromIterator<(&'a str, &'a str)> for Surroundings {
+    fn from_iter<I: IntoIterator<Item = (&'a str, &'a str)>>(variables: I) -> Self {
+        let own = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+        Self {
+            variables: variables.into_iter().map(own).collect(),
+            name: "weir-extension".to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kind_of_environment_is_known() {
+        let kind = |value| Surroundings::from([("AWS_LAMBDA_INITIALIZATION_TYPE", value)]).kind();
+        assert_eq!(kind("on-demand"), Kind::OnDemand);
+        assert_eq!(kind("provisioned-concurrency"), Kind::Provisioned);
+        assert_eq!(kind("snap-start"), Kind::SnapStart);
+        assert_eq!(kind("lambda-managed-instances"), Kind::Managed);
+        assert_eq!(kind("of-the-future"), Kind::OnDemand);
+        assert_eq!(Surroundings::default().kind(), Kind::OnDemand);
+        let managed = Surroundings::from([("AWS_LAMBDA_MAX_CONCURRENCY", "8")]);
+        assert_eq!((managed.kind(), managed.concurrency()), (Kind::Managed, 8));
+    }
+}

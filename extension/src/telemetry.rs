@@ -1,0 +1,108 @@
+//! Lambda's Telemetry API, asked for one thing: that an invocation is over. Only used where
+//! something is to be done then, because the subscription costs time in init.
+
+use std::convert::Infallible;
+use std::io;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+/// Lambda sends no more at once than it was asked to.
+const MOST_BYTES: usize = 1024 * 1024;
+
+/// Tells which invocation was over last.
+#[derive(Clone, Debug)]
+pub(crate) struct Telemetry {
+    over: watch::Receiver<Option<String>>,
+}
+
+impl Telemetry {
+    /// Listens where Lambda will send to.
+    ///
+    /// # Errors
+    /// The port is taken.
+    pub(crate) async fn listen(port: u16) -> io::Result<Self> {
+        // Lambda comes from another address than loopback.
+        let listener = TcpListener::bind(("0.0.0.0", port)).await?;
+        let (sender, over) = watch::channel(None);
+        tokio::spawn(serve(listener, sender));
+        Ok(Self { over })
+    }
+
+    /// Waits until this invocation is over.
+    pub(crate) async fn over(&mut self, request: &str) {
+        let is_this = |over: &Option<String>| over.as_deref() == Some(request);
+        if self.over.wait_for(is_this).await.is_err() {
+            // Nobody will say so any more.
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+async fn serve(listener: TcpListener, over: watch::Sender<Option<String>>) {
+    loop {
+        let Ok((stream, _)) = listener.accept().await else {
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+            continue;
+        };
+        let over = over.clone();
+        tokio::spawn(async move {
+            let service = service_fn(|request| take(request, &over));
+            let served = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+            drop(served.await);
+        });
+    }
+}
+
+async fn take(
+    request: Request<Incoming>,
+    over: &watch::Sender<Option<String>>,
+) -> Result<Response<Empty<Bytes>>, Infallible> {
+    if let Ok(body) = Limited::new(request.into_body(), MOST_BYTES)
+        .collect()
+        .await
+    {
+        if let Some(request) = finished(&body.to_bytes()) {
+            over.send_replace(Some(request));
+        }
+    }
+    Ok(Response::new(Empty::new()))
+}
+
+/// The invocation that a batch of events reports as over, the last one of several.
+fn finished(batch: &[u8]) -> Option<String> {
+    let events: Value = serde_json::from_slice(batch).ok()?;
+    let events = events.as_array()?.iter().rev();
+    let mut done = events.filter(|event| event["type"] == "platform.runtimeDone");
+    let request = done.next()?["record"]["requestId"].as_str()?;
+    Some(request.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_an_invocation_is_found() {
+        let batch = br#"[
+            {"time":"t","type":"platform.start","record":{"requestId":"r-1"}},
+            {"time":"t","type":"platform.runtimeDone","record":{"requestId":"r-1","status":"success"}},
+            {"time":"t","type":"function","record":"platform.runtimeDone"}
+        ]"#;
+        assert_eq!(finished(batch).as_deref(), Some("r-1"));
+        assert_eq!(
+            finished(br#"[{"type":"platform.start","record":{}}]"#),
+            None
+        );
+        assert_eq!(finished(b"{}"), None);
+        assert_eq!(finished(b"\xff"), None);
+    }
+}

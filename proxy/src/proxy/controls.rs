@@ -1,0 +1,188 @@
+//! The strings in the hand of a host that has this Weir inside of it and knows what happens
+//! around it: work that begins and ends, freezes, the end of everything.
+
+use std::{sync::Arc, time::Duration};
+
+use futures_util::future::join_all;
+use tokio::time::Instant;
+
+use crate::{
+    downstream::Front,
+    proxy::{Service, watcher::Later},
+    relay::Curfew,
+};
+
+/// Holds the strings; clones hold the same.
+#[derive(Clone)]
+pub struct Controls {
+    parts: Vec<Part>,
+}
+
+#[derive(Clone)]
+struct Part {
+    front: Arc<Front>,
+    later: Option<Arc<Later>>,
+    /// It is the other way to the cluster of the part before it.
+    is_spare: bool,
+}
+
+/// What has been done so far, over all listeners.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Operations that the upstream has answered.
+    pub operations: usize,
+    /// Errors of Weir's own, by cause.
+    pub refused: Vec<(&'static str, usize)>,
+    /// Upstream connections for operations, now.
+    pub connections: usize,
+}
+
+impl Controls {
+    pub(super) fn of(services: &[Service]) -> Self {
+        let part = |service: &Service, is_spare| Part {
+            front: Arc::clone(&service.front),
+            later: service.watcher.later(),
+            is_spare,
+        };
+        let parts = services.iter().flat_map(|service| {
+            let spare = service.spare.iter().map(|spare| part(spare, true));
+            std::iter::once(part(service, false)).chain(spare)
+        });
+        Self {
+            parts: parts.collect(),
+        }
+    }
+
+    /// The ways that are meant to be gone.
+    fn own(&self) -> impl Iterator<Item = &Part> {
+        self.parts.iter().filter(|part| !part.is_spare)
+    }
+
+    fn spares(&self) -> impl Iterator<Item = &Part> {
+        self.parts.iter().filter(|part| part.is_spare)
+    }
+
+    /// Has operations go the other way. Cursors and transactions that are open on the first
+    /// one end for their clients.
+    pub fn divert(&self) {
+        self.spares().for_each(Part::wake);
+        self.own().for_each(|part| part.front.divert(true));
+    }
+
+    /// Has operations go the first way again, and closes what was opened for the other.
+    pub async fn return_to_own(&self, limit: Duration) {
+        self.own().for_each(|part| part.front.divert(false));
+        for part in self.spares() {
+            if let Some(later) = &part.later {
+                later.rest();
+            }
+            part.front.relay.cluster.rest();
+            part.front.relay.release(limit).await;
+        }
+    }
+
+    /// Why the other way cannot be gone now; `None`: it can, or nobody has tried.
+    #[must_use]
+    pub fn spare_trouble(&self) -> Option<String> {
+        self.spares()
+            .find_map(|part| part.front.relay.cluster.trouble())
+    }
+
+    /// Work begins that will be cut off at `ends`: who still waits `notice` before is
+    /// answered with an error that can be reported.
+    pub fn work_until(&self, ends: Instant, notice: Duration) {
+        for part in &self.parts {
+            if let Some(curfew) = part.front.relay.settings.curfew {
+                curfew.set(ends, notice);
+            }
+        }
+    }
+
+    /// Work begins whose end nobody knows.
+    pub fn work_without_end(&self) {
+        let curfews = self
+            .parts
+            .iter()
+            .filter_map(|part| part.front.relay.settings.curfew);
+        curfews.for_each(Curfew::lift);
+    }
+
+    /// Opens what a sleeping Weir has not opened yet.
+    pub fn wake(&self) {
+        self.own().for_each(Part::wake);
+    }
+
+    /// This process has been thawed: connections that lay idle for long are verified or
+    /// replaced before they are used. Whoever needs one sooner verifies it himself.
+    pub async fn verify(&self) {
+        join_all(self.parts.iter().map(|part| part.front.relay.verify())).await;
+    }
+
+    /// This process is a copy of another one: no connection is its own.
+    pub fn renew(&self) {
+        self.parts.iter().for_each(|part| part.front.relay.renew());
+    }
+
+    /// Closes the connections for operations, whose clients stay; the next operation opens
+    /// another. Waits for the server's farewell for at most `limit`.
+    pub async fn release(&self, limit: Duration) {
+        join_all(
+            self.parts
+                .iter()
+                .map(|part| part.front.relay.release(limit)),
+        )
+        .await;
+    }
+
+    /// Operations that wait for something.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        self.parts
+            .iter()
+            .map(|part| part.front.relay.in_flight())
+            .sum()
+    }
+
+    /// Ends the clients' sessions and closes every connection for operations, for good.
+    pub async fn close(&self, limit: Duration) {
+        join_all(self.parts.iter().map(|part| part.front.relay.close(limit))).await;
+    }
+
+    /// What has been done so far.
+    #[must_use]
+    pub fn tally(&self) -> Tally {
+        let mut tally = Tally::default();
+        for part in &self.parts {
+            let metrics = &part.front.metrics;
+            tally.operations += metrics.operations();
+            for (cause, count) in metrics.failures() {
+                match tally.refused.iter_mut().find(|(known, _)| *known == cause) {
+                    Some((_, sum)) => *sum += count,
+                    None => tally.refused.push((cause, count)),
+                }
+            }
+            let pools = part.front.relay.cluster.pools();
+            tally.connections += pools
+                .iter()
+                .map(|pool| pool.counts().sockets())
+                .sum::<usize>();
+        }
+        tally
+    }
+
+    /// Why the upstream cannot be used now; `None`: it can, or nobody has tried.
+    #[must_use]
+    pub fn trouble(&self) -> Option<String> {
+        self.own()
+            .find_map(|part| part.front.relay.cluster.trouble())
+    }
+}
+
+impl Part {
+    fn wake(&self) {
+        if let Some(later) = &self.later {
+            later.wake();
+        }
+        self.front.relay.cluster.wake();
+    }
+}

@@ -1,0 +1,10 @@
+//! The Lambda extension: against a script of Lambda's API for what AWS's emulator cannot be
+//! made to do, and under the emulator with real functions.
+
+mod deadlines;
+mod freezes;
+mod lives;
+mod node;
+mod python;
+mod roads;
+mod support;

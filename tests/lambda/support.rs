@@ -1,0 +1,44 @@
+//! What several subjects need.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use bson::{Document, doc};
+use weir_tests::lambda::{Extension, ScriptedApi};
+use weir_tests::raw::Raw;
+
+/// Longer than any test lasts.
+pub(crate) const LONG: Duration = Duration::from_secs(60);
+
+/// At the end of an environment, from SHUTDOWN to exit.
+pub(crate) const AT_ONCE: Duration = Duration::from_millis(300);
+
+/// An extension before a fresh API.
+pub(crate) async fn extension(variables: &[(&str, &str)]) -> Result<(ScriptedApi, Extension)> {
+    let api = ScriptedApi::start(&[])?;
+    let extension = Extension::start(&api, variables).await?;
+    api.is_asked().await?;
+    Ok((api, extension))
+}
+
+/// An insert as a driver sends it: it may be retried.
+pub(crate) fn insert(collection: &str, by: &str) -> Document {
+    doc! { "insert": collection, "documents": [{ "by": by }] }
+}
+
+/// Runs a command that must succeed.
+pub(crate) async fn works(function: &mut Raw, command: Document) -> Result<Document> {
+    let reply = function.command("lambda", command).await?;
+    ensure!(reply.get_f64("ok").ok() == Some(1.0), "{reply}");
+    Ok(reply)
+}
+
+/// Tells of the end and checks how it comes.
+pub(crate) async fn ends_well(api: &ScriptedApi, extension: &Extension) -> Result<Duration> {
+    let told = std::time::Instant::now();
+    api.shut_down("spindown");
+    let status = extension.ends(LONG).await?;
+    let took = told.elapsed();
+    ensure!(status.success(), "{status}");
+    Ok(took)
+}

@@ -1,0 +1,19 @@
+//! AWS Lambda without AWS: its Extensions API as a script, and its own emulator.
+//!
+//! | module | gives |
+//! |---|---|
+//! | [`api`] | the Extensions API as a script |
+//! | [`extension`] | a running `weir-extension` before it |
+//! | [`emulator`] | AWS's emulator with extension, shim and a real function |
+//! | [`parts`] | what that is made of |
+//! | [`processes`] | the processes in an emulated environment |
+
+pub mod api;
+pub mod emulator;
+pub mod extension;
+pub mod parts;
+pub mod processes;
+
+pub use api::{Answer, ScriptedApi};
+pub use emulator::{Emulator, Function};
+pub use extension::Extension;
