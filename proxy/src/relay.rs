@@ -49,6 +49,8 @@ pub mod send;
 
 pub mod sessions;
 
+mod stop;
+
 pub mod stream;
 
 mod thaw;
@@ -61,6 +63,7 @@ use tokio::time::Instant;
 
 pub use client::{ClientSide, ClientTraits, Reply, Request};
 pub use curfew::Curfew;
+pub(crate) use stop::Stop;
 
 use crate::{
     command::Treatment,
@@ -109,23 +112,6 @@ pub struct Relay {
     pub(crate) epoch: Instant,
     /// Kept only where the process ends with its clients.
     pub(crate) seen_sessions: Option<SeenSessions>,
-}
-
-/// Why an operation goes no further.
-#[derive(Debug)]
-pub(crate) enum Stop {
-    /// The client gets this error.
-    Error(ErrorReply),
-    /// The client has left; nobody is there to be told.
-    Abandoned,
-    /// The client's socket must be closed: it holds half a reply.
-    Hangup,
-}
-
-impl From<ErrorReply> for Stop {
-    fn from(error: ErrorReply) -> Self {
-        Self::Error(error)
-    }
 }
 
 impl Relay {
