@@ -38,7 +38,7 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-pub use lease::Lease;
+pub use lease::{Lease, LeaseError};
 pub use state::{Bond, ConnId, Counts, Lane, Limits, Place, Rejection, Want};
 
 use crate::{
@@ -49,29 +49,6 @@ use crate::{
     topology::NodeAddress,
     upstream::{ConnectError, Connection, Connector, Cutter, ServerHello},
 };
-
-/// Why an operation got no connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum LeaseError {
-    /// The deadline passed in the queue.
-    #[error("no connection became free in time")]
-    TimedOut,
-    /// The queue is full.
-    #[error("too many operations wait already")]
-    Shed,
-    /// Choose a node again; who comes back to this pool may keep this place in its queue.
-    #[error("the node's connections were given up")]
-    Cleared(Place),
-    /// The connection that holds the cursor or transaction is gone.
-    #[error("the one connection that would do is gone")]
-    Gone,
-    /// The upstream refuses Weir's login.
-    #[error("the database refuses Weir's login")]
-    LoginRefused,
-    /// The node has left the deployment: choose another.
-    #[error("the node is no longer part of the deployment")]
-    Retired,
-}
 
 /// Hears what connections tell about their node.
 pub trait Observer: Send + Sync {
