@@ -5,6 +5,8 @@
 //! opens, hands over, destroys. An operation that finds an idle connection gets it
 //! without waking any other task.
 
+pub mod breaker;
+
 mod effects;
 
 mod health;
@@ -43,6 +45,7 @@ pub use state::{Bond, ConnId, Counts, Lane, Limits, Place, Rejection, Want};
 
 use crate::{
     pool::{
+        breaker::Breaker,
         state::{CheckOut, Machine, Ticket},
         upkeep::Upkeep,
     },
@@ -79,6 +82,7 @@ pub struct NodePool {
     login_refused: AtomicBool,
     used: AtomicBool,
     failures: AtomicU32,
+    breaker: Breaker,
 }
 
 impl NodePool {
@@ -112,6 +116,7 @@ impl NodePool {
             login_refused: AtomicBool::new(false),
             used: AtomicBool::new(false),
             failures: AtomicU32::new(0),
+            breaker: Breaker::default(),
         });
         tokio::spawn(upkeep::keep_up(
             Arc::downgrade(&pool),

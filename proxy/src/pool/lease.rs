@@ -109,6 +109,7 @@ impl Lease {
     /// Back to the pool: the exchange ended and not a byte is left over.
     pub fn give_back(mut self) {
         if let Some(slot) = self.slot.take() {
+            self.pool.breaker.succeeded();
             self.pool.check_in(slot);
         }
     }

@@ -59,6 +59,9 @@ async fn failed(pool: &Arc<NodePool>, generation: u64, failure: Failure) {
     };
     let pause = jittered((first * 2_u32.saturating_pow(failures.min(10))).min(LONGEST_BACKOFF));
     tracing::warn!(node = %pool.node, %error, "could not open a connection to the database");
+    if !refused {
+        pool.failed();
+    }
     pool.observer.connect_failed(&pool.node, generation, &error);
     pool.login_refused.store(refused, Ordering::Relaxed);
     let lingers = remains.is_some();
