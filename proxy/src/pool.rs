@@ -5,6 +5,8 @@
 //! opens, hands over, destroys. An operation that finds an idle connection gets it
 //! without waking any other task.
 
+pub mod breaker;
+
 mod clock;
 
 mod effects;
@@ -44,12 +46,13 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-pub use lease::Lease;
+pub use lease::{Lease, LeaseError};
 pub use state::{Bond, ConnId, Counts, Lane, Limits, Place, Rejection, Want};
 
 use crate::{
     config::Freezing,
     pool::{
+        breaker::Breaker,
         clock::Clock,
         state::{CheckOut, Machine, Ticket},
         upkeep::Upkeep,
@@ -57,29 +60,6 @@ use crate::{
     topology::NodeAddress,
     upstream::{ConnectError, Connection, Connector, Cutter, ServerHello},
 };
-
-/// Why an operation got no connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum LeaseError {
-    /// The deadline passed in the queue.
-    #[error("no connection became free in time")]
-    TimedOut,
-    /// The queue is full.
-    #[error("too many operations wait already")]
-    Shed,
-    /// Choose a node again; who comes back to this pool may keep this place in its queue.
-    #[error("the node's connections were given up")]
-    Cleared(Place),
-    /// The connection that holds the cursor or transaction is gone.
-    #[error("the one connection that would do is gone")]
-    Gone,
-    /// The upstream refuses Weir's login.
-    #[error("the database refuses Weir's login")]
-    LoginRefused,
-    /// The node has left the deployment: choose another.
-    #[error("the node is no longer part of the deployment")]
-    Retired,
-}
 
 /// Hears what connections tell about their node.
 pub trait Observer: Send + Sync {
@@ -124,6 +104,7 @@ pub struct NodePool {
     failures: AtomicU32,
     /// Why the last attempt to connect failed; `None`: it did not.
     last_failure: Mutex<Option<String>>,
+    breaker: Breaker,
 }
 
 impl NodePool {
@@ -157,6 +138,7 @@ impl NodePool {
             used: AtomicBool::new(false),
             failures: AtomicU32::new(0),
             last_failure: Mutex::new(None),
+            breaker: Breaker::default(),
         });
         tokio::spawn(upkeep::keep_up(
             Arc::downgrade(&pool),

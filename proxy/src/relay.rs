@@ -185,13 +185,7 @@ impl Relay {
         let facts = &request.facts;
         loop {
             let table = arc_swap::Guard::into_inner(self.cluster.table());
-            let route = route::plan(
-                facts,
-                &request.message,
-                &table.snapshot,
-                &self.pins,
-                self.settings.rules,
-            )?;
+            let route = pick::route(request, &table, &self.pins, self.settings.rules)?;
             if let Some(found) = pick::pick(facts, route, &table) {
                 return Ok(found);
             }

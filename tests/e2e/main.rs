@@ -7,6 +7,7 @@ mod abandoned;
 mod auth;
 mod away;
 mod bad_input;
+mod breaker;
 mod cli;
 mod crud;
 mod cursors;

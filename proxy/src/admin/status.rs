@@ -80,6 +80,9 @@ pub struct NodeStatus {
     pub queued: usize,
     /// The upstream refused Weir's last login.
     pub login_refused: bool,
+    /// It failed again and again: operations that have a choice avoid it.
+    #[serde(default)]
+    pub avoided: bool,
 }
 
 impl Admin {
@@ -142,6 +145,7 @@ impl NodeStatus {
             sockets: counts.sockets(),
             queued: counts.queued,
             login_refused: pool.login_refused(),
+            avoided: pool.has_tripped(),
         }
     }
 }

@@ -98,6 +98,13 @@ fn write_listener(listener: &ServiceStatus, text: &mut String) {
         if node.login_refused {
             let _ = writeln!(text, "  {}: it refused Weir's last login", node.address);
         }
+        if node.avoided {
+            let _ = writeln!(
+                text,
+                "  {}: it fails again and again and is avoided",
+                node.address
+            );
+        }
         if let Some(error) = &node.error {
             let _ = writeln!(text, "  {}: {error}", node.address);
         }
@@ -214,6 +221,7 @@ mod tests {
             sockets: 0,
             queued: 0,
             login_refused: false,
+            avoided: false,
         }
     }
 

@@ -3,9 +3,32 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::{
-    pool::{Bond, ConnId, NodePool, Payload, state::Slot},
+    pool::{Bond, ConnId, NodePool, Payload, Place, state::Slot},
     upstream::Connection,
 };
+
+/// Why an operation got no connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LeaseError {
+    /// The deadline passed in the queue.
+    #[error("no connection became free in time")]
+    TimedOut,
+    /// The queue is full.
+    #[error("too many operations wait already")]
+    Shed,
+    /// Choose a node again; who comes back to this pool may keep this place in its queue.
+    #[error("the node's connections were given up")]
+    Cleared(Place),
+    /// The connection that holds the cursor or transaction is gone.
+    #[error("the one connection that would do is gone")]
+    Gone,
+    /// The upstream refuses Weir's login.
+    #[error("the database refuses Weir's login")]
+    LoginRefused,
+    /// The node has left the deployment: choose another.
+    #[error("the node is no longer part of the deployment")]
+    Retired,
+}
 
 /// A connection checked out of its pool.
 ///
@@ -90,6 +113,7 @@ impl Lease {
     /// Back to the pool: the exchange ended and not a byte is left over.
     pub fn give_back(mut self) {
         if let Some(slot) = self.slot.take() {
+            self.pool.breaker.succeeded();
             self.pool.check_in(slot);
         }
     }

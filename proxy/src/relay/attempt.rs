@@ -146,13 +146,17 @@ impl Relay {
         match outcome {
             Ok(Ok(received)) => Ok(received),
             Ok(Err(error)) => Err(self.broken(lease, class, &error)),
-            Err(failure) => Err(self.refuse(failure, class).into()),
+            Err(failure) => {
+                lease.pool().failed();
+                Err(self.refuse(failure, class).into())
+            }
         }
     }
 
     /// The connection broke with the operation on it.
     pub(crate) fn broken(&self, lease: &Lease, class: Class, error: &ReceiveError) -> Stop {
         let pool = lease.pool();
+        pool.failed();
         match error {
             ReceiveError::Io(source) => {
                 self.cluster

@@ -4,12 +4,36 @@ use std::sync::Arc;
 
 use crate::{
     command::{Facts, Treatment},
-    error::Class,
+    error::{Class, ErrorReply},
     pool::{ConnId, Lane, NodePool, Want},
     random,
-    relay::cluster::Table,
-    route::{Route, select},
+    relay::{Request, cluster::Table},
+    route::{self, Route, Rules, pins::Pins, select},
+    topology::Snapshot,
 };
+
+/// Where the request goes: not to a node that fails again and again, unless no other suits.
+///
+/// The writable node of a set is never avoided: what must go there has no choice.
+pub(super) fn route(
+    request: &Request,
+    table: &Table,
+    pins: &Pins,
+    rules: Rules,
+) -> Result<Route, ErrorReply> {
+    let (facts, message) = (&request.facts, &request.message);
+    if table.pools.iter().any(|pool| pool.has_failed()) {
+        let mut rest = Snapshot::clone(&table.snapshot);
+        for (node, pool) in rest.nodes.iter_mut().zip(&table.pools) {
+            node.suspended |= pool.is_avoided();
+        }
+        let route = route::plan(facts, message, &rest, pins, rules)?;
+        if route != Route::Hold {
+            return Ok(route);
+        }
+    }
+    route::plan(facts, message, &table.snapshot, pins, rules)
+}
 
 /// The pool and the kind of lease for a route; `None`: hold.
 pub(super) fn pick(facts: &Facts, route: Route, table: &Table) -> Option<(Arc<NodePool>, Want)> {
