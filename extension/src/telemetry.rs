@@ -66,13 +66,11 @@ async fn take(
     request: Request<Incoming>,
     over: &watch::Sender<Option<String>>,
 ) -> Result<Response<Empty<Bytes>>, Infallible> {
-    if let Ok(body) = Limited::new(request.into_body(), MOST_BYTES)
-        .collect()
-        .await
+    let body = Limited::new(request.into_body(), MOST_BYTES);
+    if let Ok(body) = body.collect().await
+        && let Some(request) = finished(&body.to_bytes())
     {
-        if let Some(request) = finished(&body.to_bytes()) {
-            over.send_replace(Some(request));
-        }
+        over.send_replace(Some(request));
     }
     Ok(Response::new(Empty::new()))
 }
@@ -81,8 +79,11 @@ async fn take(
 fn finished(batch: &[u8]) -> Option<String> {
     let events: Value = serde_json::from_slice(batch).ok()?;
     let events = events.as_array()?.iter().rev();
-    let mut done = events.filter(|event| event["type"] == "platform.runtimeDone");
-    let request = done.next()?["record"]["requestId"].as_str()?;
+    let mut done = events.filter(|event| {
+        let kind = event.get("type").and_then(Value::as_str);
+        kind == Some("platform.runtimeDone")
+    });
+    let request = done.next()?.get("record")?.get("requestId")?.as_str()?;
     Some(request.to_owned())
 }
 
