@@ -258,9 +258,9 @@ impl<C, W> Machine<C, W> {
             self.bonds.tie(id, bond);
         } else {
             self.bonds.untie(id, bond);
-            // Somebody may wait for a connection without a transaction.
-            self.settle(now, effects);
         }
+        // Somebody may wait for a connection without a transaction, or there can be none now.
+        self.settle(now, effects);
     }
 
     /// The current generation.

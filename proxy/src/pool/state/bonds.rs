@@ -58,6 +58,12 @@ impl Bonds {
         self.0.contains_key(&id)
     }
 
+    /// How many connections have an open transaction.
+    pub(super) fn transactions(&self) -> usize {
+        let open = self.0.values();
+        open.filter(|open| open.transactions > 0).count()
+    }
+
     pub(super) fn has_transaction(&self, id: ConnId) -> bool {
         self.0.get(&id).is_some_and(|open| open.transactions > 0)
     }
