@@ -1,14 +1,16 @@
 //! Where the extension's connections lead, and how many there are.
 
+use std::time::Duration;
+
 use anyhow::{Result, ensure};
-use bson::doc;
+use bson::{Document, doc};
 use futures_util::future::try_join_all;
-use weir_tests::cluster::{PASSWORD_IN_URI, USER, shared};
+use weir_tests::cluster::{PASSWORD_IN_URI, USER, shared, unique};
 use weir_tests::raw::Raw;
 use weir_tests::relay::{Accept, Relay};
 use weir_tests::skip::skip;
 use weir_tests::sockets::{self, Sampler};
-use weir_tests::wait::{LIMIT, until_true};
+use weir_tests::wait::{LIMIT, until, until_true, within};
 use weir_tests::weir::WeirProcess;
 
 use crate::support::{LONG, ends_well, extension, insert, works};
@@ -166,5 +168,70 @@ async fn the_fallback_is_taken_by_the_share_that_may_and_left_again() -> Result<
         works(&mut function, insert("fallback", "r-2")).await?;
         ends_well(&api, &extension).await?;
     }
+    Ok(())
+}
+
+/// A plain write waits for the lock of a transaction, on the only trunk there is: the commit
+/// that would free it gets a connection of its own.
+#[tokio::test]
+async fn a_commit_does_not_wait_behind_the_write_that_waits_for_it() -> Result<()> {
+    let cluster = shared::login().await?;
+    let service = WeirProcess::builder()
+        .upstream(cluster.uri())
+        .start()
+        .await?;
+    let relay = Relay::start(service.address())?;
+    let (address, own) = (relay.address().to_string(), cluster.uri());
+    let (api, extension) = extension(&[("WEIR_SERVICE", &address), ("DB", &own)]).await?;
+    api.invoke("r-1", LONG);
+    let uri = format!(
+        "mongodb://{USER}:{PASSWORD_IN_URI}@{}/",
+        extension.address()
+    );
+    let function = mongodb::Client::with_uri_str(uri).await?;
+    let name = unique("locks");
+    let things = function.database("lambda").collection::<Document>(&name);
+    things.insert_one(doc! { "_id": 1 }).await?;
+    let mut session = function.start_session().await?;
+    session.start_transaction().await?;
+    let change = |by: &str| doc! { "$set": { "by": by } };
+    things
+        .update_one(doc! { "_id": 1 }, change("the transaction"))
+        .session(&mut session)
+        .await?;
+    let plain = {
+        let (things, change) = (things.clone(), change("the plain write"));
+        tokio::spawn(async move { things.update_one(doc! { "_id": 1 }, change).await })
+    };
+    let waiting = doc! {
+        "aggregate": 1,
+        "pipeline": [
+            { "$currentOp": {} },
+            { "$match": { "ns": format!("lambda.{name}"), "op": "update", "active": true } },
+        ],
+        "cursor": {},
+    };
+    until("the plain write to wait", LIMIT, || async {
+        let found = cluster.admin(0, waiting.clone()).await.ok()?;
+        let found = found
+            .get_document("cursor")
+            .ok()?
+            .get_array("firstBatch")
+            .ok()?;
+        (!found.is_empty()).then_some(())
+    })
+    .await?;
+    within(
+        "the commit",
+        Duration::from_secs(5),
+        session.commit_transaction().into_future(),
+    )
+    .await??;
+    within("the plain write", Duration::from_secs(5), plain).await???;
+    let last = things.find_one(doc! { "_id": 1 }).await?;
+    let by = last.as_ref().and_then(|last| last.get_str("by").ok());
+    ensure!(by == Some("the plain write"), "{last:?}");
+    ensure!(relay.counts().most_open == 2, "{:?}", relay.counts());
+    ends_well(&api, &extension).await?;
     Ok(())
 }

@@ -4,7 +4,6 @@
 //! real ones on this machine. So these are this machine's numbers, not AWS's: there they depend
 //! on the memory of the function.
 
-use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -64,16 +63,10 @@ async fn main() -> Result<()> {
         "| the same through the shared Weir alone | {} | | |",
         ms(without)
     );
-    for name in ["weir-extension", "weir-shim"] {
-        let program = program_called(name).await?;
-        println!(
-            "| size of {name} | {} | | |",
-            megabytes(program.metadata()?.len())
-        );
-    }
+    let program = program_called("weir-extension").await?;
     println!(
-        "| shim, start to exec, median | {} | | 2 ms |",
-        ms(shim().await?)
+        "| size of the program | {} | | |",
+        megabytes(program.metadata()?.len())
     );
     Ok(())
 }
@@ -151,26 +144,6 @@ async fn finds(function: &mut Raw) -> Result<Duration> {
         times.push(began.elapsed());
     }
     Ok(median(times))
-}
-
-/// From the shim's start to the end of a program that does nothing, less that program's own.
-async fn shim() -> Result<Duration> {
-    let shim = program_called("weir-shim").await?;
-    let run = |program: &std::path::Path, arguments: &[&str]| -> Result<Duration> {
-        let began = Instant::now();
-        Command::new(program)
-            .args(arguments)
-            .env("WEIR_SHIM_OFF", "1")
-            .stderr(Stdio::null())
-            .status()?;
-        Ok(began.elapsed())
-    };
-    let (mut with, mut without) = (Vec::new(), Vec::new());
-    for _ in 0..100 {
-        without.push(run("/bin/true".as_ref(), &[])?);
-        with.push(run(&shim, &["--", "/bin/true"])?);
-    }
-    Ok(median(with).saturating_sub(median(without)))
 }
 
 fn median(mut times: Vec<Duration>) -> Duration {

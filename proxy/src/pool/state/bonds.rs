@@ -58,6 +58,12 @@ impl Bonds {
         self.0.contains_key(&id)
     }
 
+    /// How many connections have an open transaction.
+    pub(super) fn transactions(&self) -> usize {
+        let open = self.0.values();
+        open.filter(|open| open.transactions > 0).count()
+    }
+
     pub(super) fn has_transaction(&self, id: ConnId) -> bool {
         self.0.get(&id).is_some_and(|open| open.transactions > 0)
     }
@@ -89,8 +95,8 @@ impl<C, W> Machine<C, W> {
             self.bonds.tie(id, bond);
         } else {
             self.bonds.untie(id, bond);
-            // Somebody may wait for a connection without a transaction.
-            self.settle(now, effects);
         }
+        // Somebody may wait for a connection without a transaction, or there can be none now.
+        self.settle(now, effects);
     }
 }

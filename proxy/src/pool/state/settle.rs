@@ -39,7 +39,7 @@ impl<C, W> Machine<C, W> {
                 self.queue.first_any(lane)?,
                 lane,
                 Spot::Any(lane),
-                self.warmest(false)?,
+                self.warmest(false, lane)?,
             ))
         });
         let apart = ready().filter_map(|lane| {
@@ -47,7 +47,7 @@ impl<C, W> Machine<C, W> {
                 self.queue.first_apart(lane)?,
                 lane,
                 Spot::Apart(lane),
-                self.warmest(true)?,
+                self.warmest(true, lane)?,
             ))
         });
         let awaited = self
@@ -114,18 +114,24 @@ impl<C, W> Machine<C, W> {
     pub(super) fn idle_for(&self, want: Want) -> Option<usize> {
         match want.only {
             Some(id) => self.idle.iter().position(|slot| slot.id == id),
-            None => self.warmest(want.opens_transaction),
+            None => self.warmest(want.opens_transaction, want.lane),
         }
     }
 
     /// The warmest idle connection, if need be without a transaction; one that others wait
     /// for only when there is no other.
-    fn warmest(&self, apart: bool) -> Option<usize> {
-        let fits = |slot: &Slot<C>| !apart || !self.bonds.has_transaction(slot.id);
+    ///
+    /// A plain write may wait for the locks of the very transaction whose connection it is
+    /// on, and then no commit could pass: it keeps off such connections while there can be
+    /// another.
+    fn warmest(&self, apart: bool, lane: Lane) -> Option<usize> {
         let last = self.idle.len().checked_sub(1)?;
-        if !apart && !self.queue.has_bound() {
+        let tied = self.bonds.transactions();
+        if tied == 0 && !self.queue.has_bound() {
             return Some(last);
         }
+        let apart = apart || (lane == Lane::Normal && tied < self.limits.slots);
+        let fits = |slot: &Slot<C>| !apart || !self.bonds.has_transaction(slot.id);
         let unwanted = |slot: &Slot<C>| fits(slot) && !self.queue.is_awaited(slot.id);
         let found = self.idle.iter().rposition(unwanted);
         found.or_else(|| self.idle.iter().rposition(fits))

@@ -181,3 +181,44 @@ fn without_affinity_nothing_is_tied() {
     pool.give_back(slot);
     assert_eq!(pool.closed, [(id, CloseReason::Expired)]);
 }
+
+/// Found under the Lambda extension: a plain write took the one trunk between two statements of
+/// a transaction, waited there for the transaction's lock, and the commit waited behind it.
+#[test]
+fn plain_work_keeps_off_the_connection_of_a_transaction() {
+    let mut pool = tied(2);
+    let mine = pool.lease(Lane::Normal);
+    let id = mine.id;
+    pool.bond(id, Bond::Transaction, true);
+    pool.give_back(mine);
+    assert!(matches!(
+        pool.ask_for("plain", Want::default()),
+        CheckOut::Queued(_)
+    ));
+    let plain = pool.got("plain");
+    assert_ne!(plain.id, id, "it got a connection of its own");
+    let CheckOut::Leased(commit) = pool.ask_for("commit", only(id, Lane::Finishing)) else {
+        panic!("the commit waits");
+    };
+    pool.give_back(commit);
+    pool.bond(id, Bond::Transaction, false);
+    pool.give_back(plain);
+}
+
+/// Where every connection has a transaction, work that they may wait for goes on all the same.
+#[test]
+fn plain_work_goes_on_where_every_connection_has_a_transaction() {
+    let mut pool = tied(2);
+    let one = pool.lease(Lane::Normal);
+    pool.bond(one.id, Bond::Transaction, true);
+    let other = pool.lease(Lane::Finishing);
+    pool.give_back(one);
+    assert!(matches!(
+        pool.ask_for("plain", Want::default()),
+        CheckOut::Queued(_)
+    ));
+    pool.bond(other.id, Bond::Transaction, true);
+    let plain = pool.got("plain");
+    pool.give_back(other);
+    pool.give_back(plain);
+}

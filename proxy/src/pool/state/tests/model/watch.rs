@@ -261,8 +261,13 @@ impl Watch {
     }
 
     pub(super) fn fits(&self, want: Want, id: ConnId) -> bool {
-        let transactions = self.bonds.get(&id).map_or(0, |open| open[1]);
-        want.only.is_none_or(|only| only == id) && !(want.opens_transaction && transactions > 0)
+        let open = self.bonds.get(&id).is_some_and(|open| open[1] > 0);
+        let tied = self.bonds.values().filter(|open| open[1] > 0).count();
+        let could_be_another = want.lane == Lane::Normal && tied < self.limits.slots;
+        match want.only {
+            Some(only) => only == id,
+            None => !(open && (want.opens_transaction || could_be_another)),
+        }
     }
 
     pub(super) fn heed(&mut self, effects: Vec<Effect<u64, Who>>) {
