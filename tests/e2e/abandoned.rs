@@ -104,11 +104,7 @@ async fn many_reads_are_stopped_a_few_at_a_time() -> Result<()> {
     ensure!(took > Duration::from_millis(3_300), "{took:?}");
     ensure!(took < Duration::from_secs(7), "{took:?}");
     let early = |(passed, _): &&(Duration, u64)| *passed < Duration::from_millis(2_500);
-    let (_, left) = fewest_at
-        .iter()
-        .filter(early)
-        .next_back()
-        .context("no look")?;
+    let (_, left) = fewest_at.iter().rfind(early).context("no look")?;
     ensure!(
         *left >= 15,
         "{left} left of {READS} after half a second of cuts"

@@ -1,5 +1,12 @@
 //! That the verdicts would notice.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "all of this file is a test"
+)]
+
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
