@@ -1,5 +1,7 @@
 //! Memory of a whole process, which is why this test has a process of its own.
 
+mod large;
+
 use std::fs;
 use std::time::Duration;
 

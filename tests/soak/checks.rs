@@ -1,6 +1,7 @@
 //! That the checks of the soak would notice.
 
 use bson::doc;
+use weir_tests::soak::disaster::Disaster;
 use weir_tests::soak::ledger::{Ledger, Told};
 use weir_tests::soak::plan::Plan;
 
@@ -51,4 +52,15 @@ fn what_does_not_fit() {
         1,
         "all gone"
     );
+}
+
+#[test]
+fn a_seed_says_which_disasters_come() {
+    let sequence = Disaster::sequence(3, 12);
+    assert_eq!(sequence, Disaster::sequence(3, 12));
+    assert_ne!(sequence, Disaster::sequence(4, 12));
+    for disaster in &sequence[..6] {
+        let times = sequence.iter().filter(|other| *other == disaster).count();
+        assert_eq!(times, 2, "{disaster:?}: each kind comes once in a round");
+    }
 }

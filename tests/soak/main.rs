@@ -9,12 +9,32 @@ use weir_tests::soak::{Options, run};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn twenty_thousand_operations_and_everything_checked() -> Result<()> {
-    let seed = std::env::var("WEIR_SOAK_SEED");
     let violations = run(Options {
         operations: 20_000,
         clients: 100,
-        seed: seed.ok().and_then(|seed| seed.parse().ok()).unwrap_or(1),
+        seed: seed(),
         hurt_every: Duration::from_millis(150),
+        disasters: 0,
+    })
+    .await?;
+    ensure!(violations.is_empty(), "{violations:#?}");
+    Ok(())
+}
+
+fn seed() -> u64 {
+    let given = std::env::var("WEIR_SOAK_SEED").ok();
+    given.and_then(|seed| seed.parse().ok()).unwrap_or(1)
+}
+
+/// Elections, kills, silence, resets, bursts and clients that leave, all at once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn chaos_and_everything_checked() -> Result<()> {
+    let violations = run(Options {
+        operations: 0,
+        clients: 40,
+        seed: seed(),
+        hurt_every: Duration::from_millis(600),
+        disasters: 4,
     })
     .await?;
     ensure!(violations.is_empty(), "{violations:#?}");

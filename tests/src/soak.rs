@@ -6,6 +6,7 @@
 //! | `client`, `cursor`, `transaction` | carry it out over a `link` and check each reply |
 //! | [`ledger`] | what clients were told, held against what the server has |
 //! | `saboteur` | breaks upstream connections |
+//! | [`disaster`] | elections, kills, silence and bursts: the soak becomes a chaos test |
 //! | [`levels`] | slots, cursors, memory and files before and after |
 //! | [`report`] | counts and violations |
 //!
@@ -15,11 +16,13 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use bson::{Document, doc};
 use futures_util::TryStreamExt;
+use futures_util::future::join_all;
 use tokio::task::JoinSet;
 
 use crate::cluster::Cluster;
@@ -29,6 +32,7 @@ use crate::weir::WeirProcess;
 
 mod client;
 mod cursor;
+pub mod disaster;
 pub mod ledger;
 pub mod levels;
 mod link;
@@ -38,6 +42,7 @@ mod saboteur;
 mod transaction;
 
 use self::client::{Client, ROWS};
+use self::disaster::Disaster;
 use self::ledger::Ledger;
 use self::levels::Levels;
 use self::link::{DATABASE, Link};
@@ -49,6 +54,10 @@ const CAP: usize = 10;
 const COMMANDS_PER_STEP: f64 = 1.63;
 /// One client of so many does something that takes ten seconds.
 const LATE_ONES: u64 = 20;
+/// Clients of a burst, for each one that is always there.
+const BURST: u64 = 6;
+/// Steps of each of them.
+const OF_BURST: usize = 3;
 /// Between two lines of progress.
 const PROGRESS: Duration = Duration::from_secs(10);
 
@@ -63,6 +72,9 @@ pub struct Options {
     pub seed: u64,
     /// An upstream connection is hurt about so often.
     pub hurt_every: Duration,
+    /// So many disasters: then there are three nodes, and the load goes on until they are
+    /// over, however many operations that takes.
+    pub disasters: usize,
 }
 
 /// A replica set behind a relay, a Weir, and what has been seen of them.
@@ -72,6 +84,8 @@ struct Soak {
     weir: WeirProcess,
     report: Arc<Report>,
     ledger: Arc<Ledger>,
+    /// The number of the next client of a burst.
+    newcomer: AtomicU64,
 }
 
 /// Runs it; returns the violations.
@@ -83,17 +97,23 @@ pub async fn run(options: Options) -> Result<Vec<String>> {
     let soak = Soak::start(options).await?;
     soak.warm_up().await?;
     let before = Levels::settled(&soak.weir, &soak.cluster, None).await?;
-    let port = soak.cluster.relay(0)?.address().port();
+    let ports: Vec<u16> = soak
+        .cluster
+        .addresses()
+        .iter()
+        .map(SocketAddr::port)
+        .collect();
     let sampler = can_count()
-        .then(|| Sampler::start(soak.weir.pid(), vec![port]))
+        .then(|| Sampler::start(soak.weir.pid(), ports))
         .transpose()?;
     let began = Instant::now();
     soak.load().await?;
     let took = began.elapsed();
     match sampler {
-        Some(sampler) => soak.check_cap(sampler, port)?,
+        Some(sampler) => soak.check_cap(sampler)?,
         None => skip("the cap", "this system has no /proc/net/tcp"),
     }
+    soak.cluster.settled().await?;
     let after = Levels::settled(&soak.weir, &soak.cluster, Some(&before)).await?;
     for leak in after.above(Some(&before)) {
         soak.report.violation(format!("left behind: {leak}"));
@@ -115,6 +135,7 @@ impl Soak {
     async fn start(options: Options) -> Result<Self> {
         // What a lost reply leaves open on the server ends soon, not after ten minutes.
         let cluster = Cluster::builder()
+            .members(if options.disasters > 0 { 3 } else { 1 })
             .relays()
             .arguments(&[
                 "--setParameter",
@@ -129,18 +150,24 @@ impl Soak {
             .args(&["--max-connections", &CAP.to_string()])
             .start()
             .await?;
+        cluster.settled().await?;
+        let report = match options.disasters {
+            0 => Report::default(),
+            _ => Report::of_disasters(),
+        };
         Ok(Self {
+            newcomer: AtomicU64::new(options.clients),
             options,
             cluster,
             weir,
-            report: Arc::default(),
+            report: Arc::new(report),
             ledger: Arc::default(),
         })
     }
 
     /// Rows to read, and one connection of every client: memory that stays.
     async fn warm_up(&self) -> Result<()> {
-        let direct = self.cluster.direct(0).await?;
+        let direct = self.cluster.direct(self.cluster.primary().await?).await?;
         let database = direct.database(DATABASE);
         let rows = (0..ROWS).map(|id| doc! { "_id": i64::try_from(id).unwrap_or(0) });
         database
@@ -161,8 +188,6 @@ impl Soak {
     }
 
     async fn load(&self) -> Result<()> {
-        let relay = self.cluster.relay(0)?;
-        saboteur::hold_back(relay);
         let clients = self.options.clients;
         let share = self.options.operations.div_ceil(usize::try_from(clients)?);
         #[expect(
@@ -170,16 +195,60 @@ impl Soak {
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss
         )]
-        let share = (share as f64 / COMMANDS_PER_STEP).ceil() as usize;
+        let mut share = (share as f64 / COMMANDS_PER_STEP).ceil() as usize;
+        let calm = self.options.disasters == 0;
+        if calm {
+            saboteur::hold_back(self.cluster.relay(0)?);
+        } else {
+            share = usize::MAX;
+        }
+        let work = async {
+            let clients = self.run_clients(0..clients, share, &self.report, calm);
+            tokio::try_join!(clients, self.disasters()).map(drop)
+        };
         tokio::select! {
-            ended = self.run_clients(0..clients, share, &self.report, true) => ended?,
-            () = saboteur::sabotage(relay, &self.options, &self.report) => {}
+            ended = work => ended?,
+            ended = self.sabotage() => ended?,
             () = self.progress() => {}
         }
         // Faults that hit nobody yet must not hit the checks.
-        relay.heal();
-        relay.reset_all();
+        for index in 0..self.cluster.members().len() {
+            self.cluster.relay(index)?.heal();
+            self.cluster.relay(index)?.reset_all();
+        }
         Ok(())
+    }
+
+    /// Hurts connections to every node, until it is dropped.
+    async fn sabotage(&self) -> Result<()> {
+        let relays: Result<Vec<_>> = (0..self.cluster.members().len())
+            .map(|index| self.cluster.relay(index))
+            .collect();
+        let each = relays?.into_iter();
+        join_all(each.map(|relay| saboteur::sabotage(relay, &self.options, &self.report))).await;
+        Ok(())
+    }
+
+    /// Ends the load when the last disaster is over.
+    async fn disasters(&self) -> Result<()> {
+        if self.options.disasters == 0 {
+            return Ok(());
+        }
+        let sequence = self.sequence();
+        let burst = || async {
+            let many = self.options.clients * BURST;
+            let first = self.newcomer.fetch_add(many, Ordering::Relaxed);
+            self.run_clients(first..first + many, OF_BURST, &self.report, false)
+                .await
+        };
+        let (cluster, seed) = (&self.cluster, self.options.seed);
+        let struck = disaster::strike(cluster, &sequence, seed, &self.report, burst).await;
+        self.report.end();
+        struck
+    }
+
+    fn sequence(&self) -> Vec<Disaster> {
+        Disaster::sequence(self.options.seed, self.options.disasters)
     }
 
     async fn run_clients(
@@ -215,9 +284,14 @@ impl Soak {
         }
     }
 
-    fn check_cap(&self, sampler: Sampler, port: u16) -> Result<()> {
+    fn check_cap(&self, sampler: Sampler) -> Result<()> {
         let maxima = sampler.finish()?;
-        let most = maxima.together.get(&port).copied().context("no look")?;
+        // Nodes talk to each other: what they leave behind is not Weir's.
+        let of_weir = match self.options.disasters {
+            0 => maxima.together.values().copied().max(),
+            _ => maxima.most.values().map(|count| count.held).max(),
+        };
+        let most = of_weir.context("no look")?;
         println!("at most {most} sockets of {CAP}, in {} looks", maxima.looks);
         if most > CAP {
             self.report.violation(format!("{most} sockets: {maxima:?}"));
@@ -226,7 +300,7 @@ impl Soak {
     }
 
     async fn check_ledger(&self) -> Result<()> {
-        let direct = self.cluster.direct(0).await?;
+        let direct = self.cluster.direct(self.cluster.primary().await?).await?;
         let counters = direct.database(DATABASE).collection::<Document>("counters");
         let found: Vec<Document> = counters.find(doc! {}).await?.try_collect().await?;
         direct.shutdown().await;
@@ -240,23 +314,25 @@ impl Soak {
 
     /// A run in which nothing happened proves nothing.
     fn check_coverage(&self) {
-        let wanted = [
+        let mut wanted = vec![
             "clients left in a command",
             "upstream resets",
             "writes asked again",
             "transactions committed",
             "transactions aborted",
             "errors 6",
-            "errors 50",
-            "errors 89",
         ];
+        if self.options.disasters == 0 {
+            wanted.extend(["errors 50", "errors 89"]);
+        }
+        wanted.extend(self.sequence().into_iter().map(Disaster::name));
         for what in wanted {
             if self.report.counted(what) == 0 {
                 self.report.violation(format!("not tried: {what}"));
             }
         }
-        if self.report.operations() < self.options.operations {
-            let done = self.report.operations();
+        let done = self.report.operations();
+        if self.options.disasters == 0 && done < self.options.operations {
             self.report.violation(format!("only {done} operations"));
         }
     }

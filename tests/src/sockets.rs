@@ -88,9 +88,11 @@ pub fn of_process(pid: u32, ports: &[u16]) -> Result<BTreeMap<u16, Count>> {
     let inodes = inodes_of(pid)?;
     let mut counts: BTreeMap<u16, Count> =
         ports.iter().map(|port| (*port, Count::default())).collect();
+    // The kernel hands its table out page by page; what moves meanwhile may come twice.
+    let mut seen = HashSet::new();
     for row in rows()?.iter().filter(|row| row.state != TIME_WAIT) {
         if let Some(count) = counts.get_mut(&row.remote_port) {
-            count.held += usize::from(inodes.contains(&row.inode));
+            count.held += usize::from(inodes.contains(&row.inode) && seen.insert(row.inode));
             count.orphans += usize::from(row.inode == 0);
         }
     }

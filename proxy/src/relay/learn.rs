@@ -15,6 +15,10 @@ use crate::{
 /// `ReauthenticationRequired`: the server forgot the login and executed nothing.
 const REAUTHENTICATE: i32 = 391;
 
+/// Errors of a getMore after which its cursor is no more: not found, killed with its plan by
+/// a change of role or a rollback, killed, interrupted.
+const ENDS_CURSOR: [i32; 4] = [43, 175, 237, 11_601];
+
 /// First pause after the upstream's overload error that names none, by the
 /// client-backpressure specification.
 const BASE_BACKOFF: Duration = Duration::from_millis(100);
@@ -131,7 +135,9 @@ impl Relay {
                     self.pins.touch_cursor(id, self.now(), position);
                 }
                 Some((id, None)) => self.pin_cursor(id, facts, message, lease, body),
-                None if outcome.ok || outcome.code == 43 => self.unpin_cursor(facts.cursor_id),
+                None if outcome.ok || ENDS_CURSOR.contains(&outcome.code) => {
+                    self.unpin_cursor(facts.cursor_id);
+                }
                 None => {}
             }
         } else if let Some(id) = opened {

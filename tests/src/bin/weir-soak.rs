@@ -1,4 +1,5 @@
-//! The soak in its long form: `--operations N`, `--clients N`, `--seed N`.
+//! The soak in its long form: `--operations N`, `--clients N`, `--seed N`; and, with
+//! `--disasters N`, the chaos test.
 
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -31,6 +32,7 @@ fn options() -> Result<Options> {
         clients: 300,
         seed: seed_of_now(),
         hurt_every: Duration::from_millis(500),
+        disasters: 0,
     };
     let mut arguments = std::env::args().skip(1);
     while let Some(name) = arguments.next() {
@@ -41,7 +43,8 @@ fn options() -> Result<Options> {
             "--operations" => options.operations = value.parse()?,
             "--clients" => options.clients = value.parse()?,
             "--seed" => options.seed = value.parse()?,
-            _ => bail!("unknown: {name}; known: --operations, --clients, --seed"),
+            "--disasters" => options.disasters = value.parse()?,
+            _ => bail!("unknown: {name}; known: --operations, --clients, --seed, --disasters"),
         }
     }
     Ok(options)

@@ -56,7 +56,12 @@ impl Levels {
                 .flat_map(|node| names.iter().filter_map(|name| node.get(*name)));
             all.filter_map(Value::as_u64).sum()
         };
-        let server = cluster.admin(0, doc! { "serverStatus": 1 }).await?;
+        let (mut server_cursors, mut server_transactions) = (0, 0);
+        for index in 0..cluster.members().len() {
+            let server = cluster.admin(index, doc! { "serverStatus": 1 }).await?;
+            server_cursors += number(&server, &["metrics", "cursor", "open", "total"])?;
+            server_transactions += number(&server, &["transactions", "currentOpen"])?;
+        }
         let open_files = fs::read_dir(format!("/proc/{}/fd", weir.pid()))?.count();
         let sockets = i64::try_from(sum(&["sockets"]))?;
         Ok(Self {
@@ -77,8 +82,8 @@ impl Levels {
                 "closing",
                 "queued",
             ]),
-            server_cursors: number(&server, &["metrics", "cursor", "open", "total"])?,
-            server_transactions: number(&server, &["transactions", "currentOpen"])?,
+            server_cursors,
+            server_transactions,
         })
     }
 

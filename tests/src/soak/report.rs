@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// So many violations are kept in full; all are counted.
@@ -11,6 +11,9 @@ const KEPT: usize = 40;
 /// Shared by all clients.
 #[derive(Debug, Default)]
 pub struct Report {
+    /// Nodes come and go: what only they can cause is no violation.
+    pub disastrous: bool,
+    over: AtomicBool,
     operations: AtomicUsize,
     counts: Mutex<BTreeMap<String, usize>>,
     violations: Mutex<Vec<String>>,
@@ -18,6 +21,25 @@ pub struct Report {
 }
 
 impl Report {
+    /// Of a load in which nodes come and go.
+    #[must_use]
+    pub fn of_disasters() -> Self {
+        Self {
+            disastrous: true,
+            ..Self::default()
+        }
+    }
+
+    /// The load shall end.
+    pub fn end(&self) {
+        self.over.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it shall.
+    pub fn is_over(&self) -> bool {
+        self.over.load(Ordering::Relaxed)
+    }
+
     /// One command more was sent.
     pub fn operation(&self) {
         self.operations.fetch_add(1, Ordering::Relaxed);

@@ -83,6 +83,9 @@ impl Client {
                 continue;
             };
             if !self.failed(&reply, &TRANSIENT) {
+                if reply.contains_key("writeConcernError") {
+                    continue;
+                }
                 return Ok(Told::Done);
             }
             // The server itself knows it no longer: then it was never committed.
@@ -112,7 +115,9 @@ impl Client {
             if !failed || reply.get_i32("code").ok() == Some(251) {
                 return Ok(());
             }
-            if !has_label(&reply, "RetryableWriteError") {
+            // Nobody was there to be asked: the transaction is over with its node.
+            let unsent = reply.get_i32("code").ok() == Some(133);
+            if !has_label(&reply, "RetryableWriteError") && !unsent {
                 self.violation("the wrong label for an abort", &reply);
             }
         }

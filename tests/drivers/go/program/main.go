@@ -24,6 +24,11 @@ type plan struct {
 	Targets []target      `json:"targets"`
 	Workers int           `json:"workers"`
 	Stop    string        `json:"stop"`
+	// Of a load.
+	Name        string   `json:"name"`
+	Classes     []string `json:"classes"`
+	PauseMillis int      `json:"pause_ms"`
+	Counters    int      `json:"counters"`
 }
 
 func main() {
@@ -49,6 +54,8 @@ func carryOut() error {
 		return runConnect(&wanted, lines)
 	case "rolling":
 		return runRolling(&wanted, lines)
+	case "load":
+		return runLoad(&wanted, lines)
 	}
 	return fmt.Errorf("unknown mode %q", wanted.Mode)
 }

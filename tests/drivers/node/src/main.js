@@ -6,10 +6,17 @@ const { readFileSync } = require('node:fs');
 
 const { runConnect } = require('./connect');
 const { runFeatures } = require('./features');
-const { runRolling } = require('./rolling');
+const { runLoad } = require('./load');
 const { runProbe } = require('./probe');
+const { runRolling } = require('./rolling');
 
-const modes = { features: runFeatures, probe: runProbe, connect: runConnect, rolling: runRolling };
+const modes = {
+  features: runFeatures,
+  probe: runProbe,
+  connect: runConnect,
+  rolling: runRolling,
+  load: runLoad,
+};
 
 const say = (line) => process.stdout.write(`${JSON.stringify(line)}\n`);
 
