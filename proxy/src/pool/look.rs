@@ -26,7 +26,7 @@ impl NodePool {
         self.machine.lock().counts()
     }
 
-    /// The place in the queue that whoever comes next gets; see [`Want::place`].
+    /// The place in the queue that whoever comes next gets; see [`Want::place`](crate::pool::Want::place).
     #[must_use]
     pub fn next_place(&self) -> Place {
         self.machine.lock().next_place()
