@@ -232,7 +232,13 @@ impl Relay {
         let class = request.facts.class;
         let want = retries.with_place(pool, want);
         let is_free = want.only.is_none() && class != Class::GetMore;
-        let seen = self.cluster.table().snapshot.revision;
+        let role = || {
+            self.cluster
+                .snapshot()
+                .node(pool.node())
+                .map(|node| node.kind)
+        };
+        let before = role();
         let waiting_since = Instant::now();
         let (until, leased) = loop {
             let until = deadline.queue_until(waiting_since);
@@ -247,9 +253,10 @@ impl Relay {
         };
         self.metrics.waited(want.lane, waiting_since);
         match leased {
-            // While it waited, the node may have taken on another role.
-            Ok(lease) if is_free && self.cluster.table().snapshot.revision != seen => {
-                lease.give_back();
+            // While it waited, the node may have taken on another role. Most news are none of
+            // a role: who went back to the end of the queue for each would wait for ever.
+            Ok(lease) if is_free && role() != before => {
+                drop(lease);
                 self.again(class, deadline).map(|_| None)
             }
             Ok(lease) => Ok(Some(lease)),
