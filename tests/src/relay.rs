@@ -23,7 +23,7 @@ use crate::random::Random;
 mod pump;
 
 /// The seed of all jitter.
-const JITTER: u64 = 0x006A_6974_7465_72;
+const JITTER: u64 = 0x6a69_7474_6572;
 
 /// What happens to the bytes of one direction.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
