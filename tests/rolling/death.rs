@@ -137,7 +137,7 @@ async fn a_successor_keeps_the_cap_while_old_sockets_linger() -> Result<()> {
         "served {} ms after the kill, {lingering} old sockets still there",
         killed.elapsed().as_millis()
     );
-    ensure!(lingering == 3, "{lingering} old sockets: nothing was shown");
+    ensure!(lingering > 0, "no old sockets: nothing was shown");
     // As many clients as there would be slots: they must share what is left.
     let mut clients = Vec::new();
     for _ in 0..8 {

@@ -23,7 +23,7 @@ use crate::random::Random;
 mod pump;
 
 /// The seed of all jitter.
-const JITTER: u64 = 0x6A69_7474;
+const JITTER: u64 = 0x6a69_7474_6572;
 
 /// What happens to the bytes of one direction.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
