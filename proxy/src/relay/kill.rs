@@ -1,6 +1,6 @@
 //! killCursors: split by the nodes that hold the cursors, results merged.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use crate::{
     command::Facts,
@@ -15,6 +15,10 @@ use crate::{
         reply,
     },
 };
+
+/// How long a node is waited for: one that only lost a connection is back by then, and its
+/// cursors with it.
+const AWAY: Duration = Duration::from_secs(1);
 
 /// The four result lists of killCursors.
 const KILL_LISTS: [&str; 4] = [
@@ -45,8 +49,9 @@ impl Relay {
         let single = homes.len() == 1;
         for ((node, connection), ids) in homes {
             // One that is away has lost its cursors or will end them by itself: not worth a
-            // wait, which a driver would pass on before it resumes elsewhere.
-            let there = self.cluster.serves(&node);
+            // long wait, which a driver would pass on before it resumes elsewhere.
+            let patience = deadline.hold_at_most(AWAY);
+            let there = self.comes_back(client, request, &node, patience).await;
             let Some(pool) = self.cluster.pool_of(&node).filter(|_| there) else {
                 continue;
             };
@@ -83,6 +88,25 @@ impl Relay {
                 Ok(Answer::Message(message))
             }
             _ => Ok(Answer::Message(merged_reply(request, &ids, merged))),
+        }
+    }
+
+    /// Whether the node is there, or comes back in time.
+    async fn comes_back<C: ClientSide>(
+        &self,
+        client: &C,
+        request: &Request,
+        node: &NodeAddress,
+        patience: Deadline,
+    ) -> bool {
+        loop {
+            let table = arc_swap::Guard::into_inner(self.cluster.table());
+            if self.cluster.serves(node) {
+                return true;
+            }
+            if self.hold(client, request, &table, patience).await.is_err() {
+                return false;
+            }
         }
     }
 
