@@ -81,6 +81,7 @@ use crate::{
         seen::SeenSessions,
     },
     route::{self, pins::Pins},
+    topology::Snapshot,
     wire::reply as wire_reply,
 };
 
@@ -232,13 +233,7 @@ impl Relay {
         let class = request.facts.class;
         let want = retries.with_place(pool, want);
         let is_free = want.only.is_none() && class != Class::GetMore;
-        let role = || {
-            self.cluster
-                .snapshot()
-                .node(pool.node())
-                .map(|node| node.kind)
-        };
-        let before = role();
+        let before = self.cluster.snapshot();
         let waiting_since = Instant::now();
         let (until, leased) = loop {
             let until = deadline.queue_until(waiting_since);
@@ -255,7 +250,7 @@ impl Relay {
         match leased {
             // While it waited, the node may have taken on another role. Most news are none of
             // a role: who went back to the end of the queue for each would wait for ever.
-            Ok(lease) if is_free && role() != before => {
+            Ok(lease) if is_free && self.changed_role(pool, &before) => {
                 drop(lease);
                 self.again(class, deadline).map(|_| None)
             }
@@ -281,6 +276,13 @@ impl Relay {
                 Err(self.gone(class).into())
             }
         }
+    }
+
+    /// Whether the pool's node has another role than in the snapshot `before`.
+    fn changed_role(&self, pool: &NodePool, before: &Snapshot) -> bool {
+        let now = &self.cluster.table().snapshot;
+        let role = |of: &Snapshot| of.node(pool.node()).map(|node| node.kind);
+        now.revision != before.revision && role(now) != role(before)
     }
 
     /// The connection that held a cursor or transaction is gone, and they with it.

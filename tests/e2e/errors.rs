@@ -7,6 +7,8 @@ use weir_tests::raw::Raw;
 use weir_tests::scripted::{Act, Face, Scripted};
 use weir_tests::weir::WeirProcess;
 
+use crate::support::retryable_insert;
+
 struct Stage {
     server: Scripted,
     weir: WeirProcess,
@@ -31,14 +33,6 @@ impl Stage {
         raw.command("admin", hello).await?;
         Ok(raw)
     }
-}
-
-fn retryable_insert() -> Document {
-    let session = bson::Binary {
-        subtype: bson::spec::BinarySubtype::Uuid,
-        bytes: vec![7; 16],
-    };
-    doc! { "insert": "c", "documents": [{}], "lsid": { "id": session }, "txnNumber": 1_i64 }
 }
 
 fn in_transaction(mut command: Document) -> Document {

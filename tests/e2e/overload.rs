@@ -16,6 +16,8 @@ use weir_tests::scripted::{Act, Face, Scripted};
 use weir_tests::wait::{LIMIT, until};
 use weir_tests::weir::WeirProcess;
 
+use crate::support::retryable_insert;
+
 /// The labels by which a newer driver knows that it may try again.
 const OVERLOAD: [&str; 2] = ["SystemOverloadedError", "RetryableError"];
 
@@ -83,14 +85,6 @@ async fn client_of(weir: &WeirProcess, backpressure: bool) -> Result<Raw> {
     }
     raw.command("admin", hello).await?;
     Ok(raw)
-}
-
-fn retryable_insert() -> Document {
-    let session = bson::Binary {
-        subtype: bson::spec::BinarySubtype::Uuid,
-        bytes: vec![7; 16],
-    };
-    doc! { "insert": "c", "documents": [{}], "lsid": { "id": session }, "txnNumber": 1_i64 }
 }
 
 fn labels(reply: &Document) -> Vec<&str> {

@@ -1,6 +1,7 @@
 //! Weirs in front of the shared clusters, and scripts run through them.
 
 use anyhow::Result;
+use bson::{Document, doc};
 use serde_json::Value;
 use weir_tests::cluster::{Cluster, shared};
 use weir_tests::python::{Generation, Python};
@@ -21,6 +22,15 @@ pub(crate) async fn before(cluster: &Cluster) -> Result<WeirProcess> {
 /// A Weir of one's own in front of the shared single member.
 pub(crate) async fn single() -> Result<WeirProcess> {
     before(shared::single().await?).await
+}
+
+/// An insert as a driver sends it: it may be retried.
+pub(crate) fn retryable_insert() -> Document {
+    let session = bson::Binary {
+        subtype: bson::spec::BinarySubtype::Uuid,
+        bytes: vec![7; 16],
+    };
+    doc! { "insert": "c", "documents": [{}], "lsid": { "id": session }, "txnNumber": 1_i64 }
 }
 
 /// Runs a script through `weir` in both faces and both generations of the

@@ -11,12 +11,11 @@ use weir::demo::process::Signal;
 use weir_tests::cluster::{Cluster, shared};
 use weir_tests::lambda::{Extension, ScriptedApi};
 use weir_tests::raw::Raw;
-use weir_tests::relay::{Accept, Fault, Relay, Side};
+use weir_tests::relay::{Accept, Fault, Side};
 use weir_tests::scripted::{Act, Face, Scripted};
 use weir_tests::wait::{LIMIT, until, until_true};
-use weir_tests::weir::WeirProcess;
 
-use crate::support::{LONG, ends_well, extension, insert, works};
+use crate::support::{LONG, Service, ends_well, extension, insert, works};
 
 /// Connections unused for so long are doubted here; in earnest it is ten seconds.
 const DOUBT: &str = "300ms";
@@ -46,8 +45,7 @@ fn thaw(api: &ScriptedApi, extension: &Extension, id: &str) -> Result<()> {
 
 /// A service behind a relay, an extension before it, and a function that has worked once.
 struct Stand {
-    _service: WeirProcess,
-    relay: Relay,
+    service: Service,
     api: ScriptedApi,
     extension: Extension,
     function: Raw,
@@ -56,12 +54,8 @@ struct Stand {
 impl Stand {
     async fn start() -> Result<Self> {
         let cluster = shared::single().await?;
-        let service = WeirProcess::builder()
-            .upstream(cluster.uri())
-            .start()
-            .await?;
-        let relay = Relay::start(service.address())?;
-        let address = relay.address().to_string();
+        let service = Service::before(cluster).await?;
+        let address = service.name();
         let variables = [
             ("WEIR_SERVICE", address.as_str()),
             ("WEIR_DOUBT_AFTER", DOUBT),
@@ -72,8 +66,7 @@ impl Stand {
         works(&mut function, insert("freezes", "r-1")).await?;
         api.is_asked().await?;
         Ok(Self {
-            _service: service,
-            relay,
+            service,
             api,
             extension,
             function,
@@ -94,7 +87,7 @@ async fn after_a_reset_during_the_freeze_the_first_operation_succeeds() -> Resul
     let mut stand = Stand::start().await?;
     for id in ["r-2", "r-3", "r-4"] {
         freeze(&stand.extension).await?;
-        stand.relay.reset_all();
+        stand.service.relay.reset_all();
         stand.thawed_insert(id).await?;
     }
     ends_well(&stand.api, &stand.extension).await?;
@@ -107,14 +100,14 @@ async fn after_a_flow_was_dropped_silently_the_first_operation_succeeds() -> Res
     let mut stand = Stand::start().await?;
     for id in ["r-2", "r-3"] {
         freeze(&stand.extension).await?;
-        ensure!(stand.relay.hurt(0, Side::Requests, Fault::Discard));
+        ensure!(stand.service.relay.hurt(0, Side::Requests, Fault::Discard));
         let took = stand.thawed_insert(id).await?;
         println!("the first operation after a silent drop: {took:?}");
         ensure!(took < Duration::from_secs(2), "{took:?}");
         // What was forgotten is gone on the extension's side, too.
-        stand.relay.heal();
+        stand.service.relay.heal();
         until_true("one connection to be left", LIMIT, || {
-            stand.relay.counts().open == 1
+            stand.service.counts().open == 1
         })
         .await?;
     }
@@ -128,11 +121,11 @@ async fn after_a_flow_was_dropped_silently_the_first_operation_succeeds() -> Res
 async fn a_service_that_comes_back_is_found_with_the_next_invocation() -> Result<()> {
     let mut stand = Stand::start().await?;
     freeze(&stand.extension).await?;
-    stand.relay.reset_all();
-    stand.relay.accept(Accept::Reset);
+    stand.service.relay.reset_all();
+    stand.service.relay.accept(Accept::Reset);
     thaw(&stand.api, &stand.extension, "r-2")?;
     stand.extension.says("could not open a connection").await?;
-    stand.relay.heal();
+    stand.service.relay.heal();
     stand.thawed_insert("r-3").await?;
     ends_well(&stand.api, &stand.extension).await?;
     Ok(())
@@ -199,12 +192,8 @@ async fn after_a_change_of_primary_during_the_freeze_the_first_operation_succeed
 #[tokio::test]
 async fn a_copy_uses_no_connection_of_its_original() -> Result<()> {
     let cluster = shared::single().await?;
-    let service = WeirProcess::builder()
-        .upstream(cluster.uri())
-        .start()
-        .await?;
-    let relay = Relay::start(service.address())?;
-    let address = relay.address().to_string();
+    let service = Service::before(cluster).await?;
+    let address = service.name();
     let variables = [
         ("WEIR_SERVICE", address.as_str()),
         ("AWS_LAMBDA_INITIALIZATION_TYPE", "snap-start"),
@@ -223,19 +212,19 @@ async fn a_copy_uses_no_connection_of_its_original() -> Result<()> {
         "hello waited {:?}",
         began.elapsed()
     );
-    ensure!(relay.counts().accepted == 0, "{:?}", relay.counts());
+    ensure!(service.counts().accepted == 0, "{:?}", service.counts());
     // A function that queries in init is served.
     works(&mut function, insert("copies", "init")).await?;
-    ensure!(relay.counts().accepted == 1, "{:?}", relay.counts());
+    ensure!(service.counts().accepted == 1, "{:?}", service.counts());
     api.is_asked().await?;
     api.invoke("r-1", LONG);
     api.is_asked().await?;
     until("another connection", LIMIT, || async {
-        (relay.counts().accepted == 2).then_some(())
+        (service.counts().accepted == 2).then_some(())
     })
     .await?;
     works(&mut function, insert("copies", "r-1")).await?;
-    ensure!(relay.counts().open == 1, "{:?}", relay.counts());
+    ensure!(service.counts().open == 1, "{:?}", service.counts());
     ends_well(&api, &extension).await?;
     Ok(())
 }
@@ -244,12 +233,8 @@ async fn a_copy_uses_no_connection_of_its_original() -> Result<()> {
 #[tokio::test]
 async fn an_invocations_connections_end_with_it_if_they_are_to() -> Result<()> {
     let cluster = shared::single().await?;
-    let service = WeirProcess::builder()
-        .upstream(cluster.uri())
-        .start()
-        .await?;
-    let trunk = Relay::start(service.address())?;
-    let address = trunk.address().to_string();
+    let service = Service::before(cluster).await?;
+    let address = service.name();
     let port = weir::demo::mongod::free_port()?.to_string();
     let variables = [
         ("WEIR_SERVICE", address.as_str()),
@@ -257,7 +242,7 @@ async fn an_invocations_connections_end_with_it_if_they_are_to() -> Result<()> {
         ("WEIR_TELEMETRY_PORT", port.as_str()),
     ];
     let (api, extension) = extension(&variables).await?;
-    ensure!(trunk.counts().accepted == 0, "nothing is kept warm");
+    ensure!(service.counts().accepted == 0, "nothing is kept warm");
     let asked = api.called("telemetry", 1).await?;
     let body = asked
         .first()
@@ -272,7 +257,7 @@ async fn an_invocations_connections_end_with_it_if_they_are_to() -> Result<()> {
         let nexts = api.calls("next").len();
         api.invoke(id, LONG);
         works(&mut function, insert("release", id)).await?;
-        ensure!(trunk.counts().open == 1, "{:?}", trunk.counts());
+        ensure!(service.counts().open == 1, "{:?}", service.counts());
         ensure!(
             api.calls("next").len() == nexts,
             "the invocation is not over"
@@ -284,9 +269,9 @@ async fn an_invocations_connections_end_with_it_if_they_are_to() -> Result<()> {
         }]);
         post(port.parse()?, &done.to_string()).await?;
         api.called("next", nexts + 1).await?;
-        ensure!(trunk.counts().open == 0, "{:?}", trunk.counts());
+        ensure!(service.counts().open == 0, "{:?}", service.counts());
     }
-    ensure!(trunk.counts().accepted == 2, "{:?}", trunk.counts());
+    ensure!(service.counts().accepted == 2, "{:?}", service.counts());
     ends_well(&api, &extension).await?;
     Ok(())
 }

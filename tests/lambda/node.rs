@@ -4,13 +4,12 @@ use anyhow::{Result, ensure};
 use serde_json::json;
 use weir_tests::cluster::{shared, unique};
 use weir_tests::lambda::{Emulator, Function, parts};
-use weir_tests::relay::Relay;
 use weir_tests::skip::skip;
 use weir_tests::surroundings::blocking;
 use weir_tests::wait::LIMIT;
-use weir_tests::weir::WeirProcess;
 
 use crate::python::folder;
+use crate::support::Service;
 
 #[tokio::test]
 async fn a_node_function_works_unchanged() -> Result<()> {
@@ -22,15 +21,11 @@ async fn a_node_function_works_unchanged() -> Result<()> {
         }
     };
     let cluster = shared::login().await?;
-    let service = WeirProcess::builder()
-        .upstream(cluster.uri())
-        .start()
-        .await?;
-    let relay = Relay::start(service.address())?;
+    let service = Service::before(cluster).await?;
     let listen = format!("127.0.0.1:{}", weir::demo::mongod::free_port()?);
     let function = Function::new(&["node", "runtime.js"], &folder("node"))
         .with("MONGO_AUTH_CREDENTIALS", &cluster.uri())
-        .with("WEIR_SERVICE", &relay.address().to_string())
+        .with("WEIR_SERVICE", &service.name())
         .with("WEIR_LISTEN", &listen)
         .with("WEIR_SHIM_TARGET", &listen)
         .with("NODE_PATH", &modules);
@@ -43,13 +38,13 @@ async fn a_node_function_works_unchanged() -> Result<()> {
     for _ in 0..5 {
         emulator.succeed(json!({})).await?;
     }
-    ensure!(relay.counts().accepted == 1, "{:?}", relay.counts());
+    ensure!(service.counts().accepted == 1, "{:?}", service.counts());
     let mark = unique("many");
     let many = emulator
         .succeed(json!({ "do": "many", "times": 200, "mark": mark }))
         .await?;
     println!("200 inserts at once: {} ms", many["ms"]);
     ensure!(many["count"] == 200, "{many}");
-    ensure!(relay.counts().most_open <= 2, "{:?}", relay.counts());
+    ensure!(service.counts().most_open <= 2, "{:?}", service.counts());
     emulator.terminate(LIMIT).await
 }

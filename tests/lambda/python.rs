@@ -8,11 +8,12 @@ use anyhow::{Context, Result, ensure};
 use serde_json::json;
 use weir_tests::cluster::{Cluster, shared, unique};
 use weir_tests::lambda::{Emulator, Function, parts};
-use weir_tests::relay::{Fault, Relay, Side};
+use weir_tests::relay::{Fault, Side};
 use weir_tests::skip::skip;
 use weir_tests::surroundings::blocking;
 use weir_tests::wait::{LIMIT, until_true};
-use weir_tests::weir::WeirProcess;
+
+use crate::support::Service;
 
 /// A function's own string, as its team set it.
 const NAME: &str = "MONGO_AUTH_CREDENTIALS";
@@ -43,27 +44,6 @@ pub(crate) async fn function(cluster: &Cluster) -> Result<Option<Function>> {
             .with("WEIR_SHIM_TARGET", &listen)
             .with("PYTHONDONTWRITEBYTECODE", "1"),
     ))
-}
-
-/// A shared Weir behind a relay, which counts and hurts.
-struct Service {
-    _weir: WeirProcess,
-    relay: Relay,
-}
-
-impl Service {
-    async fn before(cluster: &Cluster) -> Result<Self> {
-        let weir = WeirProcess::builder()
-            .upstream(cluster.uri())
-            .start()
-            .await?;
-        let relay = Relay::start(weir.address())?;
-        Ok(Self { _weir: weir, relay })
-    }
-
-    fn name(&self) -> String {
-        self.relay.address().to_string()
-    }
 }
 
 #[tokio::test]
@@ -103,11 +83,7 @@ async fn a_function_works_unchanged_from_its_cold_start_to_its_end() -> Result<(
         .succeed(json!({ "do": "count", "mark": mark }))
         .await?;
     ensure!(counted["count"] == 11, "{counted}");
-    ensure!(
-        service.relay.counts().accepted == 1,
-        "{:?}",
-        service.relay.counts()
-    );
+    ensure!(service.counts().accepted == 1, "{:?}", service.counts());
     let lines = emulator.extension_log();
     ensure!(
         lines
@@ -118,7 +94,7 @@ async fn a_function_works_unchanged_from_its_cold_start_to_its_end() -> Result<(
     emulator.terminate(LIMIT).await?;
     emulator.says("the environment ends").await?;
     until_true("the trunk to be closed", LIMIT, || {
-        service.relay.counts().open == 0
+        service.counts().open == 0
     })
     .await
 }
@@ -188,7 +164,7 @@ async fn after_a_timeout_and_after_a_crash_the_function_works_again() -> Result<
     until_true("both ends to be logged", LIMIT, || ends() == 2).await?;
     emulator.terminate(LIMIT).await?;
     until_true("the trunks to be closed", LIMIT, || {
-        service.relay.counts().open == 0
+        service.counts().open == 0
     })
     .await
 }
@@ -265,7 +241,7 @@ async fn when_another_extension_fails_ours_leaves_nothing_behind() -> Result<()>
     let answer = emulator.invoke(json!({})).await?;
     ensure!(answer.get("ms").is_none(), "{answer}");
     until_true("the trunk to be closed", LIMIT, || {
-        service.relay.counts().open == 0
+        service.counts().open == 0
     })
     .await
 }

@@ -7,25 +7,20 @@ use bson::{Document, doc};
 use futures_util::future::try_join_all;
 use weir_tests::cluster::{PASSWORD_IN_URI, USER, shared, unique};
 use weir_tests::raw::Raw;
-use weir_tests::relay::{Accept, Relay};
+use weir_tests::relay::Accept;
 use weir_tests::skip::skip;
 use weir_tests::sockets::{self, Sampler};
 use weir_tests::wait::{LIMIT, until, until_true, within};
-use weir_tests::weir::WeirProcess;
 
-use crate::support::{LONG, ends_well, extension, insert, works};
+use crate::support::{LONG, Service, ends_well, extension, insert, works};
 
 /// The shared Weir sees one connection of an environment; a second one only while a
 /// transaction must end that stands behind other work.
 #[tokio::test]
 async fn a_service_sees_one_trunk() -> Result<()> {
     let cluster = shared::login().await?;
-    let service = WeirProcess::builder()
-        .upstream(cluster.uri())
-        .start()
-        .await?;
-    let relay = Relay::start(service.address())?;
-    let address = relay.address().to_string();
+    let service = Service::before(cluster).await?;
+    let address = service.name();
     let own = cluster.uri();
     let (api, extension) = extension(&[("WEIR_SERVICE", &address), ("DB", &own)]).await?;
     api.invoke("r-1", LONG);
@@ -41,13 +36,13 @@ async fn a_service_sees_one_trunk() -> Result<()> {
     let cursor = things.find(doc! {}).batch_size(2).await?;
     let found: Vec<bson::Document> = futures_util::TryStreamExt::try_collect(cursor).await?;
     ensure!(found.len() >= 20);
-    ensure!(relay.counts().accepted == 1, "{:?}", relay.counts());
+    ensure!(service.counts().accepted == 1, "{:?}", service.counts());
     let inserts = (0..50).map(|n| {
         let things = things.clone();
         async move { things.insert_one(doc! { "at once": n }).await }
     });
     try_join_all(inserts).await?;
-    ensure!(relay.counts().most_open <= 2, "{:?}", relay.counts());
+    ensure!(service.counts().most_open <= 2, "{:?}", service.counts());
     let mut session = function.start_session().await?;
     session.start_transaction().await?;
     things
@@ -55,9 +50,12 @@ async fn a_service_sees_one_trunk() -> Result<()> {
         .session(&mut session)
         .await?;
     session.commit_transaction().await?;
-    ensure!(relay.counts().most_open <= 2, "{:?}", relay.counts());
+    ensure!(service.counts().most_open <= 2, "{:?}", service.counts());
     ends_well(&api, &extension).await?;
-    until_true("the trunk to be closed", LIMIT, || relay.counts().open == 0).await
+    until_true("the trunk to be closed", LIMIT, || {
+        service.counts().open == 0
+    })
+    .await
 }
 
 /// At most three connections to the primary, usually two; one to each secondary.
@@ -115,12 +113,8 @@ async fn the_database_itself_sees_few() -> Result<()> {
 #[tokio::test]
 async fn the_fallback_is_taken_by_the_share_that_may_and_left_again() -> Result<()> {
     let cluster = shared::login().await?;
-    let service = WeirProcess::builder()
-        .upstream(cluster.uri())
-        .start()
-        .await?;
-    let relay = Relay::start(service.address())?;
-    let (address, own) = (relay.address().to_string(), cluster.uri());
+    let service = Service::before(cluster).await?;
+    let (address, own) = (service.name(), cluster.uri());
     let ports: Vec<u16> = cluster.addresses().iter().map(|a| a.port()).collect();
     for (share, expected) in [("100", true), ("0", false)] {
         let variables = [
@@ -139,8 +133,8 @@ async fn the_fallback_is_taken_by_the_share_that_may_and_left_again() -> Result<
             counts.values().map(|count| count.held).sum()
         };
         ensure!(direct() == 0, "nothing is opened before it is needed");
-        relay.accept(Accept::Reset);
-        relay.reset_all();
+        service.relay.accept(Accept::Reset);
+        service.relay.reset_all();
         if expected {
             extension.says("going to the database itself").await?;
             works(&mut function, insert("fallback", "direct")).await?;
@@ -152,7 +146,7 @@ async fn the_fallback_is_taken_by_the_share_that_may_and_left_again() -> Result<
             ensure!(reply.get_i32("code").is_ok(), "{reply}");
             ensure!(direct() == 0, "{}", direct());
         }
-        relay.heal();
+        service.relay.heal();
         if expected {
             extension.says("back to the shared Weir").await?;
             until_true("the direct connections to be closed", LIMIT, || {
@@ -160,9 +154,9 @@ async fn the_fallback_is_taken_by_the_share_that_may_and_left_again() -> Result<
             })
             .await?;
         }
-        let began = relay.counts().accepted;
+        let began = service.counts().accepted;
         until_true("the trunk to be open again", LIMIT, || {
-            relay.counts().open > 0 && relay.counts().accepted >= began
+            service.counts().open > 0 && service.counts().accepted >= began
         })
         .await?;
         works(&mut function, insert("fallback", "r-2")).await?;
@@ -176,12 +170,8 @@ async fn the_fallback_is_taken_by_the_share_that_may_and_left_again() -> Result<
 #[tokio::test]
 async fn a_commit_does_not_wait_behind_the_write_that_waits_for_it() -> Result<()> {
     let cluster = shared::login().await?;
-    let service = WeirProcess::builder()
-        .upstream(cluster.uri())
-        .start()
-        .await?;
-    let relay = Relay::start(service.address())?;
-    let (address, own) = (relay.address().to_string(), cluster.uri());
+    let service = Service::before(cluster).await?;
+    let (address, own) = (service.name(), cluster.uri());
     let (api, extension) = extension(&[("WEIR_SERVICE", &address), ("DB", &own)]).await?;
     api.invoke("r-1", LONG);
     let uri = format!(
@@ -231,7 +221,7 @@ async fn a_commit_does_not_wait_behind_the_write_that_waits_for_it() -> Result<(
     let last = things.find_one(doc! { "_id": 1 }).await?;
     let by = last.as_ref().and_then(|last| last.get_str("by").ok());
     ensure!(by == Some("the plain write"), "{last:?}");
-    ensure!(relay.counts().most_open == 2, "{:?}", relay.counts());
+    ensure!(service.counts().most_open == 2, "{:?}", service.counts());
     ends_well(&api, &extension).await?;
     Ok(())
 }

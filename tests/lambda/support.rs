@@ -4,8 +4,11 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use bson::{Document, doc};
+use weir_tests::cluster::Cluster;
 use weir_tests::lambda::{Extension, ScriptedApi};
 use weir_tests::raw::Raw;
+use weir_tests::relay::{Counts, Relay};
+use weir_tests::weir::WeirProcess;
 
 /// Longer than any test lasts.
 pub(crate) const LONG: Duration = Duration::from_secs(60);
@@ -41,4 +44,31 @@ pub(crate) async fn ends_well(api: &ScriptedApi, extension: &Extension) -> Resul
     let took = told.elapsed();
     ensure!(status.success(), "{status}");
     Ok(took)
+}
+
+/// A shared Weir behind a relay, which counts and hurts.
+pub(crate) struct Service {
+    _weir: WeirProcess,
+    pub(crate) relay: Relay,
+}
+
+impl Service {
+    pub(crate) async fn before(cluster: &Cluster) -> Result<Self> {
+        let weir = WeirProcess::builder()
+            .upstream(cluster.uri())
+            .start()
+            .await?;
+        let relay = Relay::start(weir.address())?;
+        Ok(Self { _weir: weir, relay })
+    }
+
+    /// What went through the relay so far.
+    pub(crate) fn counts(&self) -> Counts {
+        self.relay.counts()
+    }
+
+    /// What `WEIR_SERVICE` says.
+    pub(crate) fn name(&self) -> String {
+        self.relay.address().to_string()
+    }
 }

@@ -7,6 +7,7 @@ use std::future::Future;
 use std::thread::JoinHandle;
 
 use anyhow::{Context, Result};
+use tokio::net::TcpListener;
 use tokio::runtime::Builder;
 use tokio::sync::oneshot;
 
@@ -44,6 +45,25 @@ impl Background {
         Ok(Self {
             stop: Some(stop),
             thread: Some(thread),
+        })
+    }
+}
+
+impl Background {
+    /// Serves `listener` with `work`, as [`Background::run`] does.
+    ///
+    /// # Errors
+    /// When the listener, the thread or its runtime cannot be had.
+    pub fn serve<F: Future<Output = ()>>(
+        name: &str,
+        listener: std::net::TcpListener,
+        work: impl FnOnce(TcpListener) -> F + Send + 'static,
+    ) -> Result<Self> {
+        listener.set_nonblocking(true)?;
+        Self::run(name, move || async move {
+            if let Ok(listener) = TcpListener::from_std(listener) {
+                work(listener).await;
+            }
         })
     }
 }

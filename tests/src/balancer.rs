@@ -66,17 +66,14 @@ impl Balancer {
     /// When there is none.
     pub fn start<T: Into<Target>>(targets: impl IntoIterator<Item = T>) -> Result<Self> {
         let listener = std::net::TcpListener::bind(("127.0.0.1", 0))?;
-        listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
         let shared = Arc::new(Shared::default());
         for target in targets {
             shared.add(target.into());
         }
         let of_thread = Arc::clone(&shared);
-        let background = Background::run("balancer", move || async move {
-            if let Ok(listener) = TcpListener::from_std(listener) {
-                tokio::join!(accept(&listener, &of_thread), of_thread.watch());
-            }
+        let background = Background::serve("balancer", listener, |listener| async move {
+            tokio::join!(accept(&listener, &of_thread), of_thread.watch());
         })?;
         Ok(Self {
             address,

@@ -181,14 +181,11 @@ impl Relay {
     /// When the address is taken.
     pub fn start_on(listen: SocketAddr, target: SocketAddr) -> Result<Self> {
         let listener = std::net::TcpListener::bind(listen)?;
-        listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
         let shared = Arc::new(Shared::default());
         let of_thread = Arc::clone(&shared);
-        let background = Background::run("relay", move || async move {
-            if let Ok(listener) = TcpListener::from_std(listener) {
-                serve(&listener, target, &of_thread).await;
-            }
+        let background = Background::serve("relay", listener, move |listener| async move {
+            serve(&listener, target, &of_thread).await;
         })?;
         Ok(Self {
             address,

@@ -14,7 +14,6 @@ use std::time::Duration;
 
 use anyhow::Result;
 use bson::{Document, doc, oid::ObjectId};
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::background::Background;
@@ -137,7 +136,6 @@ impl Scripted {
     /// When no port is free.
     pub fn start(face: Face) -> Result<Self> {
         let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
-        listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
         let shared = Arc::new(Shared {
             address,
@@ -155,10 +153,8 @@ impl Scripted {
             hang_ups: watch::Sender::new(0),
         });
         let of_thread = Arc::clone(&shared);
-        let background = Background::run("scripted", move || async move {
-            if let Ok(listener) = TcpListener::from_std(listener) {
-                serve::accept(&listener, &of_thread).await;
-            }
+        let background = Background::serve("scripted", listener, |listener| async move {
+            serve::accept(&listener, &of_thread).await;
         })?;
         Ok(Self {
             address,

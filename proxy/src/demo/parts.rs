@@ -77,6 +77,26 @@ pub fn once(
     Ok(place)
 }
 
+/// Downloads a wheel of exactly this hash from PyPI into the scratch folder.
+///
+/// # Errors
+/// What pip says last, or the system.
+pub fn download_wheel(requirement: &str, sha256: &str, scratch: &Arc<Scratch>) -> io::Result<()> {
+    let folder = scratch.path();
+    let wanted = folder.join("wanted.txt");
+    fs::write(&wanted, format!("{requirement} --hash=sha256:{sha256}\n"))?;
+    step(
+        Command::new("python3")
+            .args(["-m", "pip", "download", "--quiet"])
+            .args(["--disable-pip-version-check", "--no-deps"])
+            .args(["--only-binary=:all:", "--require-hashes", "--dest"])
+            .arg(folder)
+            .arg("--requirement")
+            .arg(&wanted),
+        scratch,
+    )
+}
+
 /// Runs one step of making a part; the error is the last line it printed.
 ///
 /// # Errors

@@ -6,7 +6,7 @@ use bson::{RawDocumentBuf, raw::cstr, rawdoc};
 use tokio::time::Instant;
 
 use crate::{
-    command::{Facts, Treatment},
+    command::Treatment,
     downstream::Client,
     error::ErrorReply,
     random,
@@ -19,7 +19,6 @@ use crate::{
         build::DocumentBuilder,
         op_msg::OpMsg,
         raw::{elements, find},
-        reply,
     },
 };
 
@@ -96,18 +95,10 @@ impl Client {
             return Ok(document);
         }
         let command = rawdoc! { "buildInfo": 1, "$db": "admin" };
-        let message = reply::op_msg(0, 0, 0, command.as_bytes());
-        let Ok(mut facts) = Facts::of(&message) else {
+        let Ok(mut request) = Request::own(command.as_bytes()) else {
             return Err(ErrorReply::command_not_found(b"buildInfo"));
         };
-        facts.treatment = Treatment::Read;
-        let mut request = Request {
-            facts,
-            message,
-            missing: 0,
-            id: 0,
-            started: Instant::now(),
-        };
+        request.facts.treatment = Treatment::Read;
         match self.front.way().run(&mut Nobody, &mut request).await {
             Reply::Message(answer) => {
                 let body = OpMsg::parse(&answer).ok().and_then(|m| answer.get(m.body));

@@ -6,9 +6,9 @@ use std::{future::Future, io};
 use tokio::time::Instant;
 
 use crate::{
-    command::Facts,
+    command::{Facts, FactsError},
     relay::{budget::Reserved, leavings::Leavings},
-    wire::{Header, header::MAX_MESSAGE_LEN},
+    wire::{Header, header::MAX_MESSAGE_LEN, reply},
 };
 
 /// What the relay must know of the client it serves, and do with it.
@@ -68,11 +68,26 @@ pub struct Request {
     pub missing: usize,
     /// The client's own id of the request.
     pub id: i32,
-    /// When its first byte was read.
+    /// When as much of it had arrived as was waited for.
     pub started: Instant,
 }
 
 impl Request {
+    /// A command of Weir's own, beginning now.
+    ///
+    /// # Errors
+    /// `body` is no command.
+    pub fn own(body: &[u8]) -> Result<Self, FactsError> {
+        let message = reply::op_msg(0, 0, 0, body);
+        Ok(Self {
+            facts: Facts::of(&message)?,
+            message,
+            missing: 0,
+            id: 0,
+            started: Instant::now(),
+        })
+    }
+
     /// A part of it was passed on without being kept: it cannot be sent once more.
     #[must_use]
     pub fn is_spent(&self) -> bool {

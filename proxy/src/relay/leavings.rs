@@ -8,13 +8,11 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use tokio::time::Instant;
-
 use crate::{
     command::{Facts, Outcome},
     error::{Class, Labels},
-    relay::{Relay, Request, sessions::Nobody},
-    wire::{build::DocumentBuilder, raw::find, reply},
+    relay::{Relay, Request},
+    wire::{build::DocumentBuilder, raw::find},
 };
 
 /// Cursors and the transaction that one client connection has open.
@@ -79,7 +77,7 @@ impl Leavings {
                 .document("lsid", &session)
                 .i64("txnNumber", number);
             abort.bool("autocommit", false).str("$db", "admin");
-            run(&relay, &abort.finish()).await;
+            relay.run_unheard(&abort.finish()).await;
         }
         let mut by_namespace: HashMap<Vec<u8>, Vec<i64>> = HashMap::new();
         for (id, namespace) in self.cursors {
@@ -98,7 +96,7 @@ impl Leavings {
             kill.str("killCursors", collection)
                 .array("cursors", &list.finish());
             kill.str("$db", database);
-            run(&relay, &kill.finish()).await;
+            relay.run_unheard(&kill.finish()).await;
         }
     }
 }
@@ -116,20 +114,4 @@ fn namespace_of(request: &Request) -> Vec<u8> {
     let collection = find(body, b"collection").or_else(|| find(body, facts.name.of(message)));
     let collection = collection.and_then(|field| field.as_str().map(<[u8]>::to_vec));
     [facts.db.of(message), b".", &collection.unwrap_or_default()].concat()
-}
-
-/// Runs a command of Weir's own; whatever it answers, nobody is there to be told.
-async fn run(relay: &Relay, body: &[u8]) {
-    let message = reply::op_msg(0, 0, 0, body);
-    if let Ok(facts) = Facts::of(&message) {
-        let started = Instant::now();
-        let mut request = Request {
-            facts,
-            message,
-            missing: 0,
-            id: 0,
-            started,
-        };
-        drop(relay.run(&mut Nobody, &mut request).await);
-    }
 }

@@ -42,6 +42,15 @@ impl ClientSide for Nobody {
     }
 }
 
+impl Relay {
+    /// Runs a command of Weir's own; whatever it answers, nobody is there to be told.
+    pub(super) async fn run_unheard(&self, body: &[u8]) {
+        if let Ok(mut request) = Request::own(body) {
+            drop(self.run(&mut Nobody, &mut request).await);
+        }
+    }
+}
+
 /// Forwards `endSessions` in the background; the client has been told `ok` already, so
 /// that its shutdown never waits.
 pub fn end_later(relay: &Arc<Relay>, mut request: Request) {

@@ -6,10 +6,9 @@ use futures_util::future::join_all;
 use tokio::time::{Instant, timeout};
 
 use crate::{
-    command::Facts,
     pool::{Lease, NodePool},
-    relay::{Relay, Request, pulse, sessions::Nobody},
-    wire::{build::DocumentBuilder, reply},
+    relay::{Relay, pulse},
+    wire::build::DocumentBuilder,
 };
 
 /// Between two looks whether connections are closed.
@@ -118,17 +117,6 @@ impl Relay {
         }
         let mut end = DocumentBuilder::new();
         end.array("endSessions", &list.finish()).str("$db", "admin");
-        let message = reply::op_msg(0, 0, 0, &end.finish());
-        if let Ok(facts) = Facts::of(&message) {
-            let started = Instant::now();
-            let mut request = Request {
-                facts,
-                message,
-                missing: 0,
-                id: 0,
-                started,
-            };
-            drop(self.run(&mut Nobody, &mut request).await);
-        }
+        self.run_unheard(&end.finish()).await;
     }
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -72,7 +72,6 @@ impl ScriptedApi {
     /// When no port is free.
     pub fn start(registrations: &[Answer]) -> Result<Self> {
         let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
-        listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
         let shared = Arc::new(Shared {
             state: Mutex::new(State {
@@ -83,10 +82,7 @@ impl ScriptedApi {
             let_go: watch::Sender::new(false),
         });
         let served = Arc::clone(&shared);
-        let background = Background::run("extensions api", move || async move {
-            let Ok(listener) = TcpListener::from_std(listener) else {
-                return;
-            };
+        let background = Background::serve("extensions api", listener, |listener| async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let shared = Arc::clone(&served);
                 tokio::spawn(async move { drop(shared.serve(stream).await) });

