@@ -149,10 +149,15 @@ async fn matrix(wanted: &Wanted) -> Result<bool> {
     } else {
         Stage::start().await?
     };
-    let matrix = blocking(move || Ok(features::run(&stage, &programs, &choice, &tell))).await?;
+    let (matrix, stage) = blocking(move || {
+        let matrix = features::run(&stage, &programs, &choice, &tell);
+        Ok((matrix, stage))
+    })
+    .await?;
     if wanted.lines {
-        print!("{}", servers::lines(&matrix));
+        print!("{}", servers::lines(&matrix, &stage));
     }
+    drop(stage);
     let body = report::markdown(&matrix, &missing);
     println!("\n{body}");
     if write {

@@ -1,26 +1,23 @@
 //! The server matrix: the newest Rust driver and an older PyMongo, which speak to every
 //! generation, against servers of four, directly and through Weir.
-//!
-//! Each server has a process of this same program to itself, because `WEIR_MONGOD` names
-//! the server for a whole process.
+
+mod tries;
 
 use std::collections::BTreeMap;
-use std::env;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use anyhow::{Context, Result, bail, ensure};
-use serde_json::{Value, json};
+use anyhow::{Context, Result, bail};
 
+use self::tries::Seen;
 use super::document::Notes;
-use super::features::{FEATURES, Matrix, Verdict};
+use super::features::FEATURES;
 use super::stage::Face;
 use crate::surroundings::surroundings;
 
-/// What [`lines`] puts before each of its lines.
-const MARK: &str = "cell ";
+pub use self::tries::lines;
 
 /// Exit code of `prepare` for a server that this machine cannot have.
 const NOT_TO_BE_HAD: i32 = 77;
@@ -33,11 +30,8 @@ pub const SERVERS: [(&str, &str); 4] = [
     ("7.0.28", WINE),
 ];
 
-/// Slow: it gets a set of one.
+/// Slow, and it may end at any time.
 const WINE: &str = "under Wine";
-
-/// The drivers that speak to all of them.
-const DRIVERS: [&str; 2] = ["python-4.6.3", "rust-3.9.1"];
 
 /// What one server did.
 #[derive(Debug)]
@@ -48,15 +42,6 @@ pub struct Column {
     cells: BTreeMap<String, Vec<Seen>>,
     /// Why there is nothing.
     pub skipped: Option<String>,
-}
-
-/// One feature, one driver, one road.
-#[derive(Clone, Debug)]
-struct Seen {
-    driver: String,
-    face: Face,
-    verdict: String,
-    reason: String,
 }
 
 /// Tries one server.
@@ -77,41 +62,15 @@ pub fn try_server(version: &str, how: &str, told: &dyn Fn(&str)) -> Result<Colum
         }
     };
     told(&format!("MongoDB {version} {how}"));
-    let mut command = Command::new(env::current_exe()?);
-    command
-        .env("WEIR_MONGOD", program)
-        .args(["matrix", "--lines"]);
-    if how == WINE {
-        command.arg("--small");
+    let seen = if how == WINE {
+        tries::frail(&program)
+    } else {
+        tries::sturdy(&program)
+    };
+    for seen in seen.with_context(|| format!("MongoDB {version}"))? {
+        let cells = column.cells.entry(seen.feature.clone()).or_default();
+        cells.push(seen);
     }
-    for driver in DRIVERS {
-        command.args(["--driver", driver]);
-    }
-    for face in [Face::Direct, Face::Mongos] {
-        command.args(["--face", face.name()]);
-    }
-    let output = command.stdin(Stdio::null()).output()?;
-    let said = String::from_utf8_lossy(&output.stdout);
-    for line in said.lines().filter_map(|line| line.strip_prefix(MARK)) {
-        let cell: Value = serde_json::from_str(line)?;
-        let text = |name: &str| cell.get(name).and_then(Value::as_str).unwrap_or_default();
-        let face = Face::ALL
-            .into_iter()
-            .find(|face| face.name() == text("face"));
-        let face = face.context("a cell without a face")?;
-        let cells = column.cells.entry(text("feature").to_owned()).or_default();
-        cells.push(Seen {
-            driver: text("driver").to_owned(),
-            face,
-            verdict: text("verdict").to_owned(),
-            reason: text("reason").to_owned(),
-        });
-    }
-    ensure!(
-        !column.cells.is_empty(),
-        "MongoDB {version}: nothing was tried: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
     Ok(column)
 }
 
@@ -133,37 +92,6 @@ fn prepare(version: &str) -> Result<Result<PathBuf, String>> {
             String::from_utf8_lossy(&output.stderr)
         ),
     }
-}
-
-/// Every field of a matrix, for [`try_server`] to read.
-#[must_use]
-pub fn lines(matrix: &Matrix) -> String {
-    let mut out = String::new();
-    for run in &matrix.runs {
-        for (feature, cell) in &run.cells {
-            let verdict = match cell.verdict {
-                Verdict::Pass => "pass",
-                Verdict::Fail => "fail",
-                Verdict::NotApplicable => "n/a",
-            };
-            let line = json!({
-                "face": run.face.name(), "feature": feature, "verdict": verdict,
-                "driver": run.driver.title(), "reason": brief(&cell.reason),
-            });
-            let _ = writeln!(out, "{MARK}{line}");
-        }
-    }
-    out
-}
-
-/// The beginning of a reason: a footnote is no place for a backtrace.
-fn brief(reason: &str) -> String {
-    const MOST: usize = 160;
-    let mut brief: String = reason.chars().take(MOST).collect();
-    if brief.len() < reason.len() {
-        brief.push('…');
-    }
-    brief
 }
 
 impl Seen {
@@ -248,6 +176,7 @@ mod tests {
 
     fn seen(driver: &str, face: Face, verdict: &str) -> Seen {
         Seen {
+            feature: "crud".to_owned(),
             driver: driver.to_owned(),
             face,
             verdict: verdict.to_owned(),

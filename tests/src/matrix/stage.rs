@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use bson::doc;
 use serde_json::{Value, json};
+use weir::demo::mongod::Server;
 
 use super::drivers::Driver;
 use super::store::Store;
@@ -244,6 +245,12 @@ impl Stage {
             _ => return None,
         };
         Some(reason.to_owned())
+    }
+
+    /// Whether the process of the primary is still there.
+    #[must_use]
+    pub fn server_runs(&self) -> bool {
+        self.set.member(self.primary).is_ok_and(Server::runs)
     }
 
     /// What the Weirs of a lane have logged above the level of information.

@@ -1,0 +1,206 @@
+//! The processes of the server matrix: one for a server, or, where the server is frail, one for
+//! each driver and road, and another one after each feature that the server did not survive.
+
+use std::env;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+
+use crate::matrix::features::{FEATURES, Matrix, Verdict};
+use crate::matrix::stage::{Face, Stage};
+
+/// The drivers that speak to all servers.
+const DRIVERS: [&str; 2] = ["python-4.6.3", "rust-3.9.1"];
+/// The roads that are compared.
+const FACES: [Face; 2] = [Face::Direct, Face::Mongos];
+/// What [`lines`] puts before each of its lines.
+const MARK: &str = "cell ";
+/// The line that says that the server is no more.
+const ENDED: &str = "the server itself ended";
+
+/// One feature, one driver, one road.
+#[derive(Clone, Debug)]
+pub(super) struct Seen {
+    pub(super) feature: String,
+    pub(super) driver: String,
+    pub(super) face: Face,
+    pub(super) verdict: String,
+    pub(super) reason: String,
+}
+
+/// What one process has seen.
+struct Try {
+    seen: Vec<Seen>,
+    /// The server did not live to its end.
+    ended: bool,
+}
+
+/// Everything with one server that holds out.
+pub(super) fn sturdy(server: &Path) -> Result<Vec<Seen>> {
+    Ok(ask(server, false, &DRIVERS, &FACES, &FEATURES)?.seen)
+}
+
+/// Everything with a server that is slow and may end at any time: it gets a set of one.
+pub(super) fn frail(server: &Path) -> Result<Vec<Seen>> {
+    let mut all = Vec::new();
+    for driver in DRIVERS {
+        for face in FACES {
+            let mut left = FEATURES.as_slice();
+            while !left.is_empty() {
+                let tried = ask(server, true, &[driver], &[face], left)?;
+                left = take(tried, left, &mut all);
+            }
+        }
+    }
+    Ok(all)
+}
+
+/// Keeps what was seen up to the feature that the server did not survive; returns what is to
+/// be tried with a new one.
+fn take<'a>(mut tried: Try, features: &'a [&'a str], all: &mut Vec<Seen>) -> &'a [&'a str] {
+    let failed = |feature: &&str| {
+        let mut seen = tried.seen.iter();
+        seen.any(|seen| seen.feature == *feature && seen.verdict == "fail")
+    };
+    let last = tried.ended.then(|| features.iter().position(failed));
+    let Some(last) = last.flatten() else {
+        all.append(&mut tried.seen);
+        return &[];
+    };
+    let (done, left) = features.split_at(last + 1);
+    let kept = tried.seen.into_iter();
+    all.extend(
+        kept.filter(|seen| done.contains(&seen.feature.as_str()))
+            .map(|mut seen| {
+                if features.get(last) == Some(&seen.feature.as_str()) {
+                    seen.reason = format!("{ENDED}: {}", seen.reason);
+                }
+                seen
+            }),
+    );
+    left
+}
+
+/// Runs this same program for a part of the matrix: `WEIR_MONGOD` names the server for a whole
+/// process.
+fn ask(
+    server: &Path,
+    small: bool,
+    drivers: &[&str],
+    faces: &[Face],
+    features: &[&str],
+) -> Result<Try> {
+    let mut command = Command::new(env::current_exe()?);
+    command
+        .env("WEIR_MONGOD", server)
+        .args(["matrix", "--lines"]);
+    if small {
+        command.arg("--small");
+    }
+    let names = faces.iter().map(|face| face.name());
+    let chosen = drivers.iter().map(|driver| ("--driver", *driver));
+    let chosen = chosen.chain(names.map(|name| ("--face", name)));
+    for (option, value) in chosen.chain(features.iter().map(|name| ("--feature", *name))) {
+        command.args([option, value]);
+    }
+    let output = command.stdin(Stdio::null()).output()?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    let cells = said.lines().filter_map(|line| line.strip_prefix(MARK));
+    let seen = cells.map(read).collect::<Result<Vec<_>>>()?;
+    ensure!(
+        !seen.is_empty(),
+        "nothing was tried: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let ended = said.lines().any(|line| line == ENDED);
+    Ok(Try { seen, ended })
+}
+
+fn read(line: &str) -> Result<Seen> {
+    let cell: Value = serde_json::from_str(line)?;
+    let text = |name: &str| {
+        let text = cell.get(name).and_then(Value::as_str);
+        text.unwrap_or_default().to_owned()
+    };
+    let face = Face::ALL
+        .into_iter()
+        .find(|face| face.name() == text("face"));
+    Ok(Seen {
+        feature: text("feature"),
+        driver: text("driver"),
+        face: face.context("a cell without a face")?,
+        verdict: text("verdict"),
+        reason: text("reason"),
+    })
+}
+
+/// Every field of a matrix, and whether the server is still there, for this module to read.
+#[must_use]
+pub fn lines(matrix: &Matrix, stage: &Stage) -> String {
+    let mut out = String::new();
+    for run in &matrix.runs {
+        for (feature, cell) in &run.cells {
+            let verdict = match cell.verdict {
+                Verdict::Pass => "pass",
+                Verdict::Fail => "fail",
+                Verdict::NotApplicable => "n/a",
+            };
+            let line = json!({
+                "face": run.face.name(), "feature": feature, "verdict": verdict,
+                "driver": run.driver.title(), "reason": brief(&cell.reason),
+            });
+            out.push_str(&format!("{MARK}{line}\n"));
+        }
+    }
+    if !stage.server_runs() {
+        out.push_str(&format!("{ENDED}\n"));
+    }
+    out
+}
+
+/// The beginning of a reason: a footnote is no place for a backtrace.
+fn brief(reason: &str) -> String {
+    const MOST: usize = 160;
+    let mut brief: String = reason.chars().take(MOST).collect();
+    if brief.len() < reason.len() {
+        brief.push('…');
+    }
+    brief
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tried(ended: bool) -> Try {
+        let cell = |feature: &str, verdict: &str| Seen {
+            feature: feature.to_owned(),
+            driver: "Rust".to_owned(),
+            face: Face::Mongos,
+            verdict: verdict.to_owned(),
+            reason: "why".to_owned(),
+        };
+        Try {
+            seen: vec![cell("a", "pass"), cell("b", "fail"), cell("c", "fail")],
+            ended,
+        }
+    }
+
+    #[test]
+    fn what_comes_after_the_servers_end_is_tried_again() {
+        let mut all = Vec::new();
+        assert_eq!(take(tried(true), &["a", "b", "c"], &mut all), ["c"]);
+        let seen: Vec<_> = all.iter().map(|seen| seen.feature.as_str()).collect();
+        assert_eq!(seen, ["a", "b"]);
+        assert_eq!(all[1].reason, "the server itself ended: why");
+    }
+
+    #[test]
+    fn a_server_that_lives_has_had_its_say() {
+        let mut all = Vec::new();
+        assert!(take(tried(false), &["a", "b", "c"], &mut all).is_empty());
+        assert_eq!(all.len(), 3);
+    }
+}
