@@ -126,7 +126,8 @@ impl Column {
         if let Some(failing) = of("fail").next() {
             return format!("fails as directly {}", notes.number(&failing.told()));
         }
-        match (of("n/a").next(), of("pass").next()) {
+        let told = of("pass").find(|seen| !seen.reason.is_empty());
+        match (of("n/a").next().or(told), of("pass").next()) {
             (None, _) => "yes".to_owned(),
             (Some(seen), Some(_)) => format!("yes {}", notes.number(&seen.told())),
             (Some(seen), None) => format!("n/a {}", notes.number(&seen.told())),

@@ -247,10 +247,12 @@ impl Stage {
         Some(reason.to_owned())
     }
 
-    /// Whether the process of the primary is still there.
+    /// Whether the primary is there and answers: a server that crashes may take ten seconds
+    /// to write down why.
     #[must_use]
-    pub fn server_runs(&self) -> bool {
-        self.set.member(self.primary).is_ok_and(Server::runs)
+    pub fn server_lives(&self) -> bool {
+        let answers = |server: &Server| server.runs() && server.hello().is_ok();
+        self.set.member(self.primary).is_ok_and(answers)
     }
 
     /// What the Weirs of a lane have logged above the level of information.

@@ -15,6 +15,8 @@ use crate::matrix::stage::{Face, Stage};
 const DRIVERS: [&str; 2] = ["python-4.6.3", "rust-3.9.1"];
 /// The roads that are compared.
 const FACES: [Face; 2] = [Face::Direct, Face::Mongos];
+/// So many servers are given to a feature that they do not survive.
+const TRIES: usize = 6;
 /// What [`lines`] puts before each of its lines.
 const MARK: &str = "cell ";
 /// The line that says that the server is no more.
@@ -48,9 +50,10 @@ pub(super) fn frail(server: &Path) -> Result<Vec<Seen>> {
     for driver in DRIVERS {
         for face in FACES {
             let mut left = FEATURES.as_slice();
+            let mut ends = 0;
             while !left.is_empty() {
                 let tried = ask(server, true, &[driver], &[face], left)?;
-                left = take(tried, left, &mut all);
+                (left, ends) = take(tried, left, ends, &mut all);
             }
         }
     }
@@ -58,29 +61,38 @@ pub(super) fn frail(server: &Path) -> Result<Vec<Seen>> {
 }
 
 /// Keeps what was seen up to the feature that the server did not survive; returns what is to
-/// be tried with a new one.
-fn take<'a>(mut tried: Try, features: &'a [&'a str], all: &mut Vec<Seen>) -> &'a [&'a str] {
+/// be tried with a new one, and how many servers its first feature has ended. `ends`: how many
+/// the first of `features` had ended before.
+fn take<'a>(
+    tried: Try,
+    features: &'a [&'a str],
+    ends: usize,
+    all: &mut Vec<Seen>,
+) -> (&'a [&'a str], usize) {
     let failed = |feature: &&str| {
         let mut seen = tried.seen.iter();
         seen.any(|seen| seen.feature == *feature && seen.verdict == "fail")
     };
-    let last = tried.ended.then(|| features.iter().position(failed));
-    let Some(last) = last.flatten() else {
-        all.append(&mut tried.seen);
-        return &[];
+    let fatal = tried.ended.then(|| features.iter().position(failed));
+    let (done, next_ends) = match fatal.flatten() {
+        None => (features.len(), 0),
+        Some(0) if ends + 1 >= TRIES => (1, 0),
+        Some(0) => (0, ends + 1),
+        Some(fatal) => (fatal, 1),
     };
-    let (done, left) = features.split_at(last + 1);
-    let kept = tried.seen.into_iter();
-    all.extend(
-        kept.filter(|seen| done.contains(&seen.feature.as_str()))
-            .map(|mut seen| {
-                if features.get(last) == Some(&seen.feature.as_str()) {
-                    seen.reason = format!("{ENDED}: {}", seen.reason);
-                }
-                seen
-            }),
-    );
-    left
+    let (done, left) = features.split_at(done);
+    let first = features.first().copied().unwrap_or_default();
+    for mut seen in tried.seen {
+        if !done.contains(&seen.feature.as_str()) {
+            continue;
+        }
+        if ends > 0 && seen.feature == first {
+            let before = format!("{ends} servers before this one did not survive it");
+            seen.reason = format!("{before} {}", seen.reason);
+        }
+        all.push(seen);
+    }
+    (left, next_ends)
 }
 
 /// Runs this same program for a part of the matrix: `WEIR_MONGOD` names the server for a whole
@@ -154,7 +166,7 @@ pub fn lines(matrix: &Matrix, stage: &Stage) -> String {
             out.push_str(&format!("{MARK}{line}\n"));
         }
     }
-    if !stage.server_runs() {
+    if !stage.server_lives() {
         out.push_str(&format!("{ENDED}\n"));
     }
     out
@@ -189,18 +201,33 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_after_the_servers_end_is_tried_again() {
+    fn what_the_server_did_not_survive_is_tried_again() {
         let mut all = Vec::new();
-        assert_eq!(take(tried(true), &["a", "b", "c"], &mut all), ["c"]);
+        let (left, ends) = take(tried(true), &["a", "b", "c"], 0, &mut all);
+        assert_eq!((left, ends), (["b", "c"].as_slice(), 1));
         let seen: Vec<_> = all.iter().map(|seen| seen.feature.as_str()).collect();
-        assert_eq!(seen, ["a", "b"]);
-        assert_eq!(all[1].reason, "the server itself ended: why");
+        assert_eq!(seen, ["a"]);
+    }
+
+    #[test]
+    fn after_many_servers_it_has_failed() {
+        let mut all = Vec::new();
+        let (left, ends) = take(tried(true), &["b", "c"], TRIES - 2, &mut all);
+        assert_eq!((left.len(), ends), (2, TRIES - 1));
+        assert!(all.is_empty());
+        let (left, ends) = take(tried(true), &["b", "c"], ends, &mut all);
+        assert_eq!((left, ends), (["c"].as_slice(), 0));
+        assert_eq!(
+            all[0].reason,
+            "5 servers before this one did not survive it why"
+        );
     }
 
     #[test]
     fn a_server_that_lives_has_had_its_say() {
         let mut all = Vec::new();
-        assert!(take(tried(false), &["a", "b", "c"], &mut all).is_empty());
+        let (left, _) = take(tried(false), &["a", "b", "c"], 0, &mut all);
+        assert!(left.is_empty());
         assert_eq!(all.len(), 3);
     }
 }
