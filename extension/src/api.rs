@@ -29,6 +29,8 @@ const IDENTIFIER: &str = "Lambda-Extension-Identifier";
 pub(crate) struct Api {
     /// `host:port`.
     address: String,
+    /// Begins the path of every call: nothing on Lambda.
+    prefix: String,
     /// The extension's file name.
     name: String,
 }
@@ -88,9 +90,14 @@ pub(crate) enum News {
 }
 
 impl Api {
-    pub(crate) fn new(address: &str, name: &str) -> Self {
+    /// `api` is `host:port`, as Lambda says it, or a URL, as `cargo lambda watch` says it.
+    pub(crate) fn new(api: &str, name: &str) -> Self {
+        let bare = api.strip_prefix("http://").unwrap_or(api);
+        let bare = bare.trim_end_matches('/');
+        let (address, prefix) = bare.find('/').map_or((bare, ""), |at| bare.split_at(at));
         Self {
             address: address.to_owned(),
+            prefix: prefix.to_owned(),
             name: name.to_owned(),
         }
     }
@@ -160,7 +167,7 @@ impl Api {
             .map_err(|e| io(&e))?;
         let mut request = Request::builder()
             .method(method)
-            .uri(path)
+            .uri(format!("{}{path}", self.prefix))
             .header(HOST, &self.address)
             .header(CONTENT_TYPE, "application/json");
         for (name, value) in headers {
@@ -246,6 +253,26 @@ mod tests {
         assert!(matches!(news(bare), News::Shutdown { reason } if reason.is_empty()));
         assert!(matches!(news(br#"{"eventType":"THAW"}"#), News::Unknown(_)));
         assert!(matches!(news(b"\xff"), News::Unknown(_)));
+    }
+
+    #[test]
+    fn the_api_may_have_a_path() {
+        let read = |api| {
+            let Api {
+                address, prefix, ..
+            } = Api::new(api, "weir-extension");
+            (address, prefix)
+        };
+        let expected = |address: &str, prefix: &str| (address.to_owned(), prefix.to_owned());
+        assert_eq!(read("127.0.0.1:9001"), expected("127.0.0.1:9001", ""));
+        assert_eq!(
+            read("http://[::1]:9000/.rt"),
+            expected("[::1]:9000", "/.rt")
+        );
+        assert_eq!(
+            read("http://localhost:9000/"),
+            expected("localhost:9000", "")
+        );
     }
 
     #[test]

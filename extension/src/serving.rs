@@ -211,10 +211,13 @@ mod tests {
 
     #[tokio::test]
     async fn what_cannot_be_served_is_said_with_the_functions_variable() {
-        let error = started(&[("DB", "mongodb://u:p@h/?authMechanism=GSSAPI")]).await;
-        let error = error.err().unwrap();
-        assert!(error.contains("DB") && error.contains("GSSAPI"), "{error}");
-        assert!(!error.contains("u:p"), "{error}");
+        for mechanism in ["GSSAPI", "MONGODB-AWS"] {
+            let uri = format!("mongodb://u:p@h/?authMechanism={mechanism}");
+            let error = started(&[("DB", uri.as_str())]).await.err().unwrap();
+            assert!(error.contains("DB") && error.contains(mechanism), "{error}");
+            assert!(error.contains("SCRAM-SHA-256"), "what to do: {error}");
+            assert!(!error.contains("u:p"), "{error}");
+        }
     }
 
     #[tokio::test]

@@ -1,0 +1,153 @@
+//! The function's own connection string, found as the shim finds it: what the one changes, the
+//! other must serve. `tests/lambda/agreement.rs` holds them together.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use super::parts::Parts;
+use crate::surroundings::Surroundings;
+
+/// Begins the names that are Weir's own.
+const OWN: &str = "WEIR_";
+
+/// Options that carry a client certificate, in lower case.
+const CERTIFICATES: [&str; 6] = [
+    "tlscertificatekeyfile",
+    "tlscertificatefile",
+    "sslclientcertificatekeyfile",
+    "sslcertificatefile",
+    "ssl_certfile",
+    "ssl_keyfile",
+];
+
+/// Mechanisms with which the shim points a string at the extension.
+const MOVED: [&str; 5] = ["", "DEFAULT", "SCRAM-SHA-1", "SCRAM-SHA-256", "MONGODB-AWS"];
+
+/// A connection string of the function's.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Own {
+    /// The variable it stands in.
+    pub(super) name: String,
+    /// Secrets included.
+    pub(super) text: String,
+}
+
+/// The function's own connection string. `listen` is the extension's own address.
+///
+/// # Errors
+/// When there is none, or one for each of several clusters, and what to do about it.
+pub(super) fn find(surroundings: &Surroundings, listen: &str) -> Result<Own, String> {
+    let mut found = all(surroundings, listen);
+    // What the shim leaves as it is need not be served, as long as there is anything else.
+    if found.iter().any(|own| is_moved(&own.text)) {
+        found.retain(|own| is_moved(&own.text));
+    }
+    let clusters: BTreeSet<_> = found.iter().filter_map(|own| cluster(&own.text)).collect();
+    if clusters.len() > 1 {
+        let names: BTreeSet<&str> = found.iter().map(|own| own.name.as_str()).collect();
+        let names: Vec<&str> = names.into_iter().collect();
+        return Err(format!(
+            "{} lead to different clusters, and one extension serves one: name its variable in \
+             WEIR_SHIM_VARS",
+            names.join(", ")
+        ));
+    }
+    found.into_iter().next().ok_or_else(|| {
+        "no connection string was found: set WEIR_SERVICE to the shared Weir's host and port, or \
+         name in WEIR_SHIM_VARS the variable with the function's own string; one that the \
+         function fetches at run time must be given as WEIR_UPSTREAM"
+            .to_owned()
+    })
+}
+
+/// Every string that does not lead to the extension itself.
+fn all(surroundings: &Surroundings, listen: &str) -> Vec<Own> {
+    let named = surroundings.get("WEIR_SHIM_VARS");
+    let named: Option<Vec<&str>> = named.map(|names| {
+        let names = names.split([',', ' ']);
+        names.filter(|name| !name.is_empty()).collect()
+    });
+    let is_meant = |name: &str| match &named {
+        Some(names) => names.contains(&name),
+        None => !name.starts_with(OWN),
+    };
+    let meant = surroundings.all().filter(|(name, _)| is_meant(name));
+    let found = meant.flat_map(|(name, value)| {
+        let texts = connection_strings(value).into_iter();
+        texts.map(|text| Own {
+            name: name.to_owned(),
+            text,
+        })
+    });
+    found.filter(|own| !is_own(&own.text, listen)).collect()
+}
+
+/// The connection strings that a variable holds: all of it, or strings of a JSON object, at any
+/// depth.
+fn connection_strings(value: &str) -> Vec<String> {
+    if is_one(value) {
+        return vec![value.to_owned()];
+    }
+    let mut found = Vec::new();
+    if value.starts_with('{')
+        && let Ok(object) = serde_json::from_str(value)
+    {
+        collect(&object, &mut found);
+    }
+    found
+}
+
+fn collect(value: &Value, found: &mut Vec<String>) {
+    match value {
+        Value::String(text) if is_one(text) => found.push(text.clone()),
+        Value::Array(items) => items.iter().for_each(|item| collect(item, found)),
+        Value::Object(members) => members.values().for_each(|item| collect(item, found)),
+        _ => {}
+    }
+}
+
+fn is_one(text: &str) -> bool {
+    text.starts_with("mongodb://") || text.starts_with("mongodb+srv://")
+}
+
+/// Whether the shim points a string with this login at the extension.
+fn is_moved(text: &str) -> bool {
+    let Some(parts) = Parts::of(text) else {
+        return false;
+    };
+    if CERTIFICATES.iter().any(|name| parts.option(name).is_some()) {
+        return false;
+    }
+    let mechanism = parts.option("authmechanism").unwrap_or_default();
+    let mechanism = mechanism.to_ascii_uppercase();
+    MOVED.contains(&mechanism.as_str())
+}
+
+/// The same for every way to write the same hosts.
+fn cluster(text: &str) -> Option<String> {
+    let parts = Parts::of(text)?;
+    let hosts = parts.hosts.split(',').map(|host| {
+        let host = host.to_ascii_lowercase();
+        let has_port = host
+            .rsplit_once(':')
+            .is_some_and(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit()));
+        match parts.srv || has_port {
+            true => host,
+            false => format!("{host}:27017"),
+        }
+    });
+    let hosts: BTreeSet<String> = hosts.collect();
+    Some(hosts.into_iter().collect::<Vec<_>>().join(","))
+}
+
+/// Whether a string leads to the extension itself.
+fn is_own(text: &str, listen: &str) -> bool {
+    let Some(parts) = Parts::of(text) else {
+        return false;
+    };
+    let port = listen.rsplit_once(':').map_or(listen, |(_, port)| port);
+    ["127.0.0.1", "localhost", "[::1]"].iter().any(|host| {
+        parts.hosts == format!("{host}:{port}") || (port == "27017" && parts.hosts == *host)
+    })
+}
