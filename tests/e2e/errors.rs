@@ -158,6 +158,36 @@ async fn a_change_of_role_never_reaches_a_client() -> Result<()> {
     Ok(())
 }
 
+/// Java's driver does not repeat a write with 6 in its `writeConcernError`, and none repeats
+/// one with a code in its `writeErrors`: in a reply that says `ok`, the application would see
+/// an error of retryable work.
+#[tokio::test]
+async fn a_change_of_role_inside_a_reply_fails_a_retryable_write_as_a_whole() -> Result<()> {
+    let stage = Stage::set().await?;
+    let mut raw = stage.client(true).await?;
+    let stopped = || doc! { "index": 0, "code": 10107, "errmsg": "Not primary while writing" };
+    let unsure = || doc! { "code": 11602, "errmsg": "operation was interrupted" };
+    for reply in [
+        doc! { "n": 0, "writeErrors": [stopped()], "ok": 1 },
+        doc! { "n": 1, "writeConcernError": unsure(), "ok": 1 },
+    ] {
+        stage.server.script("insert", [Act::Reply(reply)]);
+        let reply = raw.command("d", retryable_insert()).await?;
+        ensure!(reply.get_f64("ok").ok() == Some(0.0), "{reply}");
+        ensure!(reply.get_i32("code").ok() == Some(6), "{reply}");
+        ensure!(labels(&reply) == ["RetryableWriteError"], "{reply}");
+    }
+    // Nobody repeats this one: what was done is told as it was.
+    let reply = doc! { "n": 1, "writeConcernError": unsure(), "ok": 1 };
+    stage.server.script("update", [Act::Reply(reply)]);
+    let update = doc! { "update": "c", "updates": [{ "q": {}, "u": { "$inc": { "n": 1 } }, "multi": true }] };
+    let reply = raw.command("d", update).await?;
+    ensure!(reply.get_i32("n").ok() == Some(1), "{reply}");
+    let concern = reply.get_document("writeConcernError")?;
+    ensure!(concern.get_i32("code").ok() == Some(6), "{reply}");
+    Ok(())
+}
+
 /// The server answered that it executed nothing, so the read may go out once more, and the
 /// driver's own retry stays unspent.
 #[tokio::test]

@@ -7,7 +7,11 @@ use crate::{
     error::{Class, Failure, Labels, executed_perhaps},
     pool::{Bond, Lease},
     random,
-    relay::{ClientTraits, Relay, Request, retries::Retries, scrub::scrub},
+    relay::{
+        ClientTraits, Relay, Request,
+        retries::Retries,
+        scrub::{as_failed, scrub},
+    },
     route::pins::{CursorPin, Position, TransactionPin},
     wire::{op_msg::OpMsg, raw::find, reply},
 };
@@ -254,7 +258,8 @@ impl Relay {
 
     /// The reply with every state-change code turned into 6 HostUnreachable, the tell-tale
     /// phrases taken out of its texts, its `topologyVersion` dropped, and the labels that
-    /// let the driver retry added. Everything else stays byte for byte.
+    /// let the driver retry added. Everything else stays byte for byte; but a retryable write
+    /// is told as failed (see [`as_failed`]).
     pub(crate) fn without_state_change(
         &self,
         request: &Request,
@@ -265,7 +270,12 @@ impl Relay {
         let body = message.get(msg.body.clone()).unwrap_or_default();
         let failed = !find(body, b"ok").is_some_and(|ok| ok.as_truthy());
         self.metrics.state_change(class);
-        let rewritten = scrub(body, failed.then(|| executed_perhaps(class)), class);
+        let told = match class {
+            Class::RetryableWrite if !failed => as_failed(body),
+            _ => None,
+        };
+        let rewritten =
+            told.unwrap_or_else(|| scrub(body, failed.then(|| executed_perhaps(class)), class));
         reply::op_msg(super::fresh_id(), request.id, 0, &rewritten)
     }
 }

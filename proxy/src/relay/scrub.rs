@@ -12,6 +12,44 @@ use crate::{
     },
 };
 
+/// A retryable write's reply that says `ok` although a change of role stopped the write, or
+/// its way to the other nodes, told as the failed command that it is: its driver repeats that,
+/// and the server does what is left of it. Few drivers repeat a write whose reply says `ok`:
+/// none of them for a code in `writeErrors`, Java's not for 6 in `writeConcernError`.
+/// `None`: there is no such code in it.
+pub(super) fn as_failed(reply: &[u8]) -> Option<Vec<u8>> {
+    let change = hidden_change(reply)?;
+    let mut out = DocumentBuilder::with_capacity(reply.len() + 64);
+    out.f64("ok", 0.0);
+    for field in ["code", "errmsg"] {
+        if let Some(field) = find(change, field.as_bytes()) {
+            out.element(&field);
+        }
+    }
+    out.str("codeName", "");
+    for field in elements(reply).map_while(Result::ok) {
+        if matches!(
+            field.key,
+            b"errorLabels" | b"operationTime" | b"$clusterTime"
+        ) {
+            out.element(&field);
+        }
+    }
+    let class = Class::RetryableWrite;
+    Some(scrub(&out.finish(), Some(executed_perhaps(class)), class))
+}
+
+/// The first entry of `writeErrors`, or the `writeConcernError`, with a state-change code.
+fn hidden_change(reply: &[u8]) -> Option<&[u8]> {
+    let errors = find(reply, b"writeErrors").and_then(|errors| errors.as_array());
+    let errors = elements(errors.unwrap_or_default()).map_while(Result::ok);
+    let mut errors = errors.filter_map(|entry| entry.as_document());
+    errors.find(|entry| changes_state(entry)).or_else(|| {
+        let concern = find(reply, b"writeConcernError")?.as_document();
+        concern.filter(|concern| changes_state(concern))
+    })
+}
+
 /// Rewrites one level of an error reply; `labels` are added at the top level only.
 pub(super) fn scrub(document: &[u8], labels: Option<Labels>, class: Class) -> Vec<u8> {
     let mut out = DocumentBuilder::with_capacity(document.len() + 64);
@@ -30,7 +68,7 @@ pub(super) fn scrub(document: &[u8], labels: Option<Labels>, class: Class) -> Ve
             b"errorLabels" => collect_labels(&field, &mut present, &mut unknown),
             b"writeConcernError" => {
                 let inner = field.as_document().unwrap_or_default();
-                // A retryable write that was not replicated is retried by its label.
+                // A commit that was not replicated is retried by its label.
                 out.document("writeConcernError", &scrub(inner, None, class));
                 if changes_state(inner) && executed_perhaps(class).contains(Labels::RETRYABLE_WRITE)
                 {
@@ -101,4 +139,45 @@ fn changes_state(document: &[u8]) -> bool {
     let code = find(document, b"code").and_then(|code| code.as_number_i64());
     code.and_then(|code| i32::try_from(code).ok())
         .is_some_and(is_state_change)
+}
+
+#[cfg(test)]
+mod tests {
+    use bson::{RawDocumentBuf, rawdoc};
+
+    use super::*;
+
+    fn failed(reply: &RawDocumentBuf) -> Option<RawDocumentBuf> {
+        as_failed(reply.as_bytes()).map(|bytes| RawDocumentBuf::from_bytes(bytes).unwrap())
+    }
+
+    #[test]
+    fn a_write_that_a_change_of_role_stopped_is_told_as_failed() {
+        let entry = rawdoc! { "index": 0, "code": 10107, "errmsg": "Not master while writing" };
+        let stopped = rawdoc! { "n": 0, "writeErrors": [entry], "ok": 1.0, "operationTime": 7 };
+        let expected = rawdoc! {
+            "ok": 0.0, "code": 6, "errmsg": "node changed its role while writing",
+            "codeName": "HostUnreachable", "operationTime": 7,
+            "errorLabels": ["RetryableWriteError"],
+        };
+        assert_eq!(failed(&stopped), Some(expected));
+
+        let concern = rawdoc! { "code": 11602, "errmsg": "operation was interrupted" };
+        let alone = rawdoc! {
+            "n": 1, "nModified": 1, "writeConcernError": concern, "errorLabels": ["X"], "ok": 1.0,
+        };
+        let expected = rawdoc! {
+            "ok": 0.0, "code": 6, "errmsg": "operation was interrupted",
+            "codeName": "HostUnreachable", "errorLabels": ["X", "RetryableWriteError"],
+        };
+        assert_eq!(failed(&alone), Some(expected));
+    }
+
+    #[test]
+    fn other_errors_inside_a_reply_stay_there() {
+        let entry = rawdoc! { "index": 0, "code": 11000, "errmsg": "E11000 duplicate key" };
+        let concern = rawdoc! { "code": 64, "errmsg": "waiting for replication timed out" };
+        let reply = rawdoc! { "ok": 1, "writeErrors": [entry], "writeConcernError": concern };
+        assert_eq!(failed(&reply), None);
+    }
 }

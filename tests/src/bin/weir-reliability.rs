@@ -15,12 +15,12 @@ use weir_tests::skip::skip;
 const USAGE: &str = "\
 weir-reliability [--event NAME]... [--driver NAME]... [--times N] [--workers N] [--write]
 NAME of an event: stepdown, kill, freeze, cut, remove, rolling, password, weir-kill, weir-term.
-NAME of a driver: python, node, go; only the newest of each. Default: all.
+NAME of a driver: python, node, go, java; only the newest of each. Default: all.
 --times: stepdowns and kills of the primary, 20 unless said; everything else happens once.
 --write makes docs/reliability.md; only with everything chosen.";
 
 /// Those whose programs have a load.
-const LANGUAGES: [&str; 3] = ["python", "node", "go"];
+const LANGUAGES: [&str; 4] = ["python", "node", "go", "java"];
 /// The goals speak of so many.
 const TIMES: usize = 20;
 

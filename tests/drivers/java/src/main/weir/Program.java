@@ -17,6 +17,7 @@ public final class Program {
             case "probe" -> Probe.run(plan, say);
             case "connect" -> Connect.run(plan, say);
             case "rolling" -> Rolling.run(plan, say);
+            case "load" -> Load.run(plan, say);
             default -> throw new IllegalArgumentException("unknown mode " + plan.getString("mode"));
         }
         // A feature that took too long may have left a thread behind.
