@@ -63,16 +63,38 @@ pub struct Peer {
     pub over_limit: Option<Crowd>,
 }
 
+/// Where files are what narrows the crowd, so many more are accepted to be told.
+const TOLD: usize = 32;
+
 /// All clients, and how many there may be.
 #[derive(Clone, Debug)]
 pub struct Crowd {
     /// Clients now, over all listeners.
     pub now: Arc<AtomicUsize>,
-    /// Most clients.
+    /// Most clients that are served.
     pub most: usize,
+    /// Most clients that are accepted, and told if there are too many: there are no files for
+    /// more.
+    pub files: usize,
 }
 
 impl Crowd {
+    /// Whether no more are to be accepted now.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.now.load(Ordering::Relaxed) >= self.files
+    }
+
+    /// A crowd of at most so many, which `files` may narrow.
+    #[must_use]
+    pub fn new(now: &Arc<AtomicUsize>, most: usize, files: usize) -> Self {
+        Self {
+            now: Arc::clone(now),
+            most: most.min(files.saturating_sub(TOLD).max(1)),
+            files,
+        }
+    }
+
     /// Whether there are more than there may be.
     #[must_use]
     pub fn is_too_many(&self) -> bool {
@@ -174,7 +196,9 @@ impl Client {
             Incoming::Large(shape, prefix, missing) => {
                 Box::pin(self.pass_on(shape, prefix, missing)).await
             }
-            Incoming::TooMuch(shape, missing) => Box::pin(self.turn_away(shape, missing)).await,
+            Incoming::TooMuch(shape, class, missing) => {
+                Box::pin(self.turn_away(shape, class, missing)).await
+            }
         }
     }
 

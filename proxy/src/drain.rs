@@ -246,7 +246,9 @@ impl Drain {
         match session {
             Some(session) => {
                 let before = self.0.told.lock().insert(session, txn_number);
-                before != Some(txn_number)
+                let comes_again = txn_number.is_some() || work.retried_read;
+                let is_second = before == Some(txn_number);
+                !is_second || phase == Phase::Last && !comes_again
             }
             // Its second try could not be told from the first.
             None => phase == Phase::Last,

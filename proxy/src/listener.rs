@@ -116,7 +116,7 @@ impl Listener {
             let accepted = tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
-                accepted = self.accept() => accepted,
+                accepted = self.accept_within(&admission.crowd) => accepted,
             };
             match accepted {
                 Ok((socket, address)) => admission.admit(socket, address),
@@ -154,6 +154,14 @@ impl Listener {
                 Vec::new()
             }
         }
+    }
+
+    /// The next client, once there are files for one more.
+    async fn accept_within(&self, crowd: &Crowd) -> io::Result<(Socket, Option<SocketAddr>)> {
+        if crowd.is_full() {
+            return Err(io::Error::other("the files left are kept for the upstream"));
+        }
+        self.accept().await
     }
 
     async fn accept(&self) -> io::Result<(Socket, Option<SocketAddr>)> {
@@ -264,8 +272,11 @@ async fn remove_stale(path: &Path) -> io::Result<()> {
         return Ok(());
     }
     match tokio::net::UnixStream::connect(path).await {
-        Ok(_) => Err(io::ErrorKind::AddrInUse.into()),
-        Err(_) => std::fs::remove_file(path),
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            std::fs::remove_file(path)
+        }
+        // Its backlog may be full, say.
+        _ => Err(io::ErrorKind::AddrInUse.into()),
     }
 }
 

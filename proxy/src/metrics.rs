@@ -51,6 +51,7 @@ pub struct Metrics {
     stalled: Counter,
     held: Gauge,
     held_now: AtomicUsize,
+    at_work: AtomicUsize,
     waits: [Histogram; 3],
     waits_now: [waits::Buckets; 3],
     clients: Gauge,
@@ -81,6 +82,7 @@ impl Metrics {
             stalled: counter!("weir_stalled_clients_total", "listener" => name()),
             held: gauge!("weir_held_operations", "listener" => name()),
             held_now: AtomicUsize::new(0),
+            at_work: AtomicUsize::new(0),
             waits: ["normal", "finishing", "awaiting"].map(wait),
             waits_now: std::array::from_fn(|_| waits::Buckets::default()),
             clients: gauge!("weir_clients", "listener" => name()),
@@ -151,6 +153,13 @@ impl Metrics {
         Held(self)
     }
 
+    /// An operation has arrived; its reply is written when the guard is dropped.
+    #[must_use]
+    pub fn work(&self) -> Working<'_> {
+        self.at_work.fetch_add(1, Ordering::Relaxed);
+        Working(&self.at_work)
+    }
+
     /// A client came.
     pub fn client_came(&self) {
         self.clients.increment(1.0);
@@ -188,6 +197,12 @@ impl Metrics {
         self.held_now.load(Ordering::Relaxed)
     }
 
+    /// Operations whose reply is not written yet.
+    #[must_use]
+    pub fn at_work(&self) -> usize {
+        self.at_work.load(Ordering::Relaxed)
+    }
+
     /// Operations answered by the upstream so far.
     #[must_use]
     pub fn operations(&self) -> usize {
@@ -211,6 +226,16 @@ impl Metrics {
 /// Counts a held operation while it lives.
 #[derive(Debug)]
 pub struct Held<'a>(&'a Metrics);
+
+/// An operation, until its reply is written.
+#[derive(Debug)]
+pub struct Working<'a>(&'a AtomicUsize);
+
+impl Drop for Working<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
 
 impl Drop for Held<'_> {
     fn drop(&mut self) {

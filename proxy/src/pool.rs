@@ -105,6 +105,8 @@ pub struct NodePool {
     /// Why the last attempt to connect failed; `None`: it did not.
     last_failure: Mutex<Option<String>>,
     breaker: Breaker,
+    /// Cursors and transactions belong to connections here, not to the node.
+    affinity: bool,
 }
 
 impl NodePool {
@@ -118,7 +120,7 @@ impl NodePool {
         connector: Arc<Connector>,
         observer: Arc<dyn Observer>,
     ) -> Arc<Self> {
-        let slots = limits.slots;
+        let (slots, affinity) = (limits.slots, limits.affinity);
         let mut machine = Machine::new(limits, generation);
         machine.inherit(slots);
         let pool = Arc::new(Self {
@@ -139,6 +141,7 @@ impl NodePool {
             failures: AtomicU32::new(0),
             last_failure: Mutex::new(None),
             breaker: Breaker::default(),
+            affinity,
         });
         tokio::spawn(upkeep::keep_up(
             Arc::downgrade(&pool),

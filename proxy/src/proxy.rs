@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::future::join_all;
 use tokio::{net::TcpListener, sync::watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -84,7 +85,6 @@ pub(crate) struct Service {
 pub struct Proxy {
     services: Vec<Service>,
     admin: Option<TcpListener>,
-    config: Config,
     clients: Arc<AtomicUsize>,
     tasks: TaskTracker,
     fatal: watch::Receiver<Option<String>>,
@@ -145,7 +145,6 @@ impl Proxy {
         Ok(Self {
             services,
             admin: None,
-            config,
             clients,
             tasks,
             fatal,
@@ -207,7 +206,7 @@ impl Proxy {
                     address = %listener.name(),
                     upstream = %service.upstream,
                     max_connections = service.max_connections,
-                    max_clients = self.config.max_clients,
+                    max_clients = admission.crowd.most,
                     "serving"
                 );
                 self.drain.listen(|stop| listener.run(admission, stop));
@@ -222,9 +221,7 @@ impl Proxy {
             reason = fatal(&mut self.fatal) => Err(StartError::Upstream(reason)),
         };
         stop.cancel();
-        for watcher in watchers {
-            watcher.stop().await;
-        }
+        join_all(watchers.into_iter().map(Watcher::stop)).await;
         ended
     }
 }

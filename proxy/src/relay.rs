@@ -164,7 +164,8 @@ impl Relay {
     ) -> Result<Answer, Stop> {
         let mut retries = Retries::default();
         loop {
-            let (pool, want) = self.find_node(client, request, deadline).await?;
+            let found = self.find_node(client, request, deadline, &mut retries);
+            let (pool, want) = found.await?;
             let leased = self.lease(client, request, &pool, want, deadline, &mut retries);
             let Some(lease) = leased.await? else {
                 continue;
@@ -182,14 +183,19 @@ impl Relay {
         client: &mut C,
         request: &Request,
         deadline: Deadline,
+        retries: &mut Retries,
     ) -> Result<(Arc<NodePool>, Want), Stop> {
         let facts = &request.facts;
         loop {
             let table = arc_swap::Guard::into_inner(self.cluster.table());
             let route = pick::route(request, &table, &self.pins, self.settings.rules)?;
             if let Some(found) = pick::pick(facts, route, &table) {
+                found.0.chosen();
                 return Ok(found);
             }
+            retries
+                .held
+                .get_or_insert_with(|| self.cluster.place_among_held());
             Box::pin(self.hold(client, request, &table, deadline)).await?;
         }
     }

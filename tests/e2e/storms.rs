@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use weir::scram::client::First;
 use weir::scram::keys::{ClientKeys, Secret};
 use weir::scram::{Mechanism, Nonce};
-use weir_tests::cluster::{PASSWORD, USER, shared};
+use weir_tests::cluster::{Cluster, PASSWORD, USER, shared};
 use weir_tests::raw::Raw;
 use weir_tests::skip::skip;
 use weir_tests::wait::{LIMIT, until};
@@ -203,5 +203,38 @@ async fn running_out_of_files_is_survived() -> Result<()> {
     ensure!(pong.get_f64("ok")? == 1.0, "{pong}");
     let counted = weir.metric("weir_accept_failures_total", &[]).await?;
     ensure!(counted >= 1.0, "{counted}");
+    Ok(())
+}
+
+/// Clients leave to the upstream what it needs to be reached again.
+#[tokio::test]
+async fn clients_do_not_take_the_files_of_the_upstream() -> Result<()> {
+    if !Command::new("prlimit")
+        .output()
+        .is_ok_and(|shown| shown.status.success())
+    {
+        skip(
+            "clients and the files of the upstream",
+            "there is no prlimit",
+        );
+        return Ok(());
+    }
+    let cluster = Cluster::builder().relays().start().await?;
+    let weir = WeirProcess::builder()
+        .upstream(cluster.uri())
+        .args(&["--max-connections", "5"])
+        .open_files(160)
+        .start()
+        .await?;
+    let mut many = Vec::new();
+    for _ in 0..200 {
+        many.push(Raw::connect(weir.address()).await?);
+    }
+    weir.wait_for_log("kept for the upstream").await?;
+    cluster.relay(0)?.reset_all();
+    let served = many.first_mut().context("no client")?;
+    served.limit = Duration::from_secs(10);
+    let pong = served.command("admin", doc! { "ping": 1 }).await?;
+    ensure!(pong.get_f64("ok")? == 1.0, "{pong}");
     Ok(())
 }

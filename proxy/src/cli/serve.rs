@@ -37,7 +37,7 @@ fn try_run(flags: &Flags) -> io::Result<ExitCode> {
         tracing::warn!("{warning}");
     }
     let runtime = runtime(config.workers)?;
-    runtime.block_on(async {
+    let code = runtime.block_on(async {
         let signals = Signals::new()?;
         Ok(match serve(config, signals).await {
             Ok(()) => ExitCode::SUCCESS,
@@ -46,7 +46,10 @@ fn try_run(flags: &Flags) -> io::Result<ExitCode> {
                 ExitCode::FAILURE
             }
         })
-    })
+    });
+    // A look-up of a name that nobody answers would be waited for.
+    runtime.shutdown_background();
+    code
 }
 
 /// Runs the proxy until it is drained.

@@ -77,11 +77,11 @@ impl Client {
     }
 
     /// A message for which there is no memory now.
-    pub(crate) async fn turn_away(&mut self, shape: Shape, missing: usize) -> Next {
+    pub(crate) async fn turn_away(&mut self, shape: Shape, class: Class, missing: usize) -> Next {
         if self.skip(missing).await.is_err() {
             return Next::Close;
         }
-        let error = self.front.way().overloaded(self.traits, Class::Write);
+        let error = self.front.way().overloaded(self.traits, class);
         if shape.silent {
             return Next::Continue;
         }
@@ -131,6 +131,7 @@ impl Client {
         }
         self.worked = true;
         let front = Arc::clone(&self.front);
+        let _working = front.metrics.work();
         let reply = front.way().run(self, request).await;
         self.deliver(shape, request, reply, None).await
     }
@@ -242,6 +243,7 @@ impl Client {
             return self.refuse(shape, request, &error).await;
         }
         let front = Arc::clone(&self.front);
+        let _working = front.metrics.work();
         let reply = match request.facts.treatment {
             Treatment::TestOnly => front.way().run_everywhere(self, request).await,
             _ => front.way().run(self, request).await,

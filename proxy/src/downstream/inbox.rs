@@ -6,7 +6,9 @@ use tokio::{io::AsyncReadExt, time::Instant};
 
 use crate::{
     buffer,
+    command::Facts,
     downstream::Client,
+    error::Class,
     relay::budget::Reserved,
     wire::{
         Header, WireError,
@@ -50,8 +52,9 @@ pub(crate) enum Incoming {
     Query(Shape, Vec<u8>),
     /// The first part of a large OP_MSG, and how many bytes are to come.
     Large(Shape, Vec<u8>, usize),
-    /// A message for which there is no memory; so many bytes of it are to come.
-    TooMuch(Shape, usize),
+    /// A message for which there is no memory, of this class as far as its beginning tells;
+    /// so many bytes of it are to come.
+    TooMuch(Shape, Class, usize),
 }
 
 /// Why a client's bytes cannot be understood.
@@ -199,7 +202,7 @@ impl Client {
         if announced > buffer::SIZE {
             room = self.front.relay.budget.try_reserve(announced);
             if room.is_none() {
-                return Ok(Incoming::TooMuch(shape, 0));
+                return Ok(Incoming::TooMuch(shape, Class::Write, 0));
             }
         }
         shape.codec = packed
@@ -218,12 +221,11 @@ impl Client {
         mut buf: Vec<u8>,
         header: &Header,
     ) -> Result<Incoming, InboxError> {
-        self.fill(&mut buf, HEADER_LEN + 4).await?;
+        self.fill(&mut buf, header.length.min(buffer::SIZE)).await?;
         shape.silent = is_silent(&buf);
-        Ok(Incoming::TooMuch(
-            shape,
-            header.length.saturating_sub(buf.len()),
-        ))
+        let missing = header.length.saturating_sub(buf.len());
+        let class = class_of(&buf, header.length);
+        Ok(Incoming::TooMuch(shape, class, missing))
     }
 
     async fn fill(&mut self, buf: &mut Vec<u8>, length: usize) -> Result<(), InboxError> {
@@ -280,6 +282,14 @@ fn sort(mut shape: Shape, mut message: Vec<u8>, op_code: i32) -> Result<Incoming
         }
         other => Err(InboxError::Opcode(other)),
     }
+}
+
+/// The class of a message by its beginning; a write whose outcome must not be guessed, unless
+/// that tells another.
+fn class_of(prefix: &[u8], length: usize) -> Class {
+    let msg = OpMsg::parse_prefix(prefix, length).ok().flatten();
+    let facts = msg.and_then(|msg| Facts::read(prefix, &msg).ok());
+    facts.map_or(Class::Write, |facts| facts.class)
 }
 
 /// Whether the message says that it wants no reply.

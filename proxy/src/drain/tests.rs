@@ -106,6 +106,12 @@ fn a_second_try_that_comes_back_is_served() {
     drain.enter(Phase::Last);
     assert!(!drain.sends_away(READ, Some(8), None));
     assert!(drain.sends_away(READ, None, None));
+    let plain = Work {
+        class: Class::Write,
+        ..WORK
+    };
+    assert!(drain.sends_away(plain, Some(9), None));
+    assert!(drain.sends_away(plain, Some(9), None), "a new write, too");
 }
 
 /// The phases that a drain with one client goes through, by the paused clock.

@@ -88,20 +88,19 @@ impl Breaker {
     }
 
     /// Whether an operation that has a choice should go elsewhere. Every now and then it
-    /// says no, to one: the trial.
+    /// says no, until one was sent: the trial.
     pub fn is_avoided(&self, now: Duration) -> bool {
+        self.may_be_open() && self.open.lock().is_some_and(|open| now < open.until)
+    }
+
+    /// An operation is on its way: the trial, if it is time for one.
+    pub fn sent(&self, now: Duration) {
         if !self.may_be_open() {
-            return false;
+            return;
         }
-        let mut open = self.open.lock();
-        match open.as_mut() {
-            Some(open) if now < open.until => true,
-            Some(open) => {
-                open.until = now + TRIAL;
-                open.trial = true;
-                false
-            }
-            None => false,
+        if let Some(open) = self.open.lock().as_mut().filter(|open| now >= open.until) {
+            open.until = now + TRIAL;
+            open.trial = true;
         }
     }
 
@@ -129,6 +128,13 @@ impl NodePool {
     #[must_use]
     pub fn is_avoided(&self) -> bool {
         self.breaker.is_avoided(self.now())
+    }
+
+    /// An operation was sent its way.
+    pub fn chosen(&self) {
+        if self.has_failed() {
+            self.breaker.sent(self.now());
+        }
     }
 
     /// Whether it may have to be avoided; cheap.
@@ -173,11 +179,14 @@ mod tests {
     fn one_is_let_through_and_its_failure_doubles_the_pause() {
         let breaker = Breaker::default();
         fail(&breaker, 5, at(0));
-        assert!(!breaker.is_avoided(at(1000)), "the trial");
+        assert!(!breaker.is_avoided(at(1000)), "time for a trial");
+        assert!(!breaker.is_avoided(at(1000)), "who went elsewhere was none");
+        breaker.sent(at(1000));
         assert!(breaker.is_avoided(at(1001)), "only one");
         assert!(!fail(&breaker, 1, at(1100)), "no news");
         assert!(breaker.is_avoided(at(3099)));
         assert!(!breaker.is_avoided(at(3100)));
+        breaker.sent(at(3100));
         // Its outcome was never heard: another after a second.
         assert!(breaker.is_avoided(at(4099)));
         assert!(!breaker.is_avoided(at(4100)));
@@ -193,6 +202,7 @@ mod tests {
         for _ in 0..10 {
             now += LONGEST_PAUSE;
             assert!(!breaker.is_avoided(now));
+            breaker.sent(now);
             breaker.failed(now, 0.0);
         }
         assert!(breaker.is_avoided(now + LONGEST_PAUSE.mul_f64(0.79)));

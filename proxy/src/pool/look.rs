@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use crate::{
-    pool::{Counts, NodePool, Place},
+    pool::{ConnId, Counts, NodePool, Place},
     topology::NodeAddress,
 };
 
@@ -30,6 +30,22 @@ impl NodePool {
     #[must_use]
     pub fn next_place(&self) -> Place {
         self.machine.lock().next_place()
+    }
+
+    /// How many cursors and transactions would die with the connection.
+    #[must_use]
+    pub fn bonds_on(&self, id: ConnId) -> u32 {
+        if self.affinity {
+            self.machine.lock().bonds_on(id)
+        } else {
+            0
+        }
+    }
+
+    /// Whether operations wait for a connection.
+    #[must_use]
+    pub fn has_queue(&self) -> bool {
+        self.machine.lock().counts().queued > 0
     }
 
     /// Whether waiting getMores may take every slot that normal work has.

@@ -17,6 +17,7 @@ use crate::{
         front::{FIRST_CONTACT, Presentation},
     },
     drain::Drain,
+    limits,
     listener::Admission,
     metrics::Metrics,
     pool::Limits,
@@ -41,6 +42,9 @@ pub(super) struct Build<'a> {
     pub(super) drain: &'a Drain,
     pub(super) process_id: [u8; 12],
 }
+
+/// Nodes that a name may stand for.
+const NODES_OF_A_SET: usize = 3;
 
 impl Build<'_> {
     pub(super) fn service(
@@ -164,11 +168,17 @@ impl Build<'_> {
                 probes,
                 user_timeout: Some(config.client_dead_after),
             },
-            crowd: Crowd {
-                now: Arc::clone(clients),
-                most: config.max_clients,
-            },
+            crowd: Crowd::new(clients, config.max_clients, files_for_clients(config)),
             tasks: tasks.clone(),
         })
     }
+}
+
+/// Files that clients may take: the upstream keeps its own, its monitors' two for each node too.
+fn files_for_clients(config: &Config) -> usize {
+    let own = config.listeners.iter().map(|listener| {
+        let nodes = listener.upstream.hosts.len().max(NODES_OF_A_SET);
+        nodes * (listener.data_connections() + 2)
+    });
+    limits::clients_within(limits::open_files(), own.sum())
 }

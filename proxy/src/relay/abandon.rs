@@ -39,8 +39,13 @@ impl Cuts {
     }
 }
 
-/// Whether the server may be made to stop an operation of this class.
+/// Whether the server may be made to stop an operation of this class. With its connection so
+/// many cursors and transactions would end: none but its own may.
 #[must_use]
-pub const fn may_cut(class: Class) -> bool {
-    matches!(class, Class::Read | Class::GetMore)
+pub const fn may_cut(class: Class, bonds: u32) -> bool {
+    match class {
+        Class::Read => bonds == 0,
+        Class::GetMore => bonds <= 1,
+        _ => false,
+    }
 }

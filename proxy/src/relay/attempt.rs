@@ -130,6 +130,7 @@ impl Relay {
         class: Class,
         deadline: Deadline,
     ) -> Result<Received, Stop> {
+        let bonds = lease.pool().bonds_on(lease.id());
         let outcome = {
             let conn = lease.connection().ok_or(Stop::Abandoned)?;
             let receive = conn.receive(reply, id, WHOLE_REPLY);
@@ -138,7 +139,8 @@ impl Relay {
                 biased;
                 received = &mut receive => Ok(received),
                 () = client.departed() => {
-                    Ok(after_departure(self, class, receive).await.ok_or(Stop::Abandoned)?)
+                    let may_cut = abandon::may_cut(class, bonds);
+                    Ok(after_departure(self, may_cut, receive).await.ok_or(Stop::Abandoned)?)
                 }
                 failure = deadline.reply_over() => Err(failure),
             }
@@ -268,10 +270,10 @@ impl Relay {
 /// not to be cut. `None`: cut it.
 async fn after_departure<F: Future + Unpin>(
     relay: &Relay,
-    class: Class,
+    may_cut: bool,
     mut receive: F,
 ) -> Option<F::Output> {
-    if !abandon::may_cut(class) {
+    if !may_cut {
         return Some(receive.await);
     }
     let mut patience = PATIENCE;

@@ -25,7 +25,7 @@ use crate::{
     relay::{
         ClientSide, Relay, Request, Stop,
         attempt::{Answer, Attempt},
-        cursors::wanted,
+        cursors::{AWAY, wanted},
         deadline::Deadline,
         fresh_id,
         retries::Retries,
@@ -111,6 +111,8 @@ impl Relay {
                     break;
                 }
                 Waited::Again => {
+                    let patience = Deadline::of(request, &self.settings).hold_at_most(AWAY);
+                    self.home(client, request, pin, patience).await?;
                     tokio::task::yield_now().await;
                     continue;
                 }

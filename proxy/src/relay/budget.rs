@@ -42,6 +42,12 @@ impl Budget {
         })
     }
 
+    /// Whether so many bytes more could be reserved now.
+    #[must_use]
+    pub fn has_room(&self, bytes: usize) -> bool {
+        bytes <= self.limit.saturating_sub(self.used())
+    }
+
     /// Bytes in use now.
     #[must_use]
     pub fn used(&self) -> usize {

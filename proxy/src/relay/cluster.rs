@@ -11,7 +11,7 @@ use std::{
     collections::{HashMap, HashSet},
     sync::{
         Arc, Weak,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -22,7 +22,7 @@ use tokio::sync::watch;
 
 use crate::{
     config::Freezing,
-    pool::{Life, Limits, NodePool, Observer},
+    pool::{Life, Limits, NodePool, Observer, Place},
     topology::{NodeAddress, NodeKind, Snapshot, Topology, TopologyKind},
     upstream::Connector,
 };
@@ -69,6 +69,7 @@ pub struct Cluster {
     this: Weak<Self>,
     /// GetMores that wait for data now.
     pub(crate) awaiting: AtomicUsize,
+    held: AtomicU64,
     /// Nodes that are being asked how they are, on a connection of their pool.
     asking: Mutex<HashSet<NodeAddress>>,
     /// Nothing is opened unless an operation needs it.
@@ -101,6 +102,7 @@ impl Cluster {
             fatal,
             this: Weak::clone(this),
             awaiting: AtomicUsize::new(0),
+            held: AtomicU64::new(0),
             asking: Mutex::default(),
             asleep: AtomicBool::new(asleep),
         });
@@ -137,6 +139,12 @@ impl Cluster {
                 return;
             }
         }
+    }
+
+    /// The place of an operation that no node suits now: all wake at once, and the queue of the
+    /// node to come shall have them in the order of their arrival.
+    pub fn place_among_held(&self) -> Place {
+        Place(self.held.fetch_add(1, Ordering::Relaxed))
     }
 
     /// Tells of every new table.
@@ -313,8 +321,8 @@ impl Cluster {
     #[must_use]
     pub fn suggested_backoff_ms(&self) -> u32 {
         let table = self.table.load();
-        let busy = table.pools.iter().filter(|pool| pool.was_used());
-        let longest = busy.filter_map(|pool| pool.drain_time()).max();
+        let longest = table.pools.iter().filter_map(|pool| pool.drain_time());
+        let longest = longest.max();
         longest.map_or(BACKOFF_MS, |time| {
             u32::try_from(time.as_millis()).unwrap_or(u32::MAX)
         })

@@ -9,17 +9,19 @@ use crate::{
     relay::{
         ClientSide, Relay, Request, Stop,
         attempt::{Answer, Attempt},
+        cluster::Table,
         deadline::Deadline,
         retries::Retries,
     },
     route::pins::CursorPin,
+    topology::{NodeAddress, NodeKind},
     wire::{op_msg, raw::find},
 };
 
 /// How long a getMore that waits for data is held for a node that is away. Its client can
 /// go on elsewhere and loses nothing, but must hear of it to do so; a node that only lost
 /// its connections is back by then.
-const AWAY: Duration = Duration::from_secs(2);
+pub(super) const AWAY: Duration = Duration::from_secs(2);
 
 impl Relay {
     /// A getMore goes where its cursor is, and is never sent twice.
@@ -55,7 +57,7 @@ impl Relay {
     /// The pool of the node that holds a cursor, once the node is there. A cursor ends with
     /// the process that opened it: a node that has come back as another one is not asked
     /// (it may even be unable to say so, while it lacks the keys to check cluster times).
-    async fn home<C: ClientSide>(
+    pub(super) async fn home<C: ClientSide>(
         &self,
         client: &C,
         request: &Request,
@@ -133,7 +135,8 @@ impl Relay {
     }
 
     /// A cursor of another Weir: ask the primary, then the others, one at a time. A node
-    /// that does not know it answers 43 and has done nothing; any other answer is final.
+    /// that does not know it answers 43 and has done nothing; any other answer is final. A
+    /// node that cannot be asked now may be the one: it is waited for a little.
     async fn probe<C: ClientSide>(
         &self,
         client: &mut C,
@@ -144,21 +147,50 @@ impl Relay {
             lane: Lane::Finishing,
             ..Want::default()
         };
-        let mut last = None;
-        for pool in self.cluster.data_pools_primary_first() {
-            let answer = self
-                .ask_node(client, request, &pool, want, deadline)
-                .await?;
+        let patience = deadline.hold_at_most(AWAY);
+        let mut asked: Vec<NodeAddress> = Vec::new();
+        loop {
+            let table = arc_swap::Guard::into_inner(self.cluster.table());
+            let Some(pool) = next_to_ask(&table, &asked) else {
+                let nodes = table.snapshot.nodes.iter();
+                if all_asked(nodes.map(|node| (&node.address, node.kind)), &asked)
+                    || Box::pin(self.hold(client, request, &table, patience))
+                        .await
+                        .is_err_and(|stop| matches!(stop, Stop::Error(_)))
+                {
+                    return Err(self.refuse(Failure::CursorNotFound, Class::GetMore).into());
+                }
+                continue;
+            };
+            let asking = self.ask_node(client, request, &pool, want, deadline);
+            let answer = asking.await?;
             let Answer::Message(message) = &answer else {
                 return Ok(answer);
             };
             if !says_not_found(message) || request.is_spent() {
                 return Ok(answer);
             }
-            last = Some(answer);
+            asked.push(pool.node().clone());
         }
-        last.ok_or_else(|| self.refuse(Failure::CursorNotFound, Class::GetMore).into())
     }
+}
+
+/// The primary, or another node that holds data, that has not been asked yet.
+fn next_to_ask(table: &Table, asked: &[NodeAddress]) -> Option<Arc<NodePool>> {
+    let nodes = table.snapshot.nodes.iter().zip(&table.pools);
+    let askable =
+        nodes.filter(|(node, _)| node.kind.holds_data() && !asked.contains(&node.address));
+    let next = askable.min_by_key(|(node, _)| node.kind != NodeKind::Primary);
+    next.map(|(_, pool)| Arc::clone(pool))
+}
+
+/// Whether everybody who may hold the cursor was asked.
+fn all_asked<'a>(
+    mut nodes: impl Iterator<Item = (&'a NodeAddress, NodeKind)>,
+    asked: &[NodeAddress],
+) -> bool {
+    let may_hold = |kind: NodeKind| kind == NodeKind::Unknown || kind.holds_data();
+    nodes.all(|(address, kind)| asked.contains(address) || !may_hold(kind))
 }
 
 pub(super) fn wanted(pin: &CursorPin, lane: Lane) -> Want {
@@ -173,4 +205,20 @@ pub(super) fn wanted(pin: &CursorPin, lane: Lane) -> Want {
 fn says_not_found(message: &[u8]) -> bool {
     let code = op_msg::body(message).and_then(|body| find(body, b"code")?.as_number_i64());
     code == Some(43)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_cannot_be_asked_now_may_have_the_cursor() {
+        let [a, b] = ["a", "b"].map(|name| NodeAddress::tcp(name, None));
+        let asked = [a.clone()];
+        let of = |kind| [(&a, NodeKind::Secondary), (&b, kind)].into_iter();
+        assert!(!all_asked(of(NodeKind::Unknown), &asked));
+        assert!(!all_asked(of(NodeKind::Primary), &asked));
+        assert!(all_asked(of(NodeKind::Arbiter), &asked));
+        assert!(all_asked(of(NodeKind::Unknown), &[a.clone(), b.clone()]));
+    }
 }

@@ -67,6 +67,13 @@ impl Relay {
             let version = outcome.topology_version;
             self.cluster
                 .on_state_change(lease.pool(), code, version, lease.generation());
+            // A Weir that is about to leave, say: it has executed nothing.
+            if !outcome.ok
+                && outcome.is_overload()
+                && let Some(lesson) = self.learn_refusal(client, outcome, body, retries)
+            {
+                return lesson;
+            }
             if facts.class == Class::Read && !outcome.ok && !retries.rerouted {
                 retries.rerouted = true;
                 return Lesson::Again {

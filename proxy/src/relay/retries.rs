@@ -17,6 +17,8 @@ pub(crate) struct Retries {
     /// Its place in the queue of a pool that was cleared meanwhile: where connections break
     /// again and again, who went back to the end each time would wait for ever.
     pub(super) kept: Option<(Arc<NodePool>, Place)>,
+    /// Its place among those that were held because no node suited them.
+    pub(super) held: Option<Place>,
 }
 
 impl Retries {
@@ -25,7 +27,7 @@ impl Retries {
         let here = |(of, _): &&(Arc<NodePool>, Place)| Arc::ptr_eq(of, pool);
         let place = self.kept.as_ref().filter(here).map(|(_, place)| *place);
         Want {
-            place: place.or(want.place),
+            place: place.or(want.place).or(self.held),
             ..want
         }
     }

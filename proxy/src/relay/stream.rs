@@ -1,20 +1,21 @@
 //! Messages too large to be held: passed on in pieces, without letting a slow client
 //! hold a connection of the pool.
 //!
-//! A reply flows to its client in chunks. When the client takes no byte for two
-//! seconds, the rest is read into memory within the budget, the connection goes back,
-//! and the client may take its time. Without room in the budget the connection is
-//! destroyed and the client's socket closed: it holds half a reply, and nothing true
-//! can be told on it any more.
+//! A reply flows to its client in chunks. When the client takes no byte for two seconds,
+//! or for a moment while others wait for a connection, the rest is read into memory within
+//! the budget, the connection goes back, and the client may take its time. Without room in
+//! the budget it has two seconds, and one while others wait; then the connection is
+//! destroyed and the client's socket closed: it holds half a reply, and nothing true can be
+//! told on it any more.
 
 use std::time::Duration;
 
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::{
     buffer,
     command::outcome::stream::StreamScan,
-    pool::Lease,
+    pool::{Lease, NodePool},
     relay::{
         ClientSide, Relay, Request, Stop,
         attempt::{Answer, Attempt},
@@ -34,6 +35,13 @@ const CHUNK: usize = 128 * 1024;
 
 /// A peer that takes or gives no byte for so long holds nothing any more.
 pub const STALL: Duration = Duration::from_secs(2);
+
+/// A client that takes no byte for so long holds no connection that others wait for, if
+/// there is room for the rest of its reply.
+const MOMENT: Duration = Duration::from_millis(20);
+
+/// The same where there is no room, and it will lose its connection.
+const STALL_IN_A_QUEUE: Duration = Duration::from_secs(1);
 
 /// Where the body document begins in a reply of one kind-0 section.
 const BODY: usize = HEADER_LEN + 5;
@@ -87,7 +95,9 @@ impl Relay {
             if passage.missing == 0 {
                 return self.last_chunk(client, request, passage, &chunk).await;
             }
-            let unsent = pass(client, &chunk).await?;
+            let missing = passage.missing;
+            let holds_up = |stalled| self.holds_up(passage.lease.pool(), missing, stalled);
+            let unsent = pass(client, &chunk, holds_up).await?;
             if unsent > 0 {
                 let rest = chunk.split_off(chunk.len() - unsent);
                 return self.spool(client, request, passage, rest).await;
@@ -95,6 +105,20 @@ impl Relay {
             chunk.clear();
             self.next_chunk(request, &mut passage, &mut chunk).await?;
         }
+    }
+
+    /// Whether a client that has taken no byte for so long is to hold a connection of this
+    /// pool no longer.
+    fn holds_up(&self, pool: &NodePool, missing: usize, stalled: Duration) -> bool {
+        if stalled >= STALL {
+            return true;
+        }
+        let is_enough = if self.budget.has_room(missing + CHUNK) {
+            stalled >= MOMENT
+        } else {
+            stalled >= STALL_IN_A_QUEUE
+        };
+        is_enough && pool.has_queue()
     }
 
     async fn next_chunk(
@@ -150,7 +174,8 @@ impl Relay {
         request: &Request,
         reply: &[u8],
     ) -> Result<Attempt, Stop> {
-        if !request.facts.is_unacknowledged() && pass(client, reply).await? > 0 {
+        let is_stall = |stalled| stalled >= STALL;
+        if !request.facts.is_unacknowledged() && pass(client, reply, is_stall).await? > 0 {
             self.metrics.stalled_client();
             return Err(Stop::Hangup);
         }
@@ -230,14 +255,24 @@ impl Relay {
     }
 }
 
-/// Writes a chunk to the client; returns how many bytes it would not take in time.
-async fn pass<C: ClientSide>(client: &mut C, chunk: &[u8]) -> Result<usize, Stop> {
+/// Writes a chunk to the client until it has taken no byte for too long; returns how many
+/// bytes are left then.
+async fn pass<C: ClientSide>(
+    client: &mut C,
+    chunk: &[u8],
+    is_too_long: impl Fn(Duration) -> bool,
+) -> Result<usize, Stop> {
     let mut rest = chunk;
+    let mut taken = Instant::now();
     while !rest.is_empty() {
-        match timeout(STALL, client.write_some(rest)).await {
-            Ok(Ok(n)) => rest = rest.get(n..).unwrap_or_default(),
+        match timeout(MOMENT, client.write_some(rest)).await {
+            Ok(Ok(n)) => {
+                rest = rest.get(n..).unwrap_or_default();
+                taken = Instant::now();
+            }
             Ok(Err(_)) => return Err(Stop::Hangup),
-            Err(_) => return Ok(rest.len()),
+            Err(_) if is_too_long(taken.elapsed()) => return Ok(rest.len()),
+            Err(_) => {}
         }
     }
     Ok(0)

@@ -7,11 +7,12 @@ use crate::{
 };
 
 impl Relay {
-    /// Whether an operation is held, waits for a connection or has one.
+    /// Whether an operation is held, waits for a connection or has one, or its reply is not
+    /// written yet.
     #[must_use]
     pub fn is_busy(&self) -> bool {
         let pools = self.cluster.pools();
-        self.metrics.held_now() > 0 || pools.iter().any(|pool| pool.counts().load() > 0)
+        self.metrics.at_work() > 0 || pools.iter().any(|pool| pool.counts().load() > 0)
     }
 
     /// Forgets pins that have outlived their servers' memory of them.

@@ -22,6 +22,7 @@ pub struct Builder {
     unix: bool,
     listen: Option<SocketAddr>,
     admin: Option<SocketAddr>,
+    open_files: Option<usize>,
 }
 
 impl Builder {
@@ -61,6 +62,13 @@ impl Builder {
         self
     }
 
+    /// It may have so many files open; needs `prlimit`.
+    #[must_use]
+    pub const fn open_files(mut self, limit: usize) -> Self {
+        self.open_files = Some(limit);
+        self
+    }
+
     /// Listens here for clients and there for admin: the place of one that has ended.
     #[must_use]
     pub fn at(mut self, listen: SocketAddr, admin: SocketAddr) -> Self {
@@ -96,7 +104,16 @@ impl Builder {
             None => free_port().map(|port| SocketAddr::from(([127, 0, 0, 1], port))),
         };
         let (listen, admin) = (place(self.listen)?, place(self.admin)?);
-        let mut command = Command::new(program);
+        let mut command = match self.open_files {
+            Some(limit) => {
+                let mut limited = Command::new("prlimit");
+                limited
+                    .arg(format!("--nofile={limit}:{limit}"))
+                    .arg(program);
+                limited
+            }
+            None => Command::new(program),
+        };
         for (name, _) in env::vars_os() {
             if name.to_string_lossy().starts_with("WEIR_") {
                 command.env_remove(name);

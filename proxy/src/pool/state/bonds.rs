@@ -58,6 +58,12 @@ impl Bonds {
         self.0.contains_key(&id)
     }
 
+    /// How much is open on a connection.
+    fn on(&self, id: ConnId) -> u32 {
+        let open = self.0.get(&id);
+        open.map_or(0, |open| open.cursors.saturating_add(open.transactions))
+    }
+
     /// How many connections have an open transaction.
     pub(super) fn transactions(&self) -> usize {
         let open = self.0.values();
@@ -79,6 +85,11 @@ impl Open {
 }
 
 impl<C, W> Machine<C, W> {
+    /// How many cursors and transactions would die with the connection.
+    pub fn bonds_on(&self, id: ConnId) -> u32 {
+        self.bonds.on(id)
+    }
+
     /// Ties a cursor or transaction to the connection, or unties it.
     pub fn bond(
         &mut self,

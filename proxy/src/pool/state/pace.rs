@@ -63,9 +63,9 @@ impl<C, W> Machine<C, W> {
     }
 
     /// How long those who wait now will take to be served, and one more. `None`: nobody
-    /// waits, and a connection is free.
+    /// waits.
     pub fn drain_time(&self, now: Duration) -> Option<Duration> {
-        if self.queue.len() == 0 && !self.idle.is_empty() {
+        if self.queue.len() == 0 {
             return None;
         }
         let waiting = u32::try_from(self.queue.len() + 1).unwrap_or(u32::MAX);

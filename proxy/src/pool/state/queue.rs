@@ -32,6 +32,10 @@ impl Ticket {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place(pub u64);
 
+/// The places of those who queue begin here. Whoever was held because there was no node had
+/// come before them and brings a smaller one.
+const FIRST_PLACE: u64 = 1 << 40;
+
 /// What an operation asks of the pool.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Want {
@@ -94,7 +98,7 @@ impl<W> Queue<W> {
         Self {
             lines: [lines(), lines(), lines()],
             bound: HashMap::new(),
-            last_ticket: 0,
+            last_ticket: FIRST_PLACE,
             len: 0,
         }
     }
