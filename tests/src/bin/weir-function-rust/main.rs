@@ -40,21 +40,33 @@ impl Function {
     async fn handle(&self, event: LambdaEvent<Value>) -> Result<Value, Error> {
         let began = Instant::now();
         let (event, context) = event.into_parts();
-        let mark = event["mark"].as_str().unwrap_or_default();
-        let mut answer = json!({ "uri": self.uri, "pid": std::process::id() });
-        if event["do"] == "many" {
-            let times = event["times"].as_i64().unwrap_or_default();
-            let insert = |n| self.things.insert_one(doc! { "n": n, "mark": mark });
-            try_join_all((0..times).map(|n| async move { insert(n).await })).await?;
-            answer["count"] = self.count(mark).await?.into();
-        } else if event["do"] == "count" {
-            answer["count"] = self.count(mark).await?.into();
-        } else {
-            let document = doc! { "request": &context.request_id, "mark": mark };
-            self.things.insert_one(document).await?;
-        }
-        answer["ms"] = (began.elapsed().as_secs_f64() * 1e3).into();
-        Ok(answer)
+        let text = |name: &str| event.get(name).and_then(Value::as_str);
+        let mark = text("mark").unwrap_or_default();
+        let count = match text("do") {
+            Some("many") => {
+                let times = event.get("times").and_then(Value::as_i64);
+                self.insert_many(times.unwrap_or_default(), mark).await?;
+                Some(self.count(mark).await?)
+            }
+            Some("count") => Some(self.count(mark).await?),
+            _ => {
+                let document = doc! { "request": &context.request_id, "mark": mark };
+                self.things.insert_one(document).await?;
+                None
+            }
+        };
+        Ok(json!({
+            "uri": self.uri,
+            "pid": std::process::id(),
+            "count": count,
+            "ms": began.elapsed().as_secs_f64() * 1e3,
+        }))
+    }
+
+    async fn insert_many(&self, times: i64, mark: &str) -> Result<(), Error> {
+        let insert = |n| self.things.insert_one(doc! { "n": n, "mark": mark });
+        try_join_all((0..times).map(|n| async move { insert(n).await })).await?;
+        Ok(())
     }
 
     async fn count(&self, mark: &str) -> Result<u64, Error> {
