@@ -1,10 +1,20 @@
 //! The Lambda extension: against a script of Lambda's API for what AWS's emulator cannot be
 //! made to do, and under the emulator with real functions.
 
+#![allow(
+    clippy::indexing_slicing,
+    reason = "all of this is a test, and a JSON value has null for what it lacks"
+)]
+
+mod agreement;
+mod cargo_lambda;
 mod deadlines;
 mod freezes;
+mod frozen;
+mod languages;
 mod lives;
-mod node;
+mod managed;
 mod python;
 mod roads;
+mod stage;
 mod support;

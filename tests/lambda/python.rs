@@ -1,120 +1,26 @@
-//! A Python function as teams write it, under AWS's own emulator: shim, extension, shared Weir,
-//! real replica set.
+//! What happens to a function, under AWS's own emulator: it is cut off, it crashes, it ends,
+//! somebody else's extension fails, there is hardly any CPU time, or no extension at all.
 
-use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
-use weir_tests::cluster::{Cluster, shared, unique};
-use weir_tests::lambda::{Emulator, Function, parts};
+use weir_tests::cluster::{shared, unique};
+use weir_tests::lambda::{Emulator, Function, Language, parts, quota};
 use weir_tests::relay::{Fault, Side};
-use weir_tests::skip::skip;
-use weir_tests::surroundings::blocking;
-use weir_tests::wait::{LIMIT, until_true};
+use weir_tests::surroundings::surroundings;
+use weir_tests::wait::{LIMIT, until, until_true};
 
-use crate::support::Service;
+use crate::stage::Stage;
 
-/// A function's own string, as its team set it.
-const NAME: &str = "MONGO_AUTH_CREDENTIALS";
-
-pub(crate) fn folder(language: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("lambda/functions")
-        .join(language)
-}
-
-/// The Python function, or why there is none.
-pub(crate) async fn function(cluster: &Cluster) -> Result<Option<Function>> {
-    let python = match blocking(parts::python).await? {
-        Ok(python) => python.display().to_string(),
-        Err(error) => {
-            skip("Python functions", &error.to_string());
-            return Ok(None);
-        }
-    };
-    let port = weir::demo::mongod::free_port()?;
-    let listen = format!("127.0.0.1:{port}");
-    let command = [python.as_str(), "-m", "awslambdaric", "app.handler"];
-    let function = Function::new(&command, &folder("python"));
-    Ok(Some(
-        function
-            .with(NAME, &cluster.uri_with("&appName=exam"))
-            .with("WEIR_LISTEN", &listen)
-            .with("WEIR_SHIM_TARGET", &listen)
-            .with("PYTHONDONTWRITEBYTECODE", "1"),
-    ))
-}
-
-#[tokio::test]
-async fn a_function_works_unchanged_from_its_cold_start_to_its_end() -> Result<()> {
-    let cluster = shared::login().await?;
-    let service = Service::before(cluster).await?;
-    let Some(function) = function(cluster).await? else {
-        return Ok(());
-    };
-    let listen = function
-        .variables
-        .get("WEIR_LISTEN")
-        .cloned()
-        .unwrap_or_default();
-    let function = function.with("WEIR_SERVICE", &service.name());
-    let Some(emulator) = Emulator::start(function).await? else {
-        return Ok(());
-    };
-    let mark = unique("cold");
-    let began = Instant::now();
-    let first = emulator.succeed(json!({ "mark": mark })).await?;
-    println!(
-        "cold start: {:?}, in the function {} ms",
-        began.elapsed(),
-        first["ms"]
-    );
-    let uri = first["uri"].as_str().context("no uri")?;
-    ensure!(uri.contains(&listen), "the function uses {uri}");
-    ensure!(
-        !uri.contains("replicaSet") && uri.contains("appName=exam"),
-        "{uri}"
-    );
-    for _ in 0..10 {
-        emulator.succeed(json!({ "mark": mark })).await?;
-    }
-    let counted = emulator
-        .succeed(json!({ "do": "count", "mark": mark }))
-        .await?;
-    ensure!(counted["count"] == 11, "{counted}");
-    ensure!(service.counts().accepted == 1, "{:?}", service.counts());
-    let lines = emulator.extension_log();
-    ensure!(
-        lines
-            .iter()
-            .any(|line| line["message"] == "serving the function"),
-        "{lines:?}"
-    );
-    emulator.terminate(LIMIT).await?;
-    emulator.says("the environment ends").await?;
-    until_true("the trunk to be closed", LIMIT, || {
-        service.counts().open == 0
-    })
-    .await
-}
-
-/// The function is cut off, then works again: Lambda starts both anew.
+/// The database does not answer: the function is told before it is cut off.
 #[tokio::test]
 async fn a_function_is_told_before_it_is_cut_off() -> Result<()> {
-    let cluster = shared::login().await?;
-    let service = Service::before(cluster).await?;
-    let Some(function) = function(cluster).await? else {
+    let Some(stage) = Stage::of(Language::Python, |f| f.cut_off_after(2)).await? else {
         return Ok(());
     };
-    let function = function
-        .with("WEIR_SERVICE", &service.name())
-        .cut_off_after(2);
-    let Some(emulator) = Emulator::start(function).await? else {
-        return Ok(());
-    };
+    let (emulator, service) = (&stage.emulator, &stage.service);
     emulator.succeed(json!({})).await?;
-    // The database does not answer: no operation could be served in time.
     service.relay.set(Side::Replies, &Fault::Stall);
     let began = Instant::now();
     let answer = emulator.invoke(json!({})).await?;
@@ -128,23 +34,16 @@ async fn a_function_is_told_before_it_is_cut_off() -> Result<()> {
     Ok(())
 }
 
+/// Lambda starts both anew.
 #[tokio::test]
 async fn after_a_timeout_and_after_a_crash_the_function_works_again() -> Result<()> {
-    let cluster = shared::login().await?;
-    let service = Service::before(cluster).await?;
-    let Some(function) = function(cluster).await? else {
+    let Some(stage) = Stage::of(Language::Python, |f| f.cut_off_after(2)).await? else {
         return Ok(());
     };
-    let function = function
-        .with("WEIR_SERVICE", &service.name())
-        .cut_off_after(2);
-    let Some(emulator) = Emulator::start(function).await? else {
-        return Ok(());
-    };
+    let (emulator, service) = (&stage.emulator, &stage.service);
     let first = emulator.succeed(json!({})).await?;
-    let answer = emulator
-        .invoke(json!({ "do": "sleep", "ms": 5_000 }))
-        .await?;
+    let sleep = json!({ "do": "sleep", "ms": 5_000 });
+    let answer = emulator.invoke(sleep).await?;
     ensure!(answer.to_string().contains("timed out"), "{answer}");
     let second = emulator.succeed(json!({})).await?;
     ensure!(
@@ -156,10 +55,10 @@ async fn after_a_timeout_and_after_a_crash_the_function_works_again() -> Result<
     emulator.succeed(json!({})).await?;
     let ends = || {
         let lines = emulator.extension_log();
-        lines
+        let ends = lines
             .iter()
-            .filter(|line| line["message"] == "the environment ends")
-            .count()
+            .filter(|line| line["message"] == "the environment ends");
+        ends.count()
     };
     until_true("both ends to be logged", LIMIT, || ends() == 2).await?;
     emulator.terminate(LIMIT).await?;
@@ -169,51 +68,30 @@ async fn after_a_timeout_and_after_a_crash_the_function_works_again() -> Result<
     .await
 }
 
-/// Function and extension are frozen together, as Lambda does; the flow is gone meanwhile.
+/// Lambda sends the function a SIGTERM because an extension is there; it reaches the function
+/// itself, through the shim, and what the function does then is still served.
 #[tokio::test]
-async fn after_a_freeze_the_first_operation_of_the_function_succeeds() -> Result<()> {
-    let cluster = shared::login().await?;
-    let service = Service::before(cluster).await?;
-    let Some(function) = function(cluster).await? else {
+async fn a_function_that_ends_is_served_to_its_last_write() -> Result<()> {
+    let mark = unique("last");
+    let Some(stage) = Stage::of(Language::Python, |f| f.with("MARK_OF_THE_END", &mark)).await?
+    else {
         return Ok(());
     };
-    let function = function
-        .with("WEIR_SERVICE", &service.name())
-        .with("WEIR_DOUBT_AFTER", "300ms");
-    let Some(emulator) = Emulator::start(function).await? else {
-        return Ok(());
-    };
-    emulator.succeed(json!({})).await?;
-    for silent in [false, true, false, true] {
-        emulator.freeze().await?;
-        let began = Instant::now();
-        until_true("the freeze to last", LIMIT, || {
-            began.elapsed() > Duration::from_millis(400)
-        })
-        .await?;
-        if silent {
-            ensure!(service.relay.hurt(0, Side::Requests, Fault::Discard));
-        } else {
-            service.relay.reset_all();
-        }
-        emulator.thaw()?;
-        let answer = emulator.succeed(json!({})).await?;
-        println!("silent: {silent}: {} ms in the function", answer["ms"]);
-        service.relay.heal();
-    }
+    stage.emulator.succeed(json!({})).await?;
+    stage.emulator.terminate(LIMIT).await?;
+    stage.emulator.says("the environment ends").await?;
+    let client = shared::login().await?.client().await?;
+    let things = client.database("lambda_functions").collection("python");
+    let written: Option<bson::Document> = things.find_one(bson::doc! { "mark": mark }).await?;
+    let log = stage.emulator.log().join("\n");
+    written.with_context(|| format!("the function's last write is not there\n{log}"))?;
     Ok(())
 }
 
 /// Without a service the extension goes to the database itself.
 #[tokio::test]
 async fn directly_to_the_database() -> Result<()> {
-    let cluster = shared::login().await?;
-    let Some(function) = function(cluster).await? else {
-        return Ok(());
-    };
-    let listen = function.variables.get("WEIR_LISTEN").cloned();
-    let listen = listen.unwrap_or_default();
-    let Some(emulator) = Emulator::start(function).await? else {
+    let Some((emulator, listen)) = alone(|function| function).await? else {
         return Ok(());
     };
     for _ in 0..3 {
@@ -224,24 +102,124 @@ async fn directly_to_the_database() -> Result<()> {
     emulator.terminate(LIMIT).await
 }
 
+/// The shim finds nobody, and the function keeps its own string and works: no layer, and a
+/// layer that is switched off.
+#[tokio::test]
+async fn without_an_extension_the_function_works_as_it_did_before() -> Result<()> {
+    for layer in [false, true] {
+        let change = |mut function: Function| {
+            function.layer = layer;
+            function.with("WEIR_EXTENSION_OFF", "1")
+        };
+        let Some((emulator, _)) = alone(change).await? else {
+            return Ok(());
+        };
+        let answer = emulator.succeed(json!({})).await?;
+        let own = shared::login().await?.uri();
+        ensure!(answer["uri"] == own.as_str(), "{answer}");
+        emulator.says("nobody listens at").await?;
+        if layer {
+            emulator.says("nobody is served").await?;
+        }
+        emulator.terminate(LIMIT).await?;
+    }
+    Ok(())
+}
+
+/// A Python function that has only its own string.
+async fn alone(change: impl FnOnce(Function) -> Function) -> Result<Option<(Emulator, String)>> {
+    let uri = shared::login().await?.uri();
+    let Some(function) = Language::Python.function(&uri).await? else {
+        return Ok(None);
+    };
+    let function = change(function);
+    let listen = function.listen().to_owned();
+    let emulator = Emulator::start(function).await?;
+    Ok(emulator.map(|emulator| (emulator, listen)))
+}
+
 /// An extension of somebody else's that fails takes the function with it; ours ends with it,
 /// and leaves nothing behind.
 #[tokio::test]
 async fn when_another_extension_fails_ours_leaves_nothing_behind() -> Result<()> {
-    let cluster = shared::login().await?;
-    let service = Service::before(cluster).await?;
-    let Some(mut function) = function(cluster).await? else {
+    let fails = |mut function: Function| {
+        function.other_extension = Some("/bin/false".into());
+        function
+    };
+    let Some(stage) = Stage::of(Language::Python, fails).await? else {
         return Ok(());
     };
-    function.other_extension = Some("/bin/false".into());
-    let function = function.with("WEIR_SERVICE", &service.name());
-    let Some(emulator) = Emulator::start(function).await? else {
-        return Ok(());
-    };
-    let answer = emulator.invoke(json!({})).await?;
+    let answer = stage.emulator.invoke(json!({})).await?;
     ensure!(answer.get("ms").is_none(), "{answer}");
     until_true("the trunk to be closed", LIMIT, || {
-        service.counts().open == 0
+        stage.service.counts().open == 0
     })
     .await
+}
+
+/// The same in the middle of its life: Lambda starts everything anew.
+#[tokio::test]
+async fn after_another_extension_has_died_the_function_works_again() -> Result<()> {
+    let died = surroundings().temporary.join(unique("other-died"));
+    let dies = |mut function: Function| {
+        function.other_extension = Some(parts::source("python").join("other.py"));
+        function.with("OTHER_DIED", &died.display().to_string())
+    };
+    let Some(stage) = Stage::of(Language::Python, dies).await? else {
+        return Ok(());
+    };
+    let (emulator, service) = (&stage.emulator, &stage.service);
+    let first = emulator.succeed(json!({})).await?;
+    // It dies beside the function, which may be quicker.
+    emulator.invoke(json!({})).await?;
+    until_true("the other extension to die", LIMIT, || died.exists()).await?;
+    let again = until("the function to be started anew", LIMIT, || async {
+        let answer = emulator.invoke(json!({})).await.ok()?;
+        (answer.get("ms").is_some() && answer["pid"] != first["pid"]).then_some(answer)
+    })
+    .await;
+    again.with_context(|| emulator.log().join("\n"))?;
+    emulator.succeed(json!({})).await?;
+    std::fs::remove_file(&died)?;
+    until_true("the old trunk to be closed", LIMIT, || {
+        service.counts().open == 1
+    })
+    .await
+}
+
+/// All of an environment, with the share of one CPU that a function with 128 MB gets. On Lambda
+/// init has more.
+#[tokio::test]
+async fn a_small_function_works_with_little_cpu_time() -> Result<()> {
+    let small = |mut function: Function| {
+        function.cpu = Some(quota::OF_128_MB);
+        function.cut_off_after(60)
+    };
+    let Some(stage) = Stage::of(Language::Python, small).await? else {
+        return Ok(());
+    };
+    let emulator = &stage.emulator;
+    let began = Instant::now();
+    emulator.succeed(json!({})).await?;
+    let cold = began.elapsed();
+    let mut warm = Vec::new();
+    for _ in 0..10 {
+        let answer = emulator.succeed(json!({})).await?;
+        warm.push(answer["ms"].as_f64().context("no time")?);
+    }
+    let many = json!({ "do": "many", "times": 20, "mark": unique("small") });
+    let many = emulator.succeed(many).await?;
+    ensure!(many["count"] == 20, "{many}");
+    let quota = emulator.quota().context("no quota")?;
+    let throttled = quota.throttled()?;
+    let slowest = warm.iter().copied().fold(0.0, f64::max);
+    println!(
+        "7.2 % of a CPU: cold start {cold:?}, slowest of 10 operations {slowest:.0} ms, 20 at \
+         once {} ms, throttled {throttled} times",
+        many["ms"]
+    );
+    ensure!(throttled > 10, "there was CPU time enough: {throttled}");
+    ensure!(slowest < 2_000.0, "{warm:?}");
+    ensure!(stage.service.counts().most_open <= 2);
+    Ok(())
 }

@@ -54,11 +54,22 @@ pub(crate) struct Service {
 
 impl Service {
     pub(crate) async fn before(cluster: &Cluster) -> Result<Self> {
-        let weir = WeirProcess::builder()
-            .upstream(cluster.uri())
-            .start()
-            .await?;
+        Self::with(&cluster.uri()).await
+    }
+
+    /// One with this `WEIR_UPSTREAM`.
+    pub(crate) async fn with(upstream: &str) -> Result<Self> {
+        let weir = WeirProcess::builder().upstream(upstream).start().await?;
         let relay = Relay::start(weir.address())?;
+        Ok(Self { _weir: weir, relay })
+    }
+
+    /// Another Weir takes its place, at the same address.
+    pub(crate) async fn replaced(self, upstream: &str) -> Result<Self> {
+        let weir = WeirProcess::builder().upstream(upstream).start().await?;
+        let address = self.relay.address();
+        drop(self);
+        let relay = Relay::start_on(address, weir.address())?;
         Ok(Self { _weir: weir, relay })
     }
 

@@ -1,19 +1,28 @@
-//! AWS Lambda without AWS: its Extensions API as a script, and its own emulator.
+//! AWS Lambda without AWS: its Extensions API as a script, its own emulator, and another one.
 //!
 //! | module | gives |
 //! |---|---|
 //! | [`api`] | the Extensions API as a script |
 //! | [`extension`] | a running `weir-extension` before it |
+//! | [`function`] | a function in each language |
 //! | [`emulator`] | AWS's emulator with extension, shim and a real function |
-//! | [`parts`] | what that is made of |
+//! | [`cargo_lambda`] | cargo-lambda's emulator with the same |
+//! | [`quota`] | as little CPU time as a small function gets |
+//! | [`parts`] | what all that is made of |
 //! | [`processes`] | the processes in an emulated environment |
 
 pub mod api;
+pub mod cargo_lambda;
 pub mod emulator;
 pub mod extension;
+pub mod function;
+mod http;
 pub mod parts;
 pub mod processes;
+pub mod quota;
 
 pub use api::{Answer, ScriptedApi};
-pub use emulator::{Emulator, Function};
+pub use cargo_lambda::CargoLambda;
+pub use emulator::Emulator;
 pub use extension::Extension;
+pub use function::{Function, Language};

@@ -4,25 +4,25 @@
 //! processes, so that nothing of it outlives it. That takes root on Linux; elsewhere tests
 //! are skipped, visibly.
 
-use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use weir::demo::mongod::free_port;
 use weir::demo::process::{Process, Scratch};
 
-use super::parts;
+use super::function::Function;
 use super::processes::{self, Found};
+use super::quota::Quota;
+use super::{http, parts};
 use crate::skip::skip;
 use crate::surroundings::{blocking, surroundings};
-use crate::wait::{LIMIT, until, until_true, within};
+use crate::wait::{LIMIT, until, until_true};
 use crate::weir::log::Log;
 use crate::weir::program_called;
 
@@ -34,68 +34,35 @@ mkdir /opt/extensions
 [ -z "$EXTENSION" ] || install -m 755 "$EXTENSION" /opt/extensions/weir-extension
 [ -z "$OTHER_EXTENSION" ] || install -m 755 "$OTHER_EXTENSION" /opt/extensions/other
 install -m 755 "$SHIM" /opt/weir-shim
-unset EXTENSION OTHER_EXTENSION SHIM
+if [ -n "$BOOTSTRAP" ]; then
+  # On a Managed Instance the emulator looks for these, as on Lambda.
+  mount -t tmpfs -o mode=755 none /var
+  mkdir /var/task
+  # It starts the program as another user, who may not look into the build's folder.
+  install -m 755 "$PROGRAM" /opt/function
+  printf '#!/bin/sh\nexec %s\n' "$BOOTSTRAP" >/opt/bootstrap
+  chmod 755 /opt/bootstrap
+fi
+[ -z "$CPU_GROUP" ] || echo 0 >"$CPU_GROUP"
+unset EXTENSION OTHER_EXTENSION SHIM BOOTSTRAP PROGRAM CPU_GROUP
 exec "$@"
 "#;
 
-/// A function and what is around it.
-#[derive(Clone, Debug)]
-pub struct Function {
-    /// What Lambda starts: the interpreter and its arguments.
-    pub command: Vec<String>,
-    /// Where it runs.
-    pub folder: PathBuf,
-    /// Its variables.
-    pub variables: BTreeMap<String, String>,
-    /// Seconds after which it is cut off.
-    pub timeout: u32,
-    /// The layer is attached.
-    pub layer: bool,
-    /// The shim stands before it, as `AWS_LAMBDA_EXEC_WRAPPER`.
-    pub wrapped: bool,
-    /// Another extension in the same environment.
-    pub other_extension: Option<PathBuf>,
-}
-
-impl Function {
-    /// A function with the layer and the shim.
-    pub fn new(command: &[&str], folder: &Path) -> Self {
-        Self {
-            command: command.iter().map(|word| (*word).to_owned()).collect(),
-            folder: folder.to_owned(),
-            variables: BTreeMap::new(),
-            timeout: 10,
-            layer: true,
-            wrapped: true,
-            other_extension: None,
-        }
-    }
-
-    /// Sets a variable.
-    #[must_use]
-    pub fn with(mut self, name: &str, value: &str) -> Self {
-        self.variables.insert(name.to_owned(), value.to_owned());
-        self
-    }
-
-    /// Sets the timeout, in seconds.
-    #[must_use]
-    pub fn cut_off_after(mut self, seconds: u32) -> Self {
-        self.timeout = seconds;
-        self
-    }
-}
+/// Where the layer has the shim.
+const SHIM: &str = "/opt/weir-shim";
 
 /// A running environment. Dropping it kills everything in it.
 pub struct Emulator {
     process: Arc<Process>,
     address: SocketAddr,
     log: Log,
+    /// Goes after everything that ran in it.
+    quota: Option<Quota>,
 }
 
 impl Emulator {
-    /// Starts an environment; its init begins with the first invocation. `None`: there is no
-    /// emulator on this machine, which is counted as a skip.
+    /// Starts an environment; its init begins with the first invocation, on a Managed Instance
+    /// at once. `None`: this machine lacks something, which is counted as a skip.
     ///
     /// # Errors
     /// When the extension or the shim cannot be built, or the emulator does not listen.
@@ -113,7 +80,15 @@ impl Emulator {
         };
         let extension = program_called("weir-extension").await?;
         let shim = program_called("weir-shim").await?;
-        let started = Self::spawn(&function, &emulator, &extension, &shim)?;
+        let quota = match function.cpu.map(Quota::new).transpose() {
+            Ok(quota) => quota,
+            Err(error) => {
+                skip("functions with little CPU time", &error.to_string());
+                return Ok(None);
+            }
+        };
+        let programs = [emulator, extension, shim];
+        let started = Self::spawn(&function, &programs, quota)?;
         until_true("the emulator to listen", LIMIT, || {
             std::net::TcpStream::connect(started.address).is_ok()
         })
@@ -122,7 +97,8 @@ impl Emulator {
         Ok(Some(started))
     }
 
-    fn spawn(function: &Function, emulator: &Path, extension: &Path, shim: &Path) -> Result<Self> {
+    fn spawn(function: &Function, programs: &[PathBuf; 3], quota: Option<Quota>) -> Result<Self> {
+        let [emulator, ..] = programs;
         let scratch = Scratch::new(&surroundings().temporary, "weir-lambda")?;
         let address = SocketAddr::from(([127, 0, 0, 1], free_port()?));
         let runtime_api = SocketAddr::from(([127, 0, 0, 1], free_port()?));
@@ -133,25 +109,15 @@ impl Emulator {
             .arg(emulator)
             .args(["--runtime-interface-emulator-address", &address.to_string()])
             .args(["--runtime-api-address", &runtime_api.to_string()])
-            .args(function.wrapped.then_some("/opt/weir-shim"))
+            .args(function.wrapped.then_some(SHIM))
             .args(&function.command)
             .env_clear()
-            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-            .env("SHIM", shim)
-            .env("AWS_LAMBDA_FUNCTION_NAME", "exam")
-            .env("AWS_LAMBDA_FUNCTION_TIMEOUT", function.timeout.to_string())
-            .env("LAMBDA_TASK_ROOT", &function.folder)
+            .envs(around(function, programs, quota.as_ref()))
+            .envs(&function.variables)
             .current_dir(&function.folder)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        if function.layer {
-            command.env("EXTENSION", extension);
-        }
-        if let Some(other) = &function.other_extension {
-            command.env("OTHER_EXTENSION", other);
-        }
-        command.envs(&function.variables);
         let process = Process::spawn(&mut command, &scratch)?;
         let log = Log::default();
         let (_, out, err) = process.take_pipes();
@@ -161,7 +127,13 @@ impl Emulator {
             process: Arc::new(process),
             address,
             log,
+            quota,
         })
+    }
+
+    /// The CPU time it was given, if that was little.
+    pub fn quota(&self) -> Option<&Quota> {
+        self.quota.as_ref()
     }
 
     /// Invokes the function and returns its answer; an error of the function is one too.
@@ -169,30 +141,7 @@ impl Emulator {
     /// # Errors
     /// When the emulator does not answer in JSON.
     pub async fn invoke(&self, event: Value) -> Result<Value> {
-        let body = event.to_string();
-        let request = format!(
-            "POST /2015-03-31/functions/function/invocations HTTP/1.1\r\nHost: lambda\r\n\
-             Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
-            body.len()
-        );
-        let mut answer = Vec::new();
-        within("an invocation", LIMIT * 2, async {
-            let mut stream = TcpStream::connect(self.address).await?;
-            stream.write_all(request.as_bytes()).await?;
-            stream.read_to_end(&mut answer).await
-        })
-        .await??;
-        let answer = String::from_utf8(answer)?;
-        let (head, body) = answer.split_once("\r\n\r\n").context("no HTTP")?;
-        let chunked = head.to_lowercase().contains("transfer-encoding: chunked");
-        let body = if chunked {
-            unchunked(body)
-        } else {
-            body.to_owned()
-        };
-        serde_json::from_str(&body)
-            .or_else(|_| Ok(Value::String(body.clone())))
-            .map_err(|error: serde_json::Error| error.into())
+        http::invoke(self.address, "function", &event).await
     }
 
     /// Invokes the function, which must not fail.
@@ -289,22 +238,37 @@ impl Emulator {
     }
 }
 
-/// Joins the chunks of a body.
-fn unchunked(body: &str) -> String {
-    let mut rest = body;
-    let mut whole = String::new();
-    while let Some((size, after)) = rest.split_once("\r\n") {
-        let size = usize::from_str_radix(size.trim(), 16).unwrap_or(0);
-        match (size, after.get(..size)) {
-            (0, _) | (_, None) => break,
-            (_, Some(chunk)) => whole.push_str(chunk),
-        }
-        rest = after
-            .get(size..)
-            .unwrap_or_default()
-            .trim_start_matches("\r\n");
+/// What the environment is made of, and what Lambda sets in it.
+fn around(
+    function: &Function,
+    [_, extension, shim]: &[PathBuf; 3],
+    quota: Option<&Quota>,
+) -> Vec<(&'static str, OsString)> {
+    let mut all = vec![
+        ("PATH", std::env::var_os("PATH").unwrap_or_default()),
+        ("SHIM", shim.into()),
+        ("AWS_LAMBDA_FUNCTION_NAME", "exam".into()),
+        (
+            "AWS_LAMBDA_FUNCTION_TIMEOUT",
+            function.timeout.to_string().into(),
+        ),
+        ("LAMBDA_TASK_ROOT", function.folder.as_path().into()),
+    ];
+    if function.layer {
+        all.push(("EXTENSION", extension.into()));
     }
-    whole
+    if let Some(other) = &function.other_extension {
+        all.push(("OTHER_EXTENSION", other.into()));
+    }
+    if let Some((at_once, program)) = function.at_once.zip(function.command.first()) {
+        all.push(("PROGRAM", program.into()));
+        all.push(("BOOTSTRAP", format!("{SHIM} /opt/function").into()));
+        all.push(("AWS_LAMBDA_MAX_CONCURRENCY", at_once.to_string().into()));
+    }
+    if let Some(quota) = quota {
+        all.push(("CPU_GROUP", quota.door().into()));
+    }
+    all
 }
 
 /// Whether this machine lets us have name spaces of our own.

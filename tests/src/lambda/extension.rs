@@ -33,17 +33,25 @@ impl Extension {
     /// # Errors
     /// When the program cannot be built or started.
     pub async fn start(api: &ScriptedApi, variables: &[(&str, &str)]) -> Result<Self> {
+        Self::before(&api.address().to_string(), variables).await
+    }
+
+    /// The same before another API, as `AWS_LAMBDA_RUNTIME_API` names it.
+    ///
+    /// # Errors
+    /// When the program cannot be built or started.
+    pub async fn before(api: &str, variables: &[(&str, &str)]) -> Result<Self> {
         let program = program_called("weir-extension").await?;
         Self::spawn(&program, api, variables)
     }
 
-    fn spawn(program: &Path, api: &ScriptedApi, variables: &[(&str, &str)]) -> Result<Self> {
+    fn spawn(program: &Path, api: &str, variables: &[(&str, &str)]) -> Result<Self> {
         let scratch = Scratch::new(&surroundings().temporary, "weir-extension")?;
         let listen = SocketAddr::from(([127, 0, 0, 1], free_port()?));
         let mut command = Command::new(program);
         command
             .env_clear()
-            .env("AWS_LAMBDA_RUNTIME_API", api.address().to_string())
+            .env("AWS_LAMBDA_RUNTIME_API", api)
             .env("AWS_LAMBDA_FUNCTION_NAME", "exam")
             .env("WEIR_LISTEN", listen.to_string())
             .envs(variables.iter().copied())

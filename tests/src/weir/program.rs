@@ -100,15 +100,13 @@ fn is_fresh(program: &Path) -> bool {
         return false;
     };
     let parts: &[&str] = match program.file_name().and_then(|name| name.to_str()) {
-        Some("weir-shim") => &["shim"],
-        Some("weir-extension") => &["extension", "proxy"],
-        _ => &["proxy"],
+        Some("weir-shim") => &["shim/src"],
+        Some("weir-extension") => &["extension/src", "proxy/src"],
+        Some("weir-function-rust") => &["tests/src/bin/weir-function-rust"],
+        _ => &["proxy/src"],
     };
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let mut folders: Vec<PathBuf> = parts
-        .iter()
-        .map(|part| root.join(part).join("src"))
-        .collect();
+    let mut folders: Vec<PathBuf> = parts.iter().map(|part| root.join(part)).collect();
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
             let path = entry.path();

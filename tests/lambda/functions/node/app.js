@@ -11,6 +11,8 @@ exports.handler = async (event, context) => {
     // What an unawaited loop amounts to.
     await Promise.all(Array.from({ length: event.times }, (_, n) => things.insertOne({ n, mark: event.mark })));
     answer.count = await things.countDocuments({ mark: event.mark });
+  } else if (event.do === 'count') {
+    answer.count = await things.countDocuments({ mark: event.mark });
   } else {
     await things.insertOne({ request: context.awsRequestId, mark: event.mark });
   }

@@ -1,13 +1,14 @@
 """A function as teams write it: one client, made when the module is loaded."""
 
 import os
+import signal
+import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 from pymongo import MongoClient
 
 client = MongoClient(os.getenv("MONGO_AUTH_CREDENTIALS"))
-if os.getenv("QUERY_IN_INIT"):
-    client.lambda_functions.python.insert_one({"in": "init"})
 
 
 def handler(event, context):
@@ -17,16 +18,26 @@ def handler(event, context):
     answer = {"uri": os.environ["MONGO_AUTH_CREDENTIALS"], "pid": os.getpid()}
     if what == "insert":
         things.insert_one({"request": context.aws_request_id, "mark": event.get("mark")})
+    elif what == "many":
+        with ThreadPoolExecutor(event["times"]) as workers:
+            for n in range(event["times"]):
+                workers.submit(things.insert_one, {"n": n, "mark": event["mark"]})
+        answer["count"] = things.count_documents({"mark": event["mark"]})
     elif what == "count":
         answer["count"] = things.count_documents({"mark": event["mark"]})
-    elif what == "slow":
-        # Longer than the function may take.
-        list(things.aggregate([{"$limit": 1}, {"$set": {"slow": {"$function": {
-            "body": "function() { sleep(%d); return 1; }" % event["ms"],
-            "args": [], "lang": "js"}}}}]))
     elif what == "sleep":
         time.sleep(event["ms"] / 1000)
     elif what == "crash":
         os._exit(3)
     answer["ms"] = (time.perf_counter() - began) * 1000
     return answer
+
+
+def end(_signal, _frame):
+    """Lambda tells the function only where an extension is attached, and ends that after it."""
+    client.lambda_functions.python.insert_one({"mark": os.getenv("MARK_OF_THE_END")})
+    sys.exit(0)
+
+
+if os.getenv("MARK_OF_THE_END"):
+    signal.signal(signal.SIGTERM, end)
