@@ -8,4 +8,5 @@ mod lives;
 mod node;
 mod python;
 mod roads;
+mod storm;
 mod support;

@@ -5,14 +5,18 @@
 //! | [`api`] | the Extensions API as a script |
 //! | [`extension`] | a running `weir-extension` before it |
 //! | [`emulator`] | AWS's emulator with extension, shim and a real function |
+//! | [`environment`] | a light environment, of which there may be hundreds |
+//! | [`storm`] | many of them starting at once |
 //! | [`parts`] | what that is made of |
 //! | [`processes`] | the processes in an emulated environment |
 
 pub mod api;
 pub mod emulator;
+pub mod environment;
 pub mod extension;
 pub mod parts;
 pub mod processes;
+pub mod storm;
 
 pub use api::{Answer, ScriptedApi};
 pub use emulator::{Emulator, Function};
