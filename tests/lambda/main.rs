@@ -3,6 +3,7 @@
 
 mod deadlines;
 mod demo;
+mod drill;
 mod freezes;
 mod lives;
 mod node;

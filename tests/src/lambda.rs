@@ -6,11 +6,12 @@
 //! | [`extension`] | a running `weir-extension` before it |
 //! | [`emulator`] | AWS's emulator with extension, shim and a real function |
 //! | [`environment`] | a light environment, of which there may be hundreds |
-//! | [`storm`] | many of them starting at once |
+//! | [`storm`], [`drill`] | many of them starting at once, and moving over step by step |
 //! | [`parts`] | what that is made of |
 //! | [`processes`] | the processes in an emulated environment |
 
 pub mod api;
+pub mod drill;
 pub mod emulator;
 pub mod environment;
 pub mod extension;
