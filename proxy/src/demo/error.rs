@@ -1,5 +1,7 @@
 //! Why the demo could not be shown.
 
+use std::path::PathBuf;
+
 use super::client::ClientError;
 use super::mongod::MongodError;
 use crate::config::Problems;
@@ -58,6 +60,12 @@ pub(super) enum DemoError {
          name spaces"
     )]
     Isolation(String),
+    /// A part lies where Lambda has its layers.
+    #[error(
+        "{} lies in /opt, which is every environment's own: put Python and this program \
+         elsewhere", .0.display()
+    )]
+    Hidden(PathBuf),
     /// AWS's emulator is not to be had.
     #[error(
         "AWS's emulator of Lambda could not be fetched from PyPI ({0}): install Python 3.9 or \

@@ -1,6 +1,7 @@
 //! `--as lambda`: real functions under AWS's emulator, the layer, and two shared Weirs.
 
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio::task::spawn_blocking;
@@ -27,7 +28,7 @@ pub(super) const SMALLEST_LIMIT: u32 = 12;
 struct Ground {
     scratch: Arc<Scratch>,
     kit: Kit,
-    layer: std::path::PathBuf,
+    layer: PathBuf,
 }
 
 impl Show<'_> {
@@ -116,6 +117,7 @@ impl Show<'_> {
             let emulator = emulator::fetch(&parts).map_err(fetched)?;
             let python = python::for_lambda(&parts);
             let python = python.map_err(|error| DemoError::Python(error.to_string()))?;
+            not_hidden(&[&emulator, &python])?;
             Ok::<_, DemoError>((isolation, emulator, python))
         });
         let (isolation, emulator, python) = made.await.map_err(std::io::Error::other)??;
@@ -164,6 +166,16 @@ impl Show<'_> {
             timeout: patience.as_secs() + 2,
             service,
         }
+    }
+}
+
+/// Every environment has an `/opt` of its own: what lies in this machine's is not seen there.
+fn not_hidden(files: &[&Path]) -> Result<(), DemoError> {
+    let real = files.iter().filter_map(|file| file.canonicalize().ok());
+    let mut hidden = real.filter(|file| file.starts_with("/opt"));
+    match hidden.next() {
+        None => Ok(()),
+        Some(file) => Err(DemoError::Hidden(file)),
     }
 }
 
