@@ -5,9 +5,12 @@
 //! nothing of it outlives it.
 
 use std::io;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 
+use super::mongod::{MongodError, free_port};
 use super::parts::{download_wheel, once, step};
 
 /// The wheel with AWS's emulator in it, and its checksum.
@@ -87,5 +90,67 @@ impl Isolation {
             .args(["--mount", "--propagation", "private", "--pid", "--fork"])
             .arg("--kill-child");
         command
+    }
+}
+
+/// Addresses on loopback, each given out once.
+///
+/// Hundreds of ports that are drawn at random would not all differ, and are taken by somebody else
+/// before they are used. So on Linux, where all of 127.0.0.0/8 is loopback, each has an address of
+/// its own with the same port.
+#[derive(Debug)]
+pub struct Addresses {
+    net: u8,
+    port: u16,
+    given: AtomicU16,
+}
+
+impl Addresses {
+    /// Draws a network and a port that nobody listens on.
+    ///
+    /// # Errors
+    /// When there is no such port.
+    pub fn draw() -> Result<Self, MongodError> {
+        let mut random = [0];
+        getrandom::fill(&mut random).map_err(io::Error::other)?;
+        let [random] = random;
+        Ok(Self {
+            // 0 is everybody's; the last is left out, too.
+            net: random % 254 + 1,
+            port: free_port()?,
+            given: AtomicU16::new(0),
+        })
+    }
+
+    /// The next address.
+    ///
+    /// # Errors
+    /// Where only one address is loopback: when there is no free port.
+    pub fn next(&self) -> Result<SocketAddr, MongodError> {
+        if !cfg!(target_os = "linux") {
+            return Ok(SocketAddr::from(([127, 0, 0, 1], free_port()?)));
+        }
+        let given = self.given.fetch_add(1, Ordering::Relaxed);
+        // No address ends in 0 or 255.
+        let (high, low) = (given / 250, given % 250 + 1);
+        let part = |part: u16| u8::try_from(part).map_err(io::Error::other);
+        let ip = [127, self.net, part(high)?, part(low)?];
+        Ok(SocketAddr::from((ip, self.port)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_address_is_given_twice() {
+        let addresses = Addresses::draw().unwrap();
+        let mut given: Vec<_> = (0..600).map(|_| addresses.next().unwrap()).collect();
+        assert!(given.iter().all(|address| address.ip().is_loopback()));
+        std::net::TcpListener::bind(given[599]).unwrap();
+        given.sort();
+        given.dedup();
+        assert_eq!(given.len(), 600);
     }
 }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use tokio::task::{JoinSet, spawn_blocking};
 
+use super::emulator::Addresses;
 use super::error::DemoError;
 use super::exam::Exam;
 use super::numbers::count;
@@ -103,8 +104,9 @@ impl Functions {
 
 fn start_all(plan: &FunctionPlan, number: usize) -> Result<Vec<Environment>, DemoError> {
     let mut environments = Vec::with_capacity(number);
+    let addresses = Addresses::draw()?;
     for configuration in plan.configurations.iter().cycle().take(number) {
-        let started = Environment::spawn(&plan.kit, configuration, &plan.scratch)?;
+        let started = Environment::spawn(&plan.kit, configuration, &addresses, &plan.scratch)?;
         environments.push(started);
     }
     let end = Instant::now() + START_LIMIT;

@@ -17,7 +17,7 @@ use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::ChildStdout;
 use tokio::time::Instant;
-use weir::demo::mongod::free_port;
+use weir::demo::emulator::Addresses;
 use weir::demo::process::{Process, Scratch};
 
 use super::ScriptedApi;
@@ -37,6 +37,8 @@ pub struct Programs {
     shim: PathBuf,
     function: PathBuf,
     scratch: Arc<Scratch>,
+    /// For the extensions.
+    addresses: Arc<Addresses>,
 }
 
 impl Programs {
@@ -50,6 +52,7 @@ impl Programs {
             shim: program_called("weir-shim").await?,
             function: program_called("weir-function").await?,
             scratch: Scratch::new(&surroundings().temporary, "weir-environments")?,
+            addresses: Arc::new(Addresses::draw()?),
         })
     }
 }
@@ -101,21 +104,12 @@ impl Environment {
         variables.insert("AWS_LAMBDA_LOG_STREAM_NAME".into(), setting.name.clone());
         variables.insert("AWS_LAMBDA_RUNTIME_API".into(), "127.0.0.1:9001".into());
         let mut listen = None;
-        let extension = if setting.layer {
-            let address = SocketAddr::from(([127, 0, 0, 1], free_port()?));
+        let mut extension = None;
+        if setting.layer {
+            let address = programs.addresses.next()?;
             listen = Some(address);
-            variables.insert("WEIR_LISTEN".into(), address.to_string());
-            let api = ScriptedApi::start(&[])?;
-            variables.insert("AWS_LAMBDA_RUNTIME_API".into(), api.address().to_string());
-            let mut command = Command::new(&programs.extension);
-            let process = programs.spawn(&mut command, &variables, "extension")?;
-            within("an extension to register", LIMIT * 2, api.asks())
-                .await?
-                .with_context(|| programs.said("extension"))?;
-            Some((api, process))
-        } else {
-            None
-        };
+            extension = Some(programs.attach(address, &mut variables).await?);
+        }
         let mut command = match setting.layer {
             true => Command::new(&programs.shim),
             false => Command::new(&programs.function),
@@ -169,6 +163,23 @@ impl Environment {
 }
 
 impl Programs {
+    /// Starts the extension and waits until it has registered.
+    async fn attach(
+        &self,
+        listen: SocketAddr,
+        variables: &mut BTreeMap<String, String>,
+    ) -> Result<(ScriptedApi, Process)> {
+        variables.insert("WEIR_LISTEN".into(), listen.to_string());
+        let api = ScriptedApi::start(&[])?;
+        variables.insert("AWS_LAMBDA_RUNTIME_API".into(), api.address().to_string());
+        let mut command = Command::new(&self.extension);
+        let process = self.spawn(&mut command, variables, "extension")?;
+        within("an extension to register", LIMIT * 2, api.asks())
+            .await?
+            .with_context(|| self.said("extension"))?;
+        Ok((api, process))
+    }
+
     fn spawn(
         &self,
         command: &mut Command,

@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, ensure};
 use bson::{Document, doc};
 use futures_util::future::join_all;
+use mongodb::Collection;
 use tokio::time::Instant;
 
 use super::environment::{Environment, Programs, Setting, VARIABLE};
@@ -88,39 +89,13 @@ pub async fn both(environments: usize) -> Result<[Outcome; 2]> {
 }
 
 async fn run(programs: &Programs, environments: usize, layer: bool) -> Result<Outcome> {
-    let cluster = Cluster::builder()
-        .login()
-        .max_connections(SERVER_LIMIT)
-        .start()
-        .await?;
-    let mut variables = BTreeMap::from([(VARIABLE.to_owned(), cluster.uri())]);
-    // Until its sockets are there, none of them is counted as the storm's.
-    let client = cluster.client().await?;
-    let database = client.database("lambda_functions");
-    let things = database.collection::<Document>("storm");
-    let count = || async { things.count_documents(doc! {}).await };
-    count().await?;
-    let server = cluster.member(0)?;
-    let port = server.address().port();
-    let before = sockets::to_port(port)?;
-    let mut weir = None;
-    if layer {
-        let started = WeirProcess::builder()
-            .upstream(cluster.uri())
-            .args(&["--max-connections", &CAP.to_string()])
-            .start()
-            .await?;
-        variables.insert("WEIR_SERVICE".into(), started.address().to_string());
-        weir = Some(started);
-    }
-    let service = weir.as_ref().map(|weir| weir.address().port());
-    let sockets = Peaks::start([Some(port), service].into_iter().flatten().collect())?;
-
+    let stage = Stage::set(layer).await?;
+    let sockets = Peaks::start(stage.ports())?;
     let mark = unique("storm");
     let settings = (0..environments).map(|number| Setting {
         name: format!("{mark}-{number}"),
         layer,
-        variables: variables.clone(),
+        variables: stage.variables.clone(),
     });
     let settings: Vec<Setting> = settings.collect();
     let began = Instant::now();
@@ -128,8 +103,7 @@ async fn run(programs: &Programs, environments: usize, layer: bool) -> Result<Ou
     let started = join_all(started.map(|setting| Environment::start(programs, setting))).await;
     let all = began.elapsed();
 
-    let mut errors = Vec::new();
-    let mut running = Vec::new();
+    let (mut running, mut errors) = (Vec::new(), Vec::new());
     for one in started {
         match one {
             Ok(environment) => running.push(environment),
@@ -141,25 +115,89 @@ async fn run(programs: &Programs, environments: usize, layer: bool) -> Result<Ou
         let astray = running.iter().filter(|one| !one.is_moved()).count();
         errors.extend((astray > 0).then(|| format!("{astray} functions went directly")));
     }
-    let sum = |of: fn(&Environment) -> Option<u64>| running.iter().filter_map(of).sum();
-    let mongod = Found {
-        pid: server.pid().context("the server is gone")?,
-        name: String::new(),
-    };
     let peaks = sockets.finish()?;
     let most = |port: u16| peaks.get(&port).copied().unwrap_or_default();
+    let sum = |of: fn(&Environment) -> Option<u64>| running.iter().filter_map(of).sum();
     Ok(Outcome {
         environments,
-        server: most(port).saturating_sub(before),
-        service: service.map(most),
+        server: most(stage.port).saturating_sub(stage.before),
+        service: stage.service().map(most),
         errors,
-        written: count().await?,
+        written: stage.things.count_documents(doc! {}).await?,
         firsts: running.iter().map(|one| one.first.took).collect(),
         all,
         functions: sum(Environment::function_memory),
         extensions: sum(Environment::extension_memory),
-        mongod: mongod.resident().unwrap_or_default(),
+        mongod: stage.memory()?,
     })
+}
+
+/// The server, and the shared Weir where there is one.
+struct Stage {
+    cluster: Cluster,
+    weir: Option<WeirProcess>,
+    variables: BTreeMap<String, String>,
+    things: Collection<Document>,
+    port: u16,
+    /// Sockets to the server that are not the storm's.
+    before: usize,
+}
+
+impl Stage {
+    async fn set(layer: bool) -> Result<Self> {
+        let cluster = Cluster::builder()
+            .login()
+            .max_connections(SERVER_LIMIT)
+            .start()
+            .await?;
+        let mut variables = BTreeMap::from([(VARIABLE.to_owned(), cluster.uri())]);
+        let database = cluster.client().await?.database("lambda_functions");
+        let things = database.collection::<Document>("storm");
+        // Opens the sockets that are counted before.
+        things.count_documents(doc! {}).await?;
+        let port = cluster.member(0)?.address().port();
+        let before = sockets::to_port(port)?;
+        let mut weir = None;
+        if layer {
+            let started = WeirProcess::builder()
+                .upstream(cluster.uri())
+                .args(&["--max-connections", &CAP.to_string()])
+                .start()
+                .await?;
+            variables.insert("WEIR_SERVICE".into(), started.address().to_string());
+            weir = Some(started);
+        }
+        Ok(Self {
+            cluster,
+            weir,
+            variables,
+            things,
+            port,
+            before,
+        })
+    }
+
+    fn service(&self) -> Option<u16> {
+        self.weir.as_ref().map(|weir| weir.address().port())
+    }
+
+    fn ports(&self) -> Vec<u16> {
+        [Some(self.port), self.service()]
+            .into_iter()
+            .flatten()
+            .collect()
+    }
+
+    /// The server's memory, in bytes.
+    fn memory(&self) -> Result<u64> {
+        let pid = self
+            .cluster
+            .member(0)?
+            .pid()
+            .context("the server is gone")?;
+        let name = String::new();
+        Ok(Found { pid, name }.resident().unwrap_or_default())
+    }
 }
 
 /// Looks at the kernel's table again and again, and keeps the most sockets to each port.

@@ -9,9 +9,8 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::demo::emulator::Isolation;
+use crate::demo::emulator::{Addresses, Isolation};
 use crate::demo::error::DemoError;
-use crate::demo::mongod::free_port;
 use crate::demo::process::{Process, Scratch};
 
 /// Puts the layer into place, then becomes the emulator.
@@ -62,10 +61,10 @@ impl Environment {
     pub(super) fn spawn(
         kit: &Kit,
         configuration: &Configuration,
+        addresses: &Addresses,
         scratch: &Arc<Scratch>,
     ) -> Result<Self, DemoError> {
-        let port = || free_port().map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
-        let (address, api) = (port()?, port()?);
+        let (address, api) = (addresses.next()?, addresses.next()?);
         let mut command = kit.isolation.command();
         command
             .args(["sh", "-c", BEGIN, "environment"])
@@ -79,7 +78,7 @@ impl Environment {
         let extension = match configuration.service {
             None => None,
             Some(service) => {
-                let listen = port()?;
+                let listen = addresses.next()?;
                 command
                     .env("WEIR_SERVICE", service.to_string())
                     .env("WEIR_LISTEN", listen.to_string());
