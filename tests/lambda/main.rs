@@ -7,6 +7,7 @@ mod drill;
 mod freezes;
 mod lives;
 mod node;
+mod numbers;
 mod orphans;
 mod python;
 mod roads;

@@ -7,6 +7,8 @@
 //! | [`emulator`] | AWS's emulator with extension, shim and a real function |
 //! | [`environment`] | a light environment, of which there may be hundreds |
 //! | [`storm`], [`drill`] | many of them starting at once, and moving over step by step |
+//! | [`overhead`] | what the extension costs |
+//! | [`numbers`] | the page with all of that |
 //! | [`parts`] | what that is made of |
 //! | [`processes`] | the processes in an emulated environment |
 
@@ -15,6 +17,8 @@ pub mod drill;
 pub mod emulator;
 pub mod environment;
 pub mod extension;
+pub mod numbers;
+pub mod overhead;
 pub mod parts;
 pub mod processes;
 pub mod storm;
