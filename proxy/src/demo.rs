@@ -7,17 +7,20 @@
 //! | `show` | the show from its introduction to its end |
 //! | `stage` | what was started and must end |
 //! | [`mongod`], [`process`], [`parts`] | a real server, found or fetched |
-//! | [`python`] | Python with PyMongo, made once |
+//! | [`python`], [`emulator`] | Python with PyMongo and AWS's emulator, fetched once |
+//! | `layer` | extension and shim, found or built |
 //! | `endpoint`, `sidecar` | the Weir that is shown, in this process or as others |
 //! | `exam`, `random` | who arrives when and does what, the same in both phases |
 //! | `students`, `driver`, `monitor` | one simulated Lambda environment |
 //! | `client`, `messages`, `seed` | bytes on sockets |
 //! | `fleet` | worker processes with a real driver |
+//! | `functions` | emulated Lambda environments with a real driver |
 //! | `phase`, `tally`, `observer` | playing one phase and counting it |
 //! | `report`, `table`, `verdict` | what came of it |
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+pub mod emulator;
 pub mod mongod;
 pub mod parts;
 pub mod process;
@@ -37,6 +40,8 @@ mod endpoint;
 mod error;
 mod exam;
 mod fleet;
+mod functions;
+mod layer;
 mod monitor;
 mod observer;
 mod phase;

@@ -1,76 +1,10 @@
 //! `weir demo`, seen from the terminal it runs in.
 
-use std::fs::{self, File};
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
-use std::sync::Arc;
-use std::time::Duration;
-
 use anyhow::{Context, Result};
-use tokio::sync::{Mutex, MutexGuard};
-use weir::demo::process::{Process, Scratch, Signal};
-use weir_tests::surroundings::{blocking, mongod, surroundings};
+use weir::demo::process::Scratch;
+use weir_tests::demo::{Demo, END_LIMIT, cell, row};
+use weir_tests::surroundings::surroundings;
 use weir_tests::wait::until_true;
-use weir_tests::weir::program;
-
-/// Two short phases, two servers, and a machine with much else to do.
-const END_LIMIT: Duration = Duration::from_secs(120);
-
-/// One demo at a time: each fills the machine, and its students have no patience.
-static TURN: Mutex<()> = Mutex::const_new(());
-
-/// A running demo that writes into a file.
-struct Demo {
-    _turn: MutexGuard<'static, ()>,
-    process: Arc<Process>,
-    output: PathBuf,
-    temporary: PathBuf,
-}
-
-impl Demo {
-    async fn start(scratch: &Arc<Scratch>, arguments: &[&str]) -> Result<Self> {
-        let turn = TURN.lock().await;
-        let output = scratch.path().join("output.txt");
-        let temporary = scratch.path().join("tmp");
-        fs::create_dir(&temporary)?;
-        let mut command = Command::new(program().await?);
-        command
-            .arg("demo")
-            .args(arguments)
-            .env("WEIR_MONGOD", mongod().await?.path)
-            .env("TMPDIR", &temporary)
-            .stdin(Stdio::null())
-            .stdout(File::create(&output)?)
-            .stderr(Stdio::inherit());
-        Ok(Self {
-            _turn: turn,
-            process: Arc::new(Process::spawn(&mut command, scratch)?),
-            output,
-            temporary,
-        })
-    }
-
-    fn said(&self) -> String {
-        fs::read_to_string(&self.output).unwrap_or_default()
-    }
-
-    /// Waits for its end and returns the exit code.
-    async fn end(&self) -> Result<Option<i32>> {
-        let process = self.process.clone();
-        let status = blocking(move || process.wait(END_LIMIT)).await??;
-        Ok(status.context("the demo did not end")?.code())
-    }
-
-    fn left_behind(&self) -> usize {
-        fs::read_dir(&self.temporary).map_or(0, Iterator::count)
-    }
-}
-
-/// The cells of the first row with that label.
-fn row<'t>(text: &'t str, label: &str) -> Option<&'t str> {
-    let line = text.lines().find(|line| line.trim().starts_with(label))?;
-    Some(line.trim().strip_prefix(label)?.trim())
-}
 
 #[tokio::test]
 async fn few_students_are_served_both_ways_and_nothing_is_left() -> Result<()> {
@@ -131,11 +65,7 @@ async fn workers_are_served_through_their_sidecars_and_nothing_is_left() -> Resu
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("through 3 sidecars"), "{said}");
 
-    let last = |label: &str, back: usize| -> Result<String> {
-        let cells = row(&said, label).context("no table")?;
-        let cell = cells.split_whitespace().rev().nth(back);
-        Ok(cell.context("too few cells")?.to_owned())
-    };
+    let last = |label, back| cell(&said, label, back);
     assert_eq!(last("students served", 2)?, "48", "{said}");
     assert_eq!(last("errors shown to students", 0)?, "0", "{said}");
     assert_eq!(last("connections refused", 0)?, "0", "{said}");
@@ -189,7 +119,7 @@ async fn an_interrupt_leaves_no_worker_and_no_sidecar() -> Result<()> {
         2,
         "the sidecars' and the workers' folders"
     );
-    demo.process.signal(Signal::Terminate)?;
+    demo.terminate()?;
     assert_eq!(demo.end().await?, Some(130), "{}", demo.said());
     assert_eq!(demo.left_behind(), 0);
     assert!(
@@ -219,7 +149,7 @@ async fn an_interrupt_in_the_middle_leaves_nothing() -> Result<()> {
     let playing = || demo.said().contains(" in exam ");
     until_true("the first phase", END_LIMIT, playing).await?;
     assert_eq!(demo.left_behind(), 1, "the server's folder");
-    demo.process.signal(Signal::Terminate)?;
+    demo.terminate()?;
     assert_eq!(demo.end().await?, Some(130), "{}", demo.said());
     assert_eq!(demo.left_behind(), 0);
     Ok(())

@@ -9,12 +9,17 @@
 mod agreement;
 mod cargo_lambda;
 mod deadlines;
+mod demo;
+mod drill;
 mod freezes;
 mod frozen;
 mod languages;
 mod lives;
 mod managed;
+mod numbers;
+mod orphans;
 mod python;
 mod roads;
 mod stage;
+mod storm;
 mod support;

@@ -12,6 +12,7 @@
 //! | [`scripted`] | a fake server for what a real one cannot be made to do |
 //! | [`raw`] | a client that sends any bytes |
 //! | [`message`] | messages built and read by hand, apart from Weir's own code |
+//! | [`demo`] | a running `weir demo` and its table |
 //! | [`python`] | the official Python driver, in two generations |
 //! | [`matrix`] | every official driver, every feature, every fault: what each makes of it |
 //! | [`random`] | numbers that follow from a seed |
@@ -32,6 +33,7 @@ pub mod background;
 pub mod balancer;
 pub mod certificates;
 pub mod cluster;
+pub mod demo;
 pub mod lambda;
 pub mod matrix;
 pub mod message;

@@ -104,9 +104,21 @@ pub fn of_process(pid: u32, ports: &[u16]) -> Result<BTreeMap<u16, Count>> {
 /// # Errors
 /// When this is not Linux.
 pub fn to_port(port: u16) -> Result<usize> {
-    let rows = rows()?;
-    let wanted = |row: &&Row| row.remote_port == port && row.state != TIME_WAIT;
-    Ok(rows.iter().filter(wanted).count())
+    Ok(to_ports(&[port])?.get(&port).copied().unwrap_or_default())
+}
+
+/// All sockets of this machine to each of `ports`, from one look at the table.
+///
+/// # Errors
+/// When this is not Linux.
+pub fn to_ports(ports: &[u16]) -> Result<BTreeMap<u16, usize>> {
+    let mut counts: BTreeMap<u16, usize> = ports.iter().map(|port| (*port, 0)).collect();
+    for row in rows()?.iter().filter(|row| row.state != TIME_WAIT) {
+        if let Some(count) = counts.get_mut(&row.remote_port) {
+            *count += 1;
+        }
+    }
+    Ok(counts)
 }
 
 /// Looks every 50 ms and keeps the most it saw.

@@ -24,7 +24,7 @@ pub(crate) mod log;
 mod program;
 
 pub use builder::Builder;
-pub use program::{built_programs, program, program_called};
+pub use program::{built_programs, own_profile, profile, program, program_called};
 
 /// A running Weir. Dropping it kills it.
 pub struct WeirProcess {

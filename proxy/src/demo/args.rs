@@ -1,5 +1,6 @@
 //! The options of `weir demo`.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
@@ -9,7 +10,8 @@ use super::exam::Exam;
 /// Runs an exam start against a real MongoDB, directly and through Weir.
 #[derive(Args, Clone, Debug)]
 pub struct DemoArgs {
-    /// Students; as a service, each in a simulated Lambda environment of its own.
+    /// Students; as a service, each in a simulated Lambda environment of its own; as lambda,
+    /// each in an emulated one, and no more than this machine bears.
     #[arg(long, default_value_t = 1_500, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub clients: u32,
 
@@ -31,6 +33,11 @@ pub struct DemoArgs {
     /// The road to Weir that is shown.
     #[arg(long = "as", value_enum, default_value_t = Road::Service)]
     pub road: Road,
+
+    /// The folder that a Lambda layer was unzipped into, for --as lambda; without it, the
+    /// layer's programs are those beside this one, or built by cargo in a checkout.
+    #[arg(long, value_name = "FOLDER")]
+    pub layer: Option<PathBuf>,
 
     /// How the simulated drivers watch their server; PyMongo decides for itself.
     #[arg(long, value_enum, default_value_t = Monitoring::Stream)]
@@ -66,6 +73,9 @@ pub enum Road {
     /// Three tasks of four worker processes, real Python with PyMongo, and a Weir
     /// in each task.
     Sidecar,
+    /// Real Python functions under AWS's own emulator of Lambda: first as they are, then with
+    /// the layer (extension and shim) before two shared Weirs.
+    Lambda,
 }
 
 /// How an environment watches its server.

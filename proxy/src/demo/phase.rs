@@ -12,6 +12,7 @@ use super::client::{ClientError, Connection};
 use super::error::DemoError;
 use super::exam::Exam;
 use super::fleet::{Fleet, FleetPlan};
+use super::functions::{FunctionPlan, Functions};
 use super::messages::Messages;
 use super::observer::{Observer, Watched};
 use super::report::{Connections, Report, Server};
@@ -51,20 +52,25 @@ pub(super) enum Crowd<'a> {
     Environments(Monitoring),
     /// Worker processes.
     Fleet(&'a FleetPlan),
+    /// Functions in emulated environments.
+    Functions(&'a FunctionPlan),
 }
 
 /// Those who play, while they do.
 enum Players {
     Environments(JoinSet<()>),
     Fleet(Fleet),
+    Functions(Functions),
 }
 
 impl Players {
-    async fn end(self) {
+    async fn end(self) -> Result<(), DemoError> {
         match self {
             Self::Environments(mut students) => students.shutdown().await,
             Self::Fleet(fleet) => fleet.end().await,
+            Self::Functions(functions) => functions.end().await?,
         }
+        Ok(())
     }
 }
 
@@ -72,7 +78,7 @@ impl Phase<'_> {
     /// Plays it to its end.
     ///
     /// # Errors
-    /// When the system has no randomness, or a worker does not start.
+    /// When the system has no randomness, or a worker or an environment does not start.
     pub(super) async fn play(&self, screen: &Screen) -> Result<Report, DemoError> {
         let tally = Arc::new(Tally::default());
         let players = self.begin(&tally).await?;
@@ -80,7 +86,7 @@ impl Phase<'_> {
         let server = self
             .observer
             .map(|observer| self.server(observer.watched()));
-        players.end().await;
+        players.end().await?;
         let stored = self.count_answers(&Messages::new(self.database)).await.ok();
         Ok(self.report(&tally, server, stored))
     }
@@ -90,6 +96,10 @@ impl Phase<'_> {
             Crowd::Environments(monitoring) => monitoring,
             Crowd::Fleet(plan) => {
                 return Ok(Players::Fleet(Fleet::start(plan, self.exam, tally).await?));
+            }
+            Crowd::Functions(plan) => {
+                let functions = Functions::start(plan, self.exam, tally).await?;
+                return Ok(Players::Functions(functions));
             }
         };
         let world = Arc::new(World {

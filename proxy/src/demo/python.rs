@@ -9,6 +9,9 @@ use super::parts::{once, step};
 /// The newest driver, which the demo's workers use.
 pub const NEWEST: &str = "4.20.0";
 
+/// AWS's runtime client: what the managed runtime runs.
+const RUNTIME: &str = "awslambdaric==4.2.2";
+
 /// The interpreter of the environment with that version; made at the first use on a machine.
 ///
 /// # Errors
@@ -32,5 +35,31 @@ pub fn environment(parts: &Path, version: &str) -> io::Result<PathBuf> {
         pip(&format!("pymongo[snappy,zstd]=={version}"))
             .or_else(|_| pip(&format!("pymongo=={version}")))
     })?;
+    Ok(place.join("bin/python"))
+}
+
+/// The interpreter of an environment with the newest driver and AWS's runtime client, as in
+/// Lambda's managed runtime; made at the first use on a machine.
+///
+/// # Errors
+/// The last line of what Python or pip said.
+pub fn for_lambda(parts: &Path) -> io::Result<PathBuf> {
+    let place = once(
+        parts,
+        &format!("lambda-python-{NEWEST}"),
+        |scratch, ready| {
+            step(
+                Command::new("python3").args(["-m", "venv"]).arg(ready),
+                scratch,
+            )?;
+            step(
+                Command::new(ready.join("bin/python"))
+                    .args(["-m", "pip", "install", "--quiet"])
+                    .args(["--disable-pip-version-check", "--only-binary=:all:"])
+                    .args([RUNTIME, &format!("pymongo=={NEWEST}")]),
+                scratch,
+            )
+        },
+    )?;
     Ok(place.join("bin/python"))
 }

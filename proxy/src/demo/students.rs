@@ -15,7 +15,7 @@ use super::monitor::monitor;
 use super::tally::{Op, Tally};
 
 /// A student who got an error page loads it again after this time.
-const RELOAD: Duration = Duration::from_secs(1);
+pub(super) const RELOAD: Duration = Duration::from_secs(1);
 
 /// What all environments of a phase share.
 #[derive(Debug)]

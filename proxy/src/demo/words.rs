@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use super::args::{DemoArgs, Monitoring, Road};
 use super::exam::{ANSWERS, Exam};
 use super::fleet::{MONITORS, TASKS, THREADS, WORKERS};
+use super::functions::SOCKETS;
 use super::numbers::count;
 
 /// Columns of a line of text.
@@ -23,6 +24,7 @@ pub(super) fn introduction(
             phases(server_limit, cap),
         ],
         Road::Sidecar => [workers(exam), sidecar_phases(server_limit, cap)],
+        Road::Lambda => [functions(exam), function_phases(server_limit, cap)],
     };
     let [who, phases] = paragraphs.map(|paragraph| wrap(&paragraph));
     [who, phases, wrap(&bounds(exam, server_limit))].join("\n\n")
@@ -78,6 +80,41 @@ fn sidecar_phases(server_limit: Option<u32>, cap: u32) -> String {
              your deployment; its four workers connect to that. Nobody connects directly: that \
              could take every connection your applications need. All data is in the database \
              weir_demo, which is dropped at the end."
+        ),
+    }
+}
+
+/// The students of `--as lambda`.
+fn functions(exam: &Exam) -> String {
+    format!(
+        "An exam starts. {} students arrive within {} seconds, each in a Lambda environment of \
+         its own, under AWS's own emulator: real Python with PyMongo, a client that is made when \
+         the module is loaded, an invocation for every request, cold starts included. Every \
+         environment opens {SOCKETS} sockets, {} in all: one for its requests and one with which \
+         a driver in Lambda watches its server.",
+        count(exam.students.into()),
+        exam.arrivals().as_secs(),
+        count(u64::from(SOCKETS * exam.students)),
+    )
+}
+
+/// What happens with functions.
+fn function_phases(server_limit: Option<u32>, cap: u32) -> String {
+    let change = "the layer is attached, with the extension and the shim, and two variables are \
+        set: AWS_LAMBDA_EXEC_WRAPPER and WEIR_SERVICE. The code and its connection string stay. \
+        Half of the environments go to each of two shared Weirs";
+    match server_limit {
+        Some(limit) => format!(
+            "First the functions connect directly to a real MongoDB that takes {} connections: a \
+             small tier, made smaller as the environments are fewer. Then {change}, which may \
+             open {cap} each.",
+            count(limit.into()),
+        ),
+        None => format!(
+            "At once {change}, which may open {cap} connections each to each node of your \
+             deployment. Nobody connects directly: that could take every connection your \
+             applications need. All data is in the database weir_demo, which is dropped at the \
+             end."
         ),
     }
 }
@@ -159,6 +196,7 @@ mod tests {
             patience: 10,
             upstream: None,
             road,
+            layer: None,
             monitoring,
             seed: 1,
             exit: true,
@@ -171,6 +209,30 @@ mod tests {
         for limit in [Some(500), None] {
             let text = introduction(&exam(), &args, limit, 20);
             assert!(text.contains("= 792"), "{text}");
+            assert!(
+                text.lines().all(|line| line.chars().count() <= WIDTH),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn functions_are_introduced_with_their_number_and_the_two_variables() {
+        let args = args(Road::Lambda, Monitoring::Poll);
+        let exam = Exam {
+            students: 60,
+            ..exam()
+        };
+        for limit in [Some(60), None] {
+            let text = introduction(&exam, &args, limit, 5);
+            for said in [
+                "60 students",
+                "120 in",
+                "AWS_LAMBDA_EXEC_WRAPPER",
+                "WEIR_SERVICE",
+            ] {
+                assert!(text.contains(said), "{said} in {text}");
+            }
             assert!(
                 text.lines().all(|line| line.chars().count() <= WIDTH),
                 "{text}"

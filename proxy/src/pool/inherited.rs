@@ -18,13 +18,19 @@ const LONGEST: Duration = Duration::from_secs(60);
 
 /// Frees the slots of a new pool as the connections made before it go.
 pub(super) async fn free(pool: Weak<NodePool>, slots: usize, before: Option<Arc<NodePool>>) {
-    let Some(node) = pool.upgrade().map(|pool| pool.node.clone()) else {
+    let Some((node, freezing)) = pool
+        .upgrade()
+        .map(|pool| (pool.node.clone(), pool.freezing))
+    else {
         return;
     };
+    // In a function's environment nobody can wait for what a killed predecessor left: its flow may
+    // be long forgotten, and the function's first operation would go with it.
+    let looks = freezing.is_none();
     let until = Instant::now() + LONGEST;
     let mut held = slots;
     while held > 0 {
-        let orphans = if Instant::now() < until {
+        let orphans = if looks && Instant::now() < until {
             orphans::to(&node).await
         } else {
             0

@@ -1,160 +1,98 @@
-//! What the Lambda extension costs: `cargo run --release -p weir-tests --bin weir-lambda`.
-//!
-//! Extension and shim are real, Lambda's API is a script, the shared Weir and the database are
-//! real ones on this machine. So these are this machine's numbers, not AWS's: there they depend
-//! on the memory of the function.
+//! The extension in numbers: what it costs, a storm of environments, a migration by percentage.
 
-use std::time::{Duration, Instant};
+use std::process::ExitCode;
 
-use anyhow::{Context, Result};
-use bson::doc;
-use weir_tests::cluster::Cluster;
-use weir_tests::lambda::{Extension, ScriptedApi, processes::Found};
-use weir_tests::raw::Raw;
-use weir_tests::weir::{WeirProcess, program_called};
+use anyhow::{Context, Result, bail};
+use weir_tests::lambda::numbers::{self, Section};
+use weir_tests::lambda::{drill, overhead, storm};
 
-/// Cold starts.
-const STARTS: usize = 30;
-/// Operations on each road.
-const OPERATIONS: usize = 2_000;
-/// Far beyond anything measured here.
-const LONG: Duration = Duration::from_secs(60);
+const USAGE: &str = "\
+weir-lambda [overhead|storm|drill|all] [--environments N] [--write]
+overhead: start, invocations, end, memory, operations (unless something else is asked for).
+storm: N environments start at once (200), directly and with the layer.
+drill: N environments (100) move over at 10, 25, 50 and 100 %, and back.
+--write puts the tables into docs/lambda-numbers.md and their short form into the README.
+$WEIR_PROGRAMS names a folder with weir, weir-extension and weir-shim; else those of this build.";
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<()> {
-    let cluster = Cluster::builder().login().start().await?;
-    let service = WeirProcess::builder()
-        .upstream(cluster.uri())
-        .start()
-        .await?;
-    let (own, address) = (cluster.uri(), service.address().to_string());
-    let roads = [
-        (
-            "shared Weir",
-            vec![("DB", own.as_str()), ("WEIR_SERVICE", address.as_str())],
-        ),
-        ("database itself", vec![("DB", own.as_str())]),
-    ];
-    println!("| measure | shared Weir | database itself | wanted |\n|---|---|---|---|");
-    let mut columns = Vec::new();
-    for (_, variables) in &roads {
-        columns.push(Column::measure(variables).await?);
-    }
-    let row = |name: &str, wanted: &str, of: fn(&Column) -> String| {
-        let cells: Vec<String> = columns.iter().map(of).collect();
-        println!("| {name} | {} | {wanted} |", cells.join(" | "));
-    };
-    row("start to registered, median", "15 ms", |c| ms(c.init));
-    row("the same, slowest of 30", "", |c| ms(c.slowest_init));
-    row(
-        "INVOKE to asking for the next event, median",
-        "0.2 ms",
-        |c| ms(c.hook),
-    );
-    row("SHUTDOWN to exit", "300 ms", |c| ms(c.end));
-    row("resident memory after 2,000 operations", "20 MB", |c| {
-        megabytes(c.resident)
-    });
-    row("find by _id through the extension, median", "", |c| {
-        ms(c.find)
-    });
-    let without = finds(&mut Raw::connect(service.address()).await?).await?;
-    println!(
-        "| the same through the shared Weir alone | {} | | |",
-        ms(without)
-    );
-    let program = program_called("weir-extension").await?;
-    println!(
-        "| size of the program | {} | | |",
-        megabytes(program.metadata()?.len())
-    );
-    Ok(())
+/// What the command line asks for.
+struct Wanted {
+    parts: Vec<String>,
+    environments: Option<usize>,
+    write: bool,
 }
 
-/// What was measured on one road.
-struct Column {
-    init: Duration,
-    slowest_init: Duration,
-    hook: Duration,
-    end: Duration,
-    resident: u64,
-    find: Duration,
-}
-
-impl Column {
-    async fn measure(variables: &[(&str, &str)]) -> Result<Self> {
-        let (mut inits, mut ends) = (Vec::new(), Vec::new());
-        for _ in 0..STARTS {
-            let api = ScriptedApi::start(&[])?;
-            let began = tokio::time::Instant::now();
-            let extension = Extension::start(&api, variables).await?;
-            let calls = api.called("next", 1).await?;
-            let registered = calls.first().context("no call")?.at;
-            inits.push(registered.saturating_duration_since(began));
-            let mut function = Raw::connect(extension.address()).await?;
-            function.command("lambda", doc! { "ping": 1 }).await?;
-            ends.push(end(&api, &extension).await?);
-        }
-        let api = ScriptedApi::start(&[])?;
-        let extension = Extension::start(&api, variables).await?;
-        api.is_asked().await?;
-        let mut hooks = Vec::new();
-        for n in 0..50 {
-            let asked = api.calls("next").len();
-            let told = tokio::time::Instant::now();
-            api.invoke(&format!("r-{n}"), LONG);
-            let calls = api.called("next", asked + 1).await?;
-            let last = calls.last().context("no call")?.at;
-            hooks.push(last.saturating_duration_since(told));
-        }
-        let mut function = Raw::connect(extension.address()).await?;
-        let find = finds(&mut function).await?;
-        let process = Found {
-            pid: extension.pid(),
-            name: String::new(),
+impl Wanted {
+    fn read(mut arguments: impl Iterator<Item = String>) -> Result<Self> {
+        let mut wanted = Self {
+            parts: Vec::new(),
+            environments: None,
+            write: false,
         };
-        let resident = process.resident().context("no memory was found")?;
-        ends.push(end(&api, &extension).await?);
-        Ok(Self {
-            slowest_init: inits.iter().max().copied().unwrap_or_default(),
-            init: median(inits),
-            hook: median(hooks),
-            end: median(ends),
-            resident,
-            find,
-        })
+        let all = ["overhead", "storm", "drill"].map(str::to_owned);
+        while let Some(argument) = arguments.next() {
+            match argument.as_str() {
+                "--write" => wanted.write = true,
+                "--environments" => {
+                    let number = arguments.next().context(USAGE)?;
+                    wanted.environments = Some(number.parse().context(USAGE)?);
+                }
+                "all" => wanted.parts.extend(all.clone()),
+                part if all.iter().any(|known| known == part) => wanted.parts.push(argument),
+                _ => bail!("unknown: {argument}\n{USAGE}"),
+            }
+        }
+        if wanted.parts.is_empty() {
+            wanted.parts.push("overhead".into());
+        }
+        Ok(wanted)
     }
 }
 
-async fn end(api: &ScriptedApi, extension: &Extension) -> Result<Duration> {
-    let told = Instant::now();
-    api.shut_down("spindown");
-    extension.ends(LONG).await?;
-    Ok(told.elapsed())
-}
-
-async fn finds(function: &mut Raw) -> Result<Duration> {
-    let insert = doc! { "insert": "found", "documents": [{ "_id": 1 }] };
-    function.command("lambda", insert).await?;
-    let mut times = Vec::new();
-    for _ in 0..OPERATIONS {
-        let began = Instant::now();
-        let find = doc! { "find": "found", "filter": { "_id": 1 }, "limit": 1 };
-        function.command("lambda", find).await?;
-        times.push(began.elapsed());
+#[tokio::main]
+async fn main() -> Result<ExitCode> {
+    let wanted = Wanted::read(std::env::args().skip(1))?;
+    let mut failed = false;
+    for part in &wanted.parts {
+        let section = match part.as_str() {
+            "storm" => {
+                let roads = storm::both(wanted.environments.unwrap_or(200)).await?;
+                failed |= report(&roads);
+                numbers::storm(&roads)
+            }
+            "drill" => drilled(wanted.environments.unwrap_or(100)).await?,
+            _ => numbers::overhead(&overhead::measure().await?),
+        };
+        println!("{}\n", section.text());
+        if wanted.write {
+            println!("written: {}", section.write()?.display());
+        }
     }
-    Ok(median(times))
+    Ok(if failed {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    })
 }
 
-fn median(mut times: Vec<Duration>) -> Duration {
-    times.sort();
-    times.get(times.len() / 2).copied().unwrap_or_default()
+/// Prints the first errors of a storm, and whether the layer broke its promise.
+fn report(roads: &[storm::Outcome; 2]) -> bool {
+    for (road, outcome) in ["directly", "with the layer"].iter().zip(roads) {
+        for error in outcome.errors.iter().take(5) {
+            println!("{road}: {error}");
+        }
+    }
+    let [_, weir] = roads;
+    let kept = weir.keeps_its_promises();
+    if let Err(why) = &kept {
+        println!("FAILED: {why:#}");
+    }
+    kept.is_err()
 }
 
-fn ms(time: Duration) -> String {
-    format!("{:.2} ms", time.as_secs_f64() * 1000.0)
-}
-
-fn megabytes(bytes: u64) -> String {
-    format!("{}.{} MB", bytes / 1_000_000, bytes % 1_000_000 / 100_000)
+async fn drilled(environments: usize) -> Result<Section> {
+    let steps = drill::run(environments, |step| {
+        let (count, all) = (step.count(), step.moved.len());
+        println!("{}: {count} of {all} in {:?}", step.change, step.took);
+    });
+    Ok(numbers::drill(&steps.await?))
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -153,6 +153,24 @@ impl ScriptedApi {
         .await
     }
 
+    /// The same, but woken instead of looking again and again: for hundreds at once.
+    ///
+    /// # Errors
+    /// When the API has ended.
+    pub async fn asks(&self) -> Result<()> {
+        let mut changed = self.shared.changed.subscribe();
+        loop {
+            changed.borrow_and_update();
+            {
+                let state = self.shared.lock();
+                if state.waiting > 0 && state.events.is_empty() {
+                    return Ok(());
+                }
+            }
+            changed.changed().await?;
+        }
+    }
+
     /// Waits for so many calls that contain `what`.
     ///
     /// # Errors
@@ -222,6 +240,7 @@ impl Shared {
             return Ok(());
         }
         self.lock().waiting += 1;
+        self.notify();
         let event = self.event(&mut stream).await;
         self.lock().waiting -= 1;
         reply(
@@ -251,6 +270,8 @@ impl Shared {
 }
 
 async fn read(stream: &mut TcpStream) -> Result<Call> {
+    // One request comes over a connection, so nothing is lost with the buffer.
+    let mut stream = BufReader::new(stream);
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         head.push(stream.read_u8().await?);

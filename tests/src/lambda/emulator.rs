@@ -67,16 +67,8 @@ impl Emulator {
     /// # Errors
     /// When the extension or the shim cannot be built, or the emulator does not listen.
     pub async fn start(function: Function) -> Result<Option<Self>> {
-        if let Err(why) = blocking(can_isolate).await? {
-            skip("functions under AWS's emulator", &why);
+        let Some(emulator) = had().await? else {
             return Ok(None);
-        }
-        let emulator = match blocking(parts::emulator).await? {
-            Ok(emulator) => emulator,
-            Err(error) => {
-                skip("functions under AWS's emulator", &error.to_string());
-                return Ok(None);
-            }
         };
         let extension = program_called("weir-extension").await?;
         let shim = program_called("weir-shim").await?;
@@ -235,6 +227,29 @@ impl Emulator {
         ended
             .map(drop)
             .with_context(|| format!("it still runs after {limit:?}\n{}", self.log.text()))
+    }
+}
+
+/// Whether environments can be emulated here; if not, that is counted as a skip.
+///
+/// # Errors
+/// When the machine cannot be asked.
+pub async fn can_be_had() -> Result<bool> {
+    Ok(had().await?.is_some())
+}
+
+/// The emulator; `None`, and a skip: there is none, or no name spaces to run it in.
+async fn had() -> Result<Option<PathBuf>> {
+    let emulator = match blocking(can_isolate).await? {
+        Ok(()) => blocking(parts::emulator).await?.map_err(|e| e.to_string()),
+        Err(why) => Err(why),
+    };
+    match emulator {
+        Ok(emulator) => Ok(Some(emulator)),
+        Err(why) => {
+            skip("functions under AWS's emulator", &why);
+            Ok(None)
+        }
     }
 }
 

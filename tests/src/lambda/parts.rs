@@ -5,22 +5,10 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Arc;
 
-use weir::demo::parts::{download_wheel, once, step};
-use weir::demo::process::Scratch;
-use weir::demo::python::NEWEST;
+use weir::demo::parts::{download_wheel, once, step, take_from_wheel};
 
 use crate::surroundings::surroundings;
-
-/// The wheel with AWS's emulator in it, and its checksum.
-const EMULATOR: (&str, &str) = (
-    "aws-sam-cli==1.170.0",
-    "24ebaf5ecba38dc1758089968cb89ab61e124b84e92a344fc7a2771a47f4d0bf",
-);
-
-/// AWS's runtime client for Python: what the managed runtime runs.
-const RUNTIME: &str = "awslambdaric==4.2.2";
 
 /// The newest Java driver, and AWS's runtime client for Java.
 const JAVA: (&str, &str) = ("5.14.0", "2.9.0");
@@ -43,33 +31,7 @@ pub fn source(language: &str) -> PathBuf {
 /// # Errors
 /// The last line of what pip said.
 pub fn emulator() -> io::Result<PathBuf> {
-    let machine = match std::env::consts::ARCH {
-        "aarch64" => "arm64",
-        other => other,
-    };
-    let (requirement, sha256) = EMULATOR;
-    let place = once(
-        &surroundings().parts(),
-        "aws-lambda-rie-1.170.0",
-        |scratch, ready| {
-            download_wheel(requirement, sha256, scratch)?;
-            let member = format!("samcli/local/rapid/aws-lambda-rie-{machine}");
-            unpack(scratch, &member, &ready.join("aws-lambda-rie"))
-        },
-    )?;
-    Ok(place.join("aws-lambda-rie"))
-}
-
-/// Takes one program out of the wheel in the scratch folder.
-fn unpack(scratch: &Arc<Scratch>, member: &str, to: &Path) -> io::Result<()> {
-    const UNPACK: &str = "import sys, zipfile, pathlib; \
-        wheel = next(pathlib.Path(sys.argv[1]).glob('*.whl')); \
-        out = pathlib.Path(sys.argv[3]); \
-        out.write_bytes(zipfile.ZipFile(wheel).read(sys.argv[2])); \
-        out.chmod(0o755)";
-    let mut command = Command::new("python3");
-    command.args(["-c", UNPACK]).arg(scratch.path());
-    step(command.arg(member).arg(to), scratch)
+    weir::demo::emulator::fetch(&surroundings().parts())
 }
 
 /// `cargo-lambda`, whose `watch` is another emulator.
@@ -89,7 +51,7 @@ pub fn cargo_lambda() -> io::Result<PathBuf> {
         |scratch, ready| {
             download_wheel(requirement, sha256, scratch)?;
             let member = "cargo_lambda-1.9.2.data/scripts/cargo-lambda";
-            unpack(scratch, member, &ready.join("cargo-lambda"))
+            take_from_wheel(scratch, member, &ready.join("cargo-lambda"))
         },
     )?;
     Ok(place.join("cargo-lambda"))
@@ -100,21 +62,7 @@ pub fn cargo_lambda() -> io::Result<PathBuf> {
 /// # Errors
 /// The last line of what pip said.
 pub fn python() -> io::Result<PathBuf> {
-    let name = format!("lambda-python-{NEWEST}");
-    let place = once(&surroundings().parts(), &name, |scratch, ready| {
-        step(
-            Command::new("python3").args(["-m", "venv"]).arg(ready),
-            scratch,
-        )?;
-        step(
-            Command::new(ready.join("bin/python"))
-                .args(["-m", "pip", "install", "--quiet"])
-                .args(["--disable-pip-version-check", "--only-binary=:all:"])
-                .args([RUNTIME, &format!("pymongo=={NEWEST}")]),
-            scratch,
-        )
-    })?;
-    Ok(place.join("bin/python"))
+    weir::demo::python::for_lambda(&surroundings().parts())
 }
 
 /// The newest Node driver, for `NODE_PATH`.

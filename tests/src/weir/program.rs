@@ -16,22 +16,51 @@ use crate::surroundings::blocking;
 pub async fn program() -> Result<&'static Path> {
     static PROGRAM: OnceCell<PathBuf> = OnceCell::const_new();
     let find = || async {
-        match env::var_os("WEIR_BINARY") {
-            Some(given) => is_file(given.into()),
-            None => blocking(|| build("weir")).await?,
+        match (env::var_os("WEIR_BINARY"), given("weir")) {
+            (Some(given), _) => is_file(given.into()),
+            (None, Some(given)) => Ok(given),
+            (None, None) => blocking(|| build("weir")).await?,
         }
     };
     Ok(PROGRAM.get_or_try_init(find).await?.as_path())
 }
 
-/// Another program of the workspace, built if need be.
+/// Another program of the workspace, built if need be; `$WEIR_PROGRAMS` names a folder of cargo's
+/// that is asked first.
 ///
 /// # Errors
 /// With cargo's own words when it does not compile.
 pub async fn program_called(name: &'static str) -> Result<PathBuf> {
     static BUILDING: Mutex<()> = Mutex::const_new(());
+    if let Some(given) = given(name) {
+        return Ok(given);
+    }
     let _one_at_a_time = BUILDING.lock().await;
     blocking(move || build(name)).await?
+}
+
+/// The program in the folder that `$WEIR_PROGRAMS` names, if it is there.
+fn given(name: &str) -> Option<PathBuf> {
+    let program = Path::new(&env::var_os("WEIR_PROGRAMS")?).join(name);
+    program.is_file().then_some(program)
+}
+
+/// The profile that Weir's programs were built with: the name of cargo's folder.
+pub fn profile() -> String {
+    match env::var_os("WEIR_PROGRAMS") {
+        Some(given) => folder_name(Path::new(&given)),
+        None => own_profile(),
+    }
+}
+
+/// The profile of this process.
+pub fn own_profile() -> String {
+    built_programs().map_or_else(|_| String::new(), |folder| folder_name(&folder))
+}
+
+fn folder_name(folder: &Path) -> String {
+    let name = folder.file_name().unwrap_or_default();
+    name.to_string_lossy().into_owned()
 }
 
 fn is_file(given: PathBuf) -> Result<PathBuf> {

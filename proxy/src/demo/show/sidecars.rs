@@ -25,7 +25,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 impl Show<'_> {
     /// The interpreter of the workers.
-    pub(super) async fn find_python(&self) -> Result<PathBuf, DemoError> {
+    async fn find_python(&self) -> Result<PathBuf, DemoError> {
         self.screen
             .step("Looking for PyMongo; without it, it is fetched once (4 MB)");
         let parts = self.setting.surroundings.parts();
@@ -34,7 +34,22 @@ impl Show<'_> {
         made.map_err(|error| DemoError::Python(error.to_string()))
     }
 
-    pub(super) async fn fleet_directly(
+    /// Both phases, or on somebody else's server the second.
+    pub(super) async fn sidecar(
+        &self,
+        stage: &mut Stage,
+    ) -> Result<(Option<Report>, Report), DemoError> {
+        let python = self.find_python().await?;
+        if let Some(uri) = &self.args.upstream {
+            return Ok((None, self.fleet_borrowed(stage, uri, &python).await?));
+        }
+        let binary = self.find_mongod().await?;
+        let direct = self.fleet_directly(stage, &binary, &python).await?;
+        let through = self.fleet_through_sidecars(stage, &binary, &python);
+        Ok((Some(direct), through.await?))
+    }
+
+    async fn fleet_directly(
         &self,
         stage: &mut Stage,
         binary: &Binary,
@@ -49,7 +64,7 @@ impl Show<'_> {
             .await
     }
 
-    pub(super) async fn fleet_through_sidecars(
+    async fn fleet_through_sidecars(
         &self,
         stage: &mut Stage,
         binary: &Binary,
@@ -59,21 +74,21 @@ impl Show<'_> {
         let (server, uri) = self.fresh_server(stage, binary).await?;
         // Before the first sidecar, so that all connections are counted.
         let observer = self.observe(server).await?;
-        let addresses = self.start_sidecars(stage, &uri).await?;
+        let addresses = self.start_processes(stage, &uri, TASKS, CAP).await?;
         let fleet = self.fleet(python, strings(&addresses), DATABASE);
         self.screen.step("Starting the workers");
         self.play(server, DATABASE, Some(&observer), Crowd::Fleet(&fleet))
             .await
     }
 
-    pub(super) async fn fleet_borrowed(
+    async fn fleet_borrowed(
         &self,
         stage: &mut Stage,
         uri: &str,
         python: &Path,
     ) -> Result<Report, DemoError> {
         self.screen.heading("Through a sidecar in each task");
-        let addresses = self.start_sidecars(stage, uri).await?;
+        let addresses = self.start_processes(stage, uri, TASKS, CAP).await?;
         let Some(first) = addresses.first().copied() else {
             return Err(DemoError::Sidecar("there is none".to_owned()));
         };
@@ -95,13 +110,15 @@ impl Show<'_> {
         }
     }
 
-    /// Starts a sidecar for each task and waits until all have reached their server.
-    async fn start_sidecars(
+    /// Starts Weirs as processes of their own and waits until all have reached their server.
+    pub(super) async fn start_processes(
         &self,
         stage: &mut Stage,
         upstream: &str,
+        number: usize,
+        cap: u32,
     ) -> Result<Vec<SocketAddr>, DemoError> {
-        self.screen.step("Starting the sidecars");
+        self.screen.step(&format!("Starting {number} Weirs"));
         let program = self.setting.surroundings.program.clone();
         let program = program.ok_or_else(|| {
             DemoError::Sidecar("the path of this program is not known".to_owned())
@@ -110,8 +127,8 @@ impl Show<'_> {
         let upstream = upstream.to_owned();
         let spawned = spawn_blocking(move || {
             let scratch = Scratch::new(&temporary, "weir-sidecars")?;
-            (0..TASKS)
-                .map(|_| Sidecar::spawn(&program, &upstream, CAP, &scratch))
+            (0..number)
+                .map(|_| Sidecar::spawn(&program, &upstream, cap, &scratch))
                 .collect::<Result<Vec<_>, _>>()
         });
         stage.sidecars = spawned.await.map_err(std::io::Error::other)??;
