@@ -9,6 +9,8 @@ pub mod breaker;
 
 mod clock;
 
+mod cuts;
+
 mod effects;
 
 mod health;
@@ -54,6 +56,7 @@ use crate::{
     pool::{
         breaker::Breaker,
         clock::Clock,
+        cuts::Cuts,
         state::{CheckOut, Machine, Ticket},
         upkeep::Upkeep,
     },
@@ -105,6 +108,7 @@ pub struct NodePool {
     /// Why the last attempt to connect failed; `None`: it did not.
     last_failure: Mutex<Option<String>>,
     breaker: Breaker,
+    cuts: Cuts,
 }
 
 impl NodePool {
@@ -139,6 +143,7 @@ impl NodePool {
             failures: AtomicU32::new(0),
             last_failure: Mutex::new(None),
             breaker: Breaker::default(),
+            cuts: Cuts::default(),
         });
         tokio::spawn(upkeep::keep_up(
             Arc::downgrade(&pool),
