@@ -9,6 +9,8 @@ pub mod breaker;
 
 mod clock;
 
+mod cuts;
+
 mod effects;
 
 mod health;
@@ -54,6 +56,7 @@ use crate::{
     pool::{
         breaker::Breaker,
         clock::Clock,
+        cuts::Cuts,
         state::{CheckOut, Machine, Ticket},
         upkeep::Upkeep,
     },
@@ -107,6 +110,7 @@ pub struct NodePool {
     breaker: Breaker,
     /// Cursors and transactions belong to connections here, not to the node.
     affinity: bool,
+    cuts: Cuts,
 }
 
 impl NodePool {
@@ -142,6 +146,7 @@ impl NodePool {
             last_failure: Mutex::new(None),
             breaker: Breaker::default(),
             affinity,
+            cuts: Cuts::default(),
         });
         tokio::spawn(upkeep::keep_up(
             Arc::downgrade(&pool),

@@ -72,7 +72,6 @@ use crate::{
     pool::{Lease, LeaseError, NodePool, Want},
     random,
     relay::{
-        abandon::Cuts,
         attempt::{Answer, Attempt},
         budget::Budget,
         cluster::{Cluster, Table},
@@ -108,7 +107,6 @@ pub struct Relay {
     pub(crate) cluster: Arc<Cluster>,
     pub(crate) pins: Pins,
     pub(crate) budget: Arc<Budget>,
-    pub(crate) cuts: Cuts,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) epoch: Instant,
     /// Kept only where the process ends with its clients.
@@ -124,13 +122,12 @@ impl Relay {
         budget: Arc<Budget>,
         metrics: Arc<Metrics>,
     ) -> Self {
-        let (pins, cuts, epoch) = (Pins::default(), Cuts::default(), Instant::now());
+        let (pins, epoch) = (Pins::default(), Instant::now());
         Self {
             settings,
             cluster,
             pins,
             budget,
-            cuts,
             metrics,
             epoch,
             seen_sessions: settings.curfew.map(|_| SeenSessions::default()),

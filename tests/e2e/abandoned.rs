@@ -24,6 +24,13 @@ async fn busy(weir: &WeirProcess) -> Option<u64> {
     status.pointer("/listeners/0/nodes/0/normal")?.as_u64()
 }
 
+/// The same, over all nodes.
+async fn busy_everywhere(weir: &WeirProcess) -> Option<u64> {
+    let status = weir.status().await.ok()?;
+    let nodes = status.pointer("/listeners/0/nodes")?.as_array()?;
+    nodes.iter().map(|node| node.get("normal")?.as_u64()).sum()
+}
+
 async fn until_busy(weir: &WeirProcess, wanted: u64) -> Result<()> {
     let what = format!("{wanted} slots in use");
     let look = || async { (busy(weir).await? == wanted).then_some(()) };
@@ -109,6 +116,58 @@ async fn many_reads_are_stopped_a_few_at_a_time() -> Result<()> {
         *left >= 15,
         "{left} left of {READS} after half a second of cuts"
     );
+    Ok(())
+}
+
+/// The ration is each node's own: two routers are rid of 60 reads in the time of 30.
+#[tokio::test]
+async fn each_node_has_its_own_ration_of_cuts() -> Result<()> {
+    const READS: usize = 60;
+    let routers = [
+        Scripted::start(Face::Mongos)?,
+        Scripted::start(Face::Mongos)?,
+    ];
+    for router in &routers {
+        router.script("find", vec![Act::Nothing; READS]);
+    }
+    let [one, two] = routers.each_ref().map(Scripted::address);
+    let weir = WeirProcess::builder()
+        .upstream(format!("mongodb://{one},{two}/"))
+        .args(&["--max-connections", "60"])
+        .start()
+        .await?;
+    let both = || async {
+        let status = weir.status().await.ok()?;
+        let nodes = status.pointer("/listeners/0/nodes")?.as_array()?.clone();
+        let known = nodes.iter().filter(|node| node["kind"] == "Mongos");
+        (known.count() == 2).then_some(())
+    };
+    until("both routers to be known", LIMIT, both).await?;
+    let find = doc! { "find": "c", "$db": "d" };
+    let all = try_join_all((0..READS).map(|_| start(&weir, find.clone()))).await?;
+    let received = || {
+        routers
+            .each_ref()
+            .map(|router| router.received_of("find").len())
+    };
+    let sent = || async { (received().iter().sum::<usize>() == READS).then_some(()) };
+    let sent = until("all reads to be sent", LIMIT, sent).await;
+    sent.with_context(|| format!("{:?} of {READS}", received()))?;
+    let most = received().into_iter().max().context("no router")?;
+    ensure!(most < READS * 2 / 3, "not shared: {:?}", received());
+    let left = Instant::now();
+    drop(all);
+    let gone = || async { (busy_everywhere(&weir).await? == 0).then_some(()) };
+    until("the end of all reads", LIMIT, gone).await?;
+    let took = left.elapsed();
+    println!(
+        "{READS} abandoned reads on {:?} were stopped after {took:?}",
+        received()
+    );
+    // 15 at once and 15 a second: half of them take a second beyond the two of patience; all
+    // of them, from one ration, would take three.
+    ensure!(took > Duration::from_millis(2_800), "{took:?}");
+    ensure!(took < Duration::from_millis(4_400), "{took:?}");
     Ok(())
 }
 

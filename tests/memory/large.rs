@@ -25,9 +25,6 @@ const ROWS: usize = 15;
 const ROW: usize = 1_050_000;
 /// At once.
 const CLIENTS: usize = 8;
-/// Beyond a tenth of what there was at first: what the allocator keeps once it has ever
-/// served such sizes. It does not grow with their number.
-const KEPT: u64 = 4 * MIB;
 /// In this time memory is given back.
 const SETTLE: Duration = Duration::from_secs(30);
 
@@ -40,10 +37,23 @@ fn can_look() -> bool {
 }
 
 fn resident(weir: &WeirProcess) -> Result<u64> {
+    memory(weir, "VmRSS:")
+}
+
+/// One line of what the kernel says of its memory, in bytes.
+fn memory(weir: &WeirProcess, name: &str) -> Result<u64> {
     let status = fs::read_to_string(format!("/proc/{}/status", weir.pid()))?;
-    let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+    let line = status.lines().find(|line| line.starts_with(name));
     let kib = line.and_then(|line| line.split_whitespace().nth(1));
-    Ok(kib.context("no VmRSS")?.parse::<u64>()? * 1024)
+    Ok(kib.context("no such line")?.parse::<u64>()? * 1024)
+}
+
+/// Of what its memory is: its own pages, and those of the program's file that have been used.
+fn show(weir: &WeirProcess, when: &str) -> Result<()> {
+    let kib = |name| anyhow::Ok(memory(weir, name)? / 1024);
+    let (all, own, file) = (kib("VmRSS:")?, kib("RssAnon:")?, kib("RssFile:")?);
+    println!("{when:<24} {all:>7} KiB: {own} of its own, {file} of the program");
+    Ok(())
 }
 
 fn payload(bytes: usize) -> Binary {
@@ -53,6 +63,7 @@ fn payload(bytes: usize) -> Binary {
     }
 }
 
+/// Ordinary work: what has been used once stays, the program's own pages most of all.
 async fn small_work(weir: &WeirProcess) -> Result<()> {
     let one = async || {
         let mut raw = Raw::connect(weir.address()).await?;
@@ -102,28 +113,21 @@ async fn a_thousand_large_messages_leave_no_memory_behind() -> Result<()> {
         large.insert_one(row).await?;
     }
     small_work(&weir).await?;
+    show(&weir, "before")?;
     let before = resident(&weir)?;
     let began = Instant::now();
     large_work(&weir, MESSAGES).await?;
-    let took = began.elapsed();
-    let after = resident(&weir)?;
-    println!(
-        "{MESSAGES} messages of 16 MB in {took:?}: {} MiB before",
-        before / MIB
-    );
-    println!("{} MiB right after", after / MIB);
-    let most = before + before / 10 + KEPT;
+    println!("{MESSAGES} messages of 16 MB in {:?}", began.elapsed());
+    show(&weir, "right after")?;
     let ended = Instant::now();
-    let low = || async { resident(&weir).ok().filter(|now| *now <= most) };
-    let settled = until("the memory of before", SETTLE, low).await;
-    let now = resident(&weir)?;
-    println!(
-        "{} KiB after {:?}, {} KiB before",
-        now / 1024,
-        ended.elapsed(),
-        before / 1024
-    );
-    settled.map(drop)
+    let tenth = || async {
+        let now = resident(&weir).ok()?;
+        (now <= before + before / 10).then_some(())
+    };
+    let settled = until("the memory of before", SETTLE, tenth).await;
+    println!("no more than a tenth above: {:?} later", ended.elapsed());
+    show(&weir, "then")?;
+    settled
 }
 
 /// The most that a Weir holds while some work goes on: bytes in flight, and memory beyond

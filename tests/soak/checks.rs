@@ -56,11 +56,20 @@ fn what_does_not_fit() {
 
 #[test]
 fn a_seed_says_which_disasters_come() {
-    let sequence = Disaster::sequence(3, 12);
-    assert_eq!(sequence, Disaster::sequence(3, 12));
-    assert_ne!(sequence, Disaster::sequence(4, 12));
-    for disaster in &sequence[..6] {
+    let sequence = Disaster::sequence(3, 16);
+    assert_eq!(sequence, Disaster::sequence(3, 16));
+    assert_ne!(sequence, Disaster::sequence(4, 16));
+    for disaster in &sequence[..8] {
         let times = sequence.iter().filter(|other| *other == disaster).count();
         assert_eq!(times, 2, "{disaster:?}: each kind comes once in a round");
+    }
+}
+
+#[test]
+fn the_short_form_drains_a_weir_and_kills_one() {
+    for seed in 0..50 {
+        let sequence = Disaster::sequence(seed, 6);
+        let has = |disaster| sequence.contains(&disaster);
+        assert!(has(Disaster::Drain) && has(Disaster::Death), "{seed}");
     }
 }

@@ -26,7 +26,7 @@ fn seed() -> u64 {
     given.and_then(|seed| seed.parse().ok()).unwrap_or(1)
 }
 
-/// Elections, kills, silence, resets, bursts and clients that leave, all at once.
+/// Elections, kills, silence, resets, bursts, clients that leave, Weirs that leave and die.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn chaos_and_everything_checked() -> Result<()> {
     let violations = run(Options {
@@ -34,7 +34,7 @@ async fn chaos_and_everything_checked() -> Result<()> {
         clients: 40,
         seed: seed(),
         hurt_every: Duration::from_millis(600),
-        disasters: 4,
+        disasters: 6,
     })
     .await?;
     ensure!(violations.is_empty(), "{violations:#?}");

@@ -6,6 +6,7 @@
 //! | `client`, `cursor`, `transaction` | carry it out over a `link` and check each reply |
 //! | [`ledger`] | what clients were told, held against what the server has |
 //! | `saboteur` | breaks upstream connections |
+//! | `place` | where a Weir is; under disasters there are two, which are drained and killed too |
 //! | [`disaster`] | elections, kills, silence and bursts: the soak becomes a chaos test |
 //! | [`levels`] | slots, cursors, memory and files before and after |
 //! | [`report`] | counts and violations |
@@ -19,37 +20,35 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use bson::{Document, doc};
 use futures_util::TryStreamExt;
 use futures_util::future::join_all;
 use tokio::task::JoinSet;
 
 use crate::cluster::Cluster;
-use crate::skip::skip;
-use crate::sockets::{Sampler, can_count};
-use crate::weir::WeirProcess;
 
+mod cap;
 mod client;
 mod cursor;
 pub mod disaster;
 pub mod ledger;
 pub mod levels;
 mod link;
+mod place;
 pub mod plan;
 pub mod report;
 mod saboteur;
 mod transaction;
 
 use self::client::{Client, ROWS};
-use self::disaster::Disaster;
+use self::disaster::{Disaster, Scene, Silence};
 use self::ledger::Ledger;
 use self::levels::Levels;
 use self::link::{DATABASE, Link};
+use self::place::Place;
 use self::report::Report;
 
-/// Sockets to the server.
-const CAP: usize = 10;
 /// Commands of one step, on average, as counted.
 const COMMANDS_PER_STEP: f64 = 1.63;
 /// One client of so many does something that takes ten seconds.
@@ -77,11 +76,11 @@ pub struct Options {
     pub disasters: usize,
 }
 
-/// A replica set behind a relay, a Weir, and what has been seen of them.
+/// A replica set behind relays, Weirs, and what has been seen of them.
 struct Soak {
     options: Options,
     cluster: Cluster,
-    weir: WeirProcess,
+    places: Arc<[Place]>,
     report: Arc<Report>,
     ledger: Arc<Ledger>,
     /// The number of the next client of a burst.
@@ -96,27 +95,22 @@ pub async fn run(options: Options) -> Result<Vec<String>> {
     println!("{options:?}; again with --seed {}", options.seed);
     let soak = Soak::start(options).await?;
     soak.warm_up().await?;
-    let before = Levels::settled(&soak.weir, &soak.cluster, None).await?;
-    let ports: Vec<u16> = soak
-        .cluster
-        .addresses()
-        .iter()
-        .map(SocketAddr::port)
-        .collect();
-    let sampler = can_count()
-        .then(|| Sampler::start(soak.weir.pid(), ports))
-        .transpose()?;
-    let began = Instant::now();
-    soak.load().await?;
-    let took = began.elapsed();
-    match sampler {
-        Some(sampler) => soak.check_cap(sampler)?,
-        None => skip("the cap", "this system has no /proc/net/tcp"),
+    let before = soak.levels(&[]).await?;
+    let nodes = soak.cluster.addresses().iter();
+    let ports: Vec<u16> = nodes.map(SocketAddr::port).collect();
+    for place in soak.places.iter() {
+        place.watch(ports.clone()).await?;
     }
+    let began = Instant::now();
+    let silences = soak.load().await?;
+    let took = began.elapsed();
+    cap::check(&soak.places, &silences, &soak.report)?;
     soak.cluster.settled().await?;
-    let after = Levels::settled(&soak.weir, &soak.cluster, Some(&before)).await?;
-    for leak in after.above(Some(&before)) {
-        soak.report.violation(format!("left behind: {leak}"));
+    let after = soak.levels(&before).await?;
+    for (after, before) in after.iter().zip(&before) {
+        for leak in after.above(Some(before)) {
+            soak.report.violation(format!("left behind: {leak}"));
+        }
     }
     soak.check_ledger().await?;
     soak.check_coverage();
@@ -145,11 +139,11 @@ impl Soak {
             ])
             .start()
             .await?;
-        let weir = WeirProcess::builder()
-            .upstream(cluster.uri())
-            .args(&["--max-connections", &CAP.to_string()])
-            .start()
-            .await?;
+        // Two in the clients' list, so that one can go.
+        let mut places = Vec::new();
+        for _ in 0..1 + usize::from(options.disasters > 0) {
+            places.push(Place::start(&cluster).await?);
+        }
         cluster.settled().await?;
         let report = match options.disasters {
             0 => Report::default(),
@@ -159,10 +153,20 @@ impl Soak {
             newcomer: AtomicU64::new(options.clients),
             options,
             cluster,
-            weir,
+            places: places.into(),
             report: Arc::new(report),
             ledger: Arc::default(),
         })
+    }
+
+    /// What each Weir holds now, when nothing is above `before` any more.
+    async fn levels(&self, before: &[Levels]) -> Result<Vec<Levels>> {
+        let mut levels = Vec::new();
+        for (at, place) in self.places.iter().enumerate() {
+            let weir = place.weir().await;
+            levels.push(Levels::settled(&weir, &self.cluster, before.get(at)).await?);
+        }
+        Ok(levels)
     }
 
     /// Rows to read, and one connection of every client: memory that stays.
@@ -187,7 +191,8 @@ impl Soak {
         Ok(())
     }
 
-    async fn load(&self) -> Result<()> {
+    /// Returns which node was silent when.
+    async fn load(&self) -> Result<Vec<Silence>> {
         let clients = self.options.clients;
         let share = self.options.operations.div_ceil(usize::try_from(clients)?);
         #[expect(
@@ -204,35 +209,33 @@ impl Soak {
         }
         let work = async {
             let clients = self.run_clients(0..clients, share, &self.report, calm);
-            tokio::try_join!(clients, self.disasters()).map(drop)
+            let ((), silences) = tokio::try_join!(clients, self.disasters())?;
+            anyhow::Ok(silences)
         };
-        tokio::select! {
+        let silences = tokio::select! {
             ended = work => ended?,
-            ended = self.sabotage() => ended?,
-            () = self.progress() => {}
-        }
+            () = self.sabotage() => Vec::new(),
+            () = self.progress() => Vec::new(),
+        };
         // Faults that hit nobody yet must not hit the checks.
         for index in 0..self.cluster.members().len() {
             self.cluster.relay(index)?.heal();
             self.cluster.relay(index)?.reset_all();
         }
-        Ok(())
+        Ok(silences)
     }
 
     /// Hurts connections to every node, until it is dropped.
-    async fn sabotage(&self) -> Result<()> {
-        let relays: Result<Vec<_>> = (0..self.cluster.members().len())
-            .map(|index| self.cluster.relay(index))
-            .collect();
-        let each = relays?.into_iter();
-        join_all(each.map(|relay| saboteur::sabotage(relay, &self.options, &self.report))).await;
-        Ok(())
+    async fn sabotage(&self) {
+        let indices = 0..self.cluster.members().len();
+        let relays = indices.filter_map(|index| self.cluster.relay(index).ok());
+        join_all(relays.map(|relay| saboteur::sabotage(relay, &self.options, &self.report))).await;
     }
 
     /// Ends the load when the last disaster is over.
-    async fn disasters(&self) -> Result<()> {
+    async fn disasters(&self) -> Result<Vec<Silence>> {
         if self.options.disasters == 0 {
-            return Ok(());
+            return Ok(Vec::new());
         }
         let sequence = self.sequence();
         let burst = || async {
@@ -241,8 +244,13 @@ impl Soak {
             self.run_clients(first..first + many, OF_BURST, &self.report, false)
                 .await
         };
-        let (cluster, seed) = (&self.cluster, self.options.seed);
-        let struck = disaster::strike(cluster, &sequence, seed, &self.report, burst).await;
+        let scene = Scene {
+            cluster: &self.cluster,
+            places: &self.places,
+            report: &self.report,
+            seed: self.options.seed,
+        };
+        let struck = scene.strike(&sequence, burst).await;
         self.report.end();
         struck
     }
@@ -259,9 +267,10 @@ impl Soak {
         late_ones: bool,
     ) -> Result<()> {
         let mut tasks = JoinSet::new();
-        let address: SocketAddr = self.weir.address();
         for number in numbers {
-            let link = Link::new(address, number % 2 == 1, Arc::clone(report));
+            let places = Arc::clone(&self.places);
+            // Each face at each Weir.
+            let link = Link::new(places, number / 2, number % 2 == 1, Arc::clone(report));
             let ledger = Arc::clone(&self.ledger);
             let client = Client::new(self.options.seed, number, link, ledger);
             tasks.spawn(client.run(share, late_ones && number % LATE_ONES == 3));
@@ -282,21 +291,6 @@ impl Soak {
             println!("{now} operations, {speed} a second, {violated} violations");
             last = now;
         }
-    }
-
-    fn check_cap(&self, sampler: Sampler) -> Result<()> {
-        let maxima = sampler.finish()?;
-        // Nodes talk to each other: what they leave behind is not Weir's.
-        let of_weir = match self.options.disasters {
-            0 => maxima.together.values().copied().max(),
-            _ => maxima.most.values().map(|count| count.held).max(),
-        };
-        let most = of_weir.context("no look")?;
-        println!("at most {most} sockets of {CAP}, in {} looks", maxima.looks);
-        if most > CAP {
-            self.report.violation(format!("{most} sockets: {maxima:?}"));
-        }
-        Ok(())
     }
 
     async fn check_ledger(&self) -> Result<()> {

@@ -8,9 +8,11 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
 
@@ -76,6 +78,16 @@ pub struct Count {
     pub held: usize,
     /// Closed by some process, but not yet gone.
     pub orphans: usize,
+    /// Of these, the ones that were seen in the hands of this process before; only a
+    /// [`Sampler`] remembers.
+    pub left: usize,
+}
+
+impl Count {
+    /// All that are the process's own.
+    pub const fn own(&self) -> usize {
+        self.held + self.left
+    }
 }
 
 /// The sockets of process `pid` to each of `ports`, from one look at the table.
@@ -83,17 +95,31 @@ pub struct Count {
 /// # Errors
 /// When the process is gone, or this is not Linux.
 pub fn of_process(pid: u32, ports: &[u16]) -> Result<BTreeMap<u16, Count>> {
-    // Sockets that are opened between the two looks are not seen, closed ones
-    // turn into orphans: neither is ever counted twice.
+    look(pid, ports, &mut HashSet::new())
+}
+
+/// `known` are the process's sockets of earlier looks, by their ports.
+fn look(pid: u32, ports: &[u16], known: &mut HashSet<(u16, u16)>) -> Result<BTreeMap<u16, Count>> {
+    // Each socket that is counted as held was there when the first look ended and when the
+    // second one began: what is opened or closed meanwhile is never counted beside another.
     let inodes = inodes_of(pid)?;
     let mut counts: BTreeMap<u16, Count> =
         ports.iter().map(|port| (*port, Count::default())).collect();
     // The kernel hands its table out page by page; what moves meanwhile may come twice.
     let mut seen = HashSet::new();
     for row in rows()?.iter().filter(|row| row.state != TIME_WAIT) {
-        if let Some(count) = counts.get_mut(&row.remote_port) {
-            count.held += usize::from(inodes.contains(&row.inode) && seen.insert(row.inode));
-            count.orphans += usize::from(row.inode == 0);
+        let Some(count) = counts.get_mut(&row.remote_port) else {
+            continue;
+        };
+        let ports = (row.local_port, row.remote_port);
+        if row.inode == 0 {
+            count.orphans += 1;
+            count.left += usize::from(known.contains(&ports));
+        } else if inodes.contains(&row.inode) {
+            known.insert(ports);
+            count.held += usize::from(seen.insert(row.inode));
+        } else {
+            known.remove(&ports);
         }
     }
     Ok(counts)
@@ -124,18 +150,50 @@ pub fn to_ports(ports: &[u16]) -> Result<BTreeMap<u16, usize>> {
 /// Looks every 50 ms and keeps the most it saw.
 pub struct Sampler {
     stop: Sender<()>,
+    pid: Arc<AtomicU32>,
     thread: JoinHandle<Maxima>,
+}
+
+/// More than so many at one moment.
+#[derive(Clone, Copy, Debug)]
+pub struct Peak {
+    /// When.
+    pub at: Instant,
+    /// To which port.
+    pub port: u16,
+    /// How many.
+    pub count: Count,
 }
 
 /// What a [`Sampler`] saw.
 #[derive(Clone, Debug, Default)]
 pub struct Maxima {
-    /// The most sockets to each port, `held` and `orphans` each at its worst.
+    /// The most sockets to each port, each kind at its worst.
     pub most: BTreeMap<u16, Count>,
     /// The most to each port in one look, held ones and orphans together.
     pub together: BTreeMap<u16, usize>,
+    /// Every look that found more of the process's own than the limit.
+    pub peaks: Vec<Peak>,
     /// How often it looked.
     pub looks: usize,
+}
+
+impl Maxima {
+    fn add(&mut self, counts: BTreeMap<u16, Count>, limit: usize) {
+        self.looks += 1;
+        for (port, count) in counts {
+            let together = self.together.entry(port).or_default();
+            *together = (*together).max(count.held + count.orphans);
+            let most = self.most.entry(port).or_default();
+            most.held = most.held.max(count.held);
+            most.orphans = most.orphans.max(count.orphans);
+            most.left = most.left.max(count.left);
+            if count.own() > limit {
+                let at = Instant::now();
+                self.peaks.push(Peak { at, port, count });
+            }
+        }
+    }
 }
 
 impl Sampler {
@@ -144,28 +202,37 @@ impl Sampler {
     /// # Errors
     /// When no thread can be started.
     pub fn start(pid: u32, ports: Vec<u16>) -> Result<Self> {
+        Self::limited(pid, ports, usize::MAX)
+    }
+
+    /// The same, and remembers the moments with more than `limit` to one port.
+    ///
+    /// # Errors
+    /// When no thread can be started.
+    pub fn limited(pid: u32, ports: Vec<u16>, limit: usize) -> Result<Self> {
         let (stop, stopped) = channel();
+        let pid = Arc::new(AtomicU32::new(pid));
+        let of_thread = Arc::clone(&pid);
         let thread = std::thread::Builder::new()
             .name("sockets".into())
             .spawn(move || {
-                let mut maxima = Maxima::default();
+                let (mut maxima, mut known) = (Maxima::default(), HashSet::new());
                 while stopped.recv_timeout(EVERY) == Err(RecvTimeoutError::Timeout) {
                     // A process that has ended has no sockets.
-                    let Ok(counts) = of_process(pid, &ports) else {
-                        continue;
-                    };
-                    maxima.looks += 1;
-                    for (port, count) in counts {
-                        let together = maxima.together.entry(port).or_default();
-                        *together = (*together).max(count.held + count.orphans);
-                        let most = maxima.most.entry(port).or_default();
-                        most.held = most.held.max(count.held);
-                        most.orphans = most.orphans.max(count.orphans);
+                    let pid = of_thread.load(Ordering::Relaxed);
+                    if let Ok(counts) = look(pid, &ports, &mut known) {
+                        maxima.add(counts, limit);
                     }
                 }
                 maxima
             })?;
-        Ok(Self { stop, thread })
+        Ok(Self { stop, pid, thread })
+    }
+
+    /// From now on another process is watched: the successor, which has to count what the
+    /// first one left behind.
+    pub fn follow(&self, pid: u32) {
+        self.pid.store(pid, Ordering::Relaxed);
     }
 
     /// Ends it and returns what it saw.

@@ -16,13 +16,15 @@ use weir::wire::legacy::{Query, op_query, op_reply, parse_op_reply};
 use weir::wire::op_msg::{self, CHECKSUM_PRESENT, MAX_SEQUENCES, OpMsg};
 use weir::wire::{Compressor, edit, raw, reply};
 
+pub mod anonymous;
 pub mod login;
 
 /// A target's name and body.
 pub type Target = (&'static str, fn(&[u8]));
 
-/// Every target, for runs without libFuzzer.
-pub const TARGETS: [Target; 14] = [
+/// Every target, for runs without libFuzzer; first what needs no login.
+pub const TARGETS: [Target; 15] = [
+    ("anonymous", anonymous::anonymous),
     ("header", header),
     ("op_msg", op_msg),
     ("raw", raw),

@@ -28,10 +28,10 @@ static CREDENTIAL: LazyLock<Credential> = LazyLock::new(|| Credential {
     mechanism: None,
 });
 
-static AUTHENTICATOR: LazyLock<Authenticator> =
+pub(crate) static AUTHENTICATOR: LazyLock<Authenticator> =
     LazyLock::new(|| Authenticator::new(Some(&CREDENTIAL), SaltSource::new([7; 32])));
 
-fn nonce() -> Nonce {
+pub(crate) fn nonce() -> Nonce {
     Nonce::from_random([3; 24])
 }
 

@@ -45,8 +45,37 @@ fn seeds() -> Vec<Vec<u8>> {
     op_msg::append_checksum(&mut summed);
     seeds.push(summed[HEADER_LEN..].to_vec());
     seeds.push(std::mem::take(&mut two_sections));
+    seeds.push(conversation());
     seeds.push(document);
     seeds
+}
+
+/// What a driver sends until it would be logged in: a hello that begins a login, and the step
+/// after it, once plain and once compressed.
+fn conversation() -> Vec<u8> {
+    let binary = |bytes: &[u8]| bson::Binary {
+        subtype: bson::spec::BinarySubtype::Generic,
+        bytes: bytes.to_vec(),
+    };
+    let start = doc! { "saslStart": 1, "mechanism": "SCRAM-SHA-256", "db": "admin",
+    "payload": binary(b"n,,n=app,r=c") };
+    let hello = doc! { "hello": 1, "speculativeAuthenticate": start.clone(), "$db": "admin" };
+    let mut again = start;
+    again.insert("$db", "admin");
+    let proceed = doc! { "saslContinue": 1, "conversationId": 1, "payload": binary(b"c=biws"),
+    "$db": "admin" };
+    let message = |document: &bson::Document| {
+        let document = document.to_vec().expect("a document");
+        reply::op_msg(1, 0, 0, &document)
+    };
+    let packed = compress(&message(&again), Compressor::Snappy).expect("a compressed message");
+    [message(&hello), packed, message(&proceed)].concat()
+}
+
+#[test]
+fn the_unauthenticated_path_is_walked_to_the_proof() {
+    assert_eq!(TARGETS[0].0, "anonymous", "what needs no login comes first");
+    assert_eq!(anonymous::walk(&conversation()), 2);
 }
 
 #[test]

@@ -56,6 +56,13 @@ impl Lease {
         self.slot.as_mut().map(|slot| &mut *slot.conn)
     }
 
+    /// The connection, to be used, beside the pool it belongs to.
+    pub fn connection_and_pool(&mut self) -> Option<(&mut Connection, &NodePool)> {
+        self.touched = true;
+        let slot = self.slot.as_mut()?;
+        Some((&mut slot.conn, &self.pool))
+    }
+
     /// The connection, to be looked at.
     #[must_use]
     pub fn peek(&self) -> Option<&Connection> {

@@ -8,7 +8,7 @@ use crate::{
     buffer,
     command::{Outcome, Treatment},
     error::{Class, Failure},
-    pool::Lease,
+    pool::{Lease, NodePool},
     relay::{
         ClientSide, Relay, Request, Stop,
         abandon::{self, NEXT_TURN, PATIENCE},
@@ -130,17 +130,17 @@ impl Relay {
         class: Class,
         deadline: Deadline,
     ) -> Result<Received, Stop> {
-        let bonds = lease.pool().bonds_on(lease.id());
+        let connection = lease.id();
         let outcome = {
-            let conn = lease.connection().ok_or(Stop::Abandoned)?;
+            let (conn, pool) = lease.connection_and_pool().ok_or(Stop::Abandoned)?;
             let receive = conn.receive(reply, id, WHOLE_REPLY);
             tokio::pin!(receive);
             tokio::select! {
                 biased;
                 received = &mut receive => Ok(received),
                 () = client.departed() => {
-                    let may_cut = abandon::may_cut(class, bonds);
-                    Ok(after_departure(self, may_cut, receive).await.ok_or(Stop::Abandoned)?)
+                    let may_cut = abandon::may_cut(class, pool.bonds_on(connection));
+                    Ok(after_departure(pool, may_cut, receive).await.ok_or(Stop::Abandoned)?)
                 }
                 failure = deadline.reply_over() => Err(failure),
             }
@@ -269,7 +269,7 @@ impl Relay {
 /// The client has left: the operation may go on for two seconds, or to its end if it is
 /// not to be cut. `None`: cut it.
 async fn after_departure<F: Future + Unpin>(
-    relay: &Relay,
+    pool: &NodePool,
     may_cut: bool,
     mut receive: F,
 ) -> Option<F::Output> {
@@ -281,7 +281,7 @@ async fn after_departure<F: Future + Unpin>(
         if let Ok(received) = timeout(patience, &mut receive).await {
             return Some(received);
         }
-        if relay.cuts.allow() {
+        if pool.allows_cut() {
             return None;
         }
         patience = NEXT_TURN;

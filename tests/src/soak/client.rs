@@ -196,6 +196,20 @@ impl Client {
     fn verdict(&self, reply: &Document, retryable: bool) -> Verdict {
         let done = reply.get_f64("ok").ok() == Some(1.0);
         let plain = !reply.contains_key("writeErrors");
+        if done && stepped_down(reply) {
+            let again = has_label(reply, "RetryableWriteError");
+            if again != retryable {
+                self.violation(
+                    "the wrong label for a write that a change of role stopped",
+                    reply,
+                );
+            }
+            return if again {
+                Verdict::Again
+            } else {
+                Verdict::Unknown
+            };
+        }
         if done && reply.contains_key("writeConcernError") && plain {
             // Applied, but not for certain to stay.
             return if retryable {
@@ -269,7 +283,7 @@ impl Client {
     }
 
     pub(super) fn violation(&self, what: &str, reply: &Document) {
-        let reply: String = reply.to_string().chars().take(400).collect();
+        let reply: String = reply.to_string().chars().take(900).collect();
         let number = self.number;
         self.link
             .report
@@ -280,6 +294,14 @@ impl Client {
         self.violation(what, &doc! { "asked in vain": i64::try_from(PATIENCE)? });
         Ok(())
     }
+}
+
+/// Whether the one write was refused by a node that had just stopped being primary; servers
+/// say so in the write's own error too, beside `ok: 1`.
+fn stepped_down(reply: &Document) -> bool {
+    let errors = reply.get_array("writeErrors");
+    let code = |error: &bson::Bson| error.as_document()?.get_i32("code").ok();
+    errors.is_ok_and(|errors| errors.iter().any(|error| code(error) == Some(6)))
 }
 
 /// Whether an error carries a label.

@@ -1,10 +1,12 @@
-//! What happens to whole nodes, and to everybody at once, in the order of a seed.
+//! What happens to whole nodes, to whole Weirs and to everybody at once, in the order of a
+//! seed.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use tokio::time::sleep;
 
+use super::place::Place;
 use super::report::Report;
 use crate::cluster::Cluster;
 use crate::random::Random;
@@ -31,10 +33,15 @@ pub enum Disaster {
     ResetAll,
     /// Many more clients than usual, all at once.
     Burst,
+    /// SIGTERM of a Weir, and a successor at its address.
+    Drain,
+    /// SIGKILL of a Weir, and a successor at its address.
+    Death,
 }
 
 impl Disaster {
-    const ALL: [Self; 6] = [
+    /// What happens to nodes and clients.
+    const AROUND: [Self; 6] = [
         Self::StepDown,
         Self::Kill,
         Self::Burst,
@@ -43,17 +50,21 @@ impl Disaster {
         Self::Cut,
     ];
 
+    /// What happens to Weir itself.
+    const OWN: [Self; 2] = [Self::Drain, Self::Death];
+
     /// So many, in the order of the seed: each kind once, then once again in another order.
+    /// Every third one is Weir's own.
     #[must_use]
     pub fn sequence(seed: u64, count: usize) -> Vec<Self> {
         let mut random = Random::new(seed, u64::MAX);
         let mut all = Vec::new();
         while all.len() < count {
-            let mut round = Self::ALL.to_vec();
-            while !round.is_empty() {
-                let end = u64::try_from(round.len()).unwrap_or(1);
-                let at = usize::try_from(random.below(end)).unwrap_or(0);
-                all.push(round.swap_remove(at));
+            let (mut around, mut own) = (Self::AROUND.to_vec(), Self::OWN.to_vec());
+            while !around.is_empty() || !own.is_empty() {
+                all.extend(take_any(&mut around, &mut random));
+                all.extend(take_any(&mut around, &mut random));
+                all.extend(take_any(&mut own, &mut random));
             }
         }
         all.truncate(count);
@@ -70,25 +81,83 @@ impl Disaster {
             Self::Cut => "primaries cut off",
             Self::ResetAll => "resets of all connections",
             Self::Burst => "bursts",
+            Self::Drain => "Weirs drained",
+            Self::Death => "Weirs killed",
         }
     }
 }
 
-/// Lets them happen, one after the other, each until the set is whole again; `burst` is
-/// called for those that are no matter of the set.
-pub(super) async fn strike<F: Future<Output = Result<()>>>(
-    cluster: &Cluster,
-    disasters: &[Disaster],
-    seed: u64,
-    report: &Report,
-    burst: impl Fn() -> F,
-) -> Result<()> {
-    let mut random = Random::new(seed, u64::MAX - 1);
-    let twice = u64::try_from(PEACE.as_millis() * 2)?;
-    for disaster in disasters {
-        sleep(Duration::from_millis(random.below(twice))).await;
-        let primary = cluster.settled().await?;
-        println!("{disaster:?} of member {primary}");
+fn take_any(from: &mut Vec<Disaster>, random: &mut Random) -> Option<Disaster> {
+    let at = random.below(u64::try_from(from.len()).unwrap_or(1).max(1));
+    let at = usize::try_from(at).unwrap_or(0);
+    (at < from.len()).then(|| from.swap_remove(at))
+}
+
+/// A node that answered nobody.
+#[derive(Clone, Copy, Debug)]
+pub struct Silence {
+    /// Where it is to be found.
+    pub port: u16,
+    /// When it fell silent.
+    pub from: Instant,
+    /// When the set was whole again.
+    pub until: Instant,
+}
+
+/// Where disasters happen.
+pub(super) struct Scene<'a> {
+    pub(super) cluster: &'a Cluster,
+    pub(super) places: &'a [Place],
+    pub(super) report: &'a Report,
+    pub(super) seed: u64,
+}
+
+impl Scene<'_> {
+    /// Lets them happen, one after the other, each until the set is whole again; `burst` is
+    /// called for those that are no matter of the set. Returns when which node was silent.
+    pub(super) async fn strike<F: Future<Output = Result<()>>>(
+        &self,
+        disasters: &[Disaster],
+        burst: impl Fn() -> F,
+    ) -> Result<Vec<Silence>> {
+        let mut random = Random::new(self.seed, u64::MAX - 1);
+        let twice = u64::try_from(PEACE.as_millis() * 2)?;
+        let mut silences = Vec::new();
+        for disaster in disasters {
+            sleep(Duration::from_millis(random.below(twice))).await;
+            let place = random.below(u64::try_from(self.places.len())?);
+            let primary = self.cluster.settled().await?;
+            println!("{disaster:?}; member {primary} is primary, Weir {place} would be the one");
+            let from = Instant::now();
+            match disaster {
+                Disaster::Burst => burst().await?,
+                Disaster::Drain | Disaster::Death => {
+                    let place = self.places.get(usize::try_from(place)?);
+                    self.befall_weir(*disaster, place.context("no Weir")?)
+                        .await?;
+                }
+                other => self.befall_node(*other, primary).await?,
+            }
+            self.report.count(disaster.name());
+            self.cluster.settled().await?;
+            if matches!(disaster, Disaster::Freeze | Disaster::Cut) {
+                let port = self.cluster.relay(primary)?.address().port();
+                let until = Instant::now();
+                silences.push(Silence { port, from, until });
+            }
+        }
+        Ok(silences)
+    }
+
+    async fn befall_weir(&self, disaster: Disaster, place: &Place) -> Result<()> {
+        match disaster {
+            Disaster::Drain => place.drain(self.cluster).await,
+            _ => place.kill(self.cluster).await,
+        }
+    }
+
+    async fn befall_node(&self, disaster: Disaster, primary: usize) -> Result<()> {
+        let cluster = self.cluster;
         match disaster {
             Disaster::StepDown => drop(cluster.step_down(STEPPED_DOWN).await?),
             Disaster::Kill => {
@@ -106,11 +175,8 @@ pub(super) async fn strike<F: Future<Output = Result<()>>>(
                 sleep(SILENCE).await;
                 cluster.relay(primary)?.heal();
             }
-            Disaster::ResetAll => cluster.relay(primary)?.reset_all(),
-            Disaster::Burst => burst().await?,
+            _ => cluster.relay(primary)?.reset_all(),
         }
-        report.count(disaster.name());
-        cluster.settled().await?;
+        Ok(())
     }
-    Ok(())
 }

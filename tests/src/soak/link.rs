@@ -1,16 +1,18 @@
-//! One client's connection: asks, leaves, checks that answers are its own.
+//! One client's connection: asks, leaves, checks that answers are its own. It knows every
+//! Weir of its list and goes elsewhere when one sends it away, dies or is not there.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use bson::{Document, doc};
 
+use super::place::{Life, Place};
 use super::plan::Leave;
 use super::report::Report;
 use crate::message::{MORE_TO_COME, op_msg};
 use crate::raw::Raw;
+use crate::wait::{LIMIT, until};
 
 /// Longer than anything that Weir promises to end by itself.
 const ANSWER: Duration = Duration::from_secs(60);
@@ -18,42 +20,69 @@ const ANSWER: Duration = Duration::from_secs(60);
 /// The database of the load.
 pub(super) const DATABASE: &str = "soak";
 
+/// "This Weir is leaving; nothing was sent."
+const LEAVING: i32 = 91;
+
 /// A connection that is made when it is needed.
 pub(super) struct Link {
-    address: SocketAddr,
+    places: Arc<[Place]>,
+    /// The place to be tried next.
+    next: usize,
     /// In this face a cursor ends with its connection.
     pub(super) load_balanced: bool,
     pub(super) report: Arc<Report>,
-    raw: Option<Raw>,
+    made: Option<Made>,
+}
+
+struct Made {
+    raw: Raw,
+    life: Arc<Life>,
 }
 
 impl Link {
-    pub(super) fn new(address: SocketAddr, load_balanced: bool, report: Arc<Report>) -> Self {
+    /// `first` is the place that is tried first, counted round and round.
+    pub(super) fn new(
+        places: Arc<[Place]>,
+        first: u64,
+        load_balanced: bool,
+        report: Arc<Report>,
+    ) -> Self {
         Self {
-            address,
+            places,
+            next: usize::try_from(first).unwrap_or(0),
             load_balanced,
             report,
-            raw: None,
+            made: None,
         }
     }
 
-    async fn connected(&mut self) -> Result<&mut Raw> {
-        if self.raw.is_none() {
-            let mut raw = Raw::connect(self.address).await?;
-            raw.limit = ANSWER;
-            let hello = doc! { "hello": 1, "loadBalanced": self.load_balanced };
-            raw.command("admin", hello).await?;
+    async fn connected(&mut self) -> Result<&mut Made> {
+        if self.made.is_none() {
+            let (places, face) = (&self.places, self.load_balanced);
+            let mut next = self.next;
+            let made = match places.len() {
+                // Who knows one Weir is told what is wrong with it.
+                1 => connect(places, next, face).await?,
+                _ => {
+                    let try_next = || {
+                        next = next.wrapping_add(1);
+                        let at = next;
+                        async move { connect(places, at, face).await.ok() }
+                    };
+                    until("a Weir of the list", LIMIT, try_next).await?
+                }
+            };
+            // Each in its turn, so that a successor gets clients again.
+            self.next = next;
             self.report.count("connections made");
-            self.raw = Some(raw);
+            self.made = Some(made);
         }
-        self.raw
-            .as_mut()
-            .ok_or_else(|| anyhow::anyhow!("no connection"))
+        self.made.as_mut().context("no connection")
     }
 
     /// Closes the connection.
     pub(super) fn drop(&mut self) {
-        self.raw = None;
+        self.made = None;
     }
 
     /// Sends a command and returns its reply; `None`: the client has left, or the
@@ -82,56 +111,77 @@ impl Link {
         leave: Option<Leave>,
     ) -> Result<Option<Document>> {
         command.insert("$db", database);
-        let raw = self.connected().await?;
-        let id = raw.fresh_id();
-        let bytes = op_msg(id, 0, 0, &command);
-        self.report.operation();
-        if let Some(leave) = leave {
-            self.leave(&bytes, leave).await;
-            return Ok(None);
-        }
-        let raw = self.connected().await?;
-        let answer = match raw.send(&bytes).await {
-            Ok(()) => raw.receive().await,
-            Err(error) => Err(error),
-        };
-        match answer {
-            Ok(reply) if reply.response_to == id => Ok(Some(reply.body)),
-            Ok(reply) => {
-                let text = format!("a reply to {} instead of {id}", reply.response_to);
-                self.report.violation(text);
-                self.drop();
-                Ok(None)
+        loop {
+            let made = self.connected().await?;
+            let id = made.raw.fresh_id();
+            let bytes = op_msg(id, 0, 0, &command);
+            self.report.operation();
+            if let Some(leave) = leave {
+                self.leave(&bytes, leave).await;
+                return Ok(None);
             }
-            Err(error) => {
-                self.drop();
-                if is_large(&command) {
-                    self.report.count("large replies cut");
-                } else {
-                    self.report
-                        .violation(format!("hung up on {command}: {error:#}"));
+            let made = self.connected().await?;
+            let life = Arc::clone(&made.life);
+            let answer = match made.raw.send(&bytes).await {
+                Ok(()) => made.raw.receive().await,
+                Err(error) => Err(error),
+            };
+            match answer {
+                Ok(reply) if reply.response_to != id => {
+                    let text = format!("a reply to {} instead of {id}", reply.response_to);
+                    self.report.violation(text);
+                    self.drop();
+                    return Ok(None);
                 }
-                Ok(None)
+                // Nothing was sent: it is asked again, elsewhere.
+                Ok(reply) if reply.body.get_i32("code").ok() == Some(LEAVING) => {
+                    self.report.count("clients sent away");
+                    if !life.is_leaving() {
+                        let text = format!("sent away by a Weir that stays: {}", reply.body);
+                        self.report.violation(text);
+                    }
+                    self.drop();
+                }
+                Ok(reply) => return Ok(Some(reply.body)),
+                Err(error) => {
+                    self.hung_up(&command, &life, &error);
+                    return Ok(None);
+                }
             }
+        }
+    }
+
+    /// The connection ended without a reply.
+    fn hung_up(&mut self, command: &Document, life: &Life, error: &anyhow::Error) {
+        self.drop();
+        if life.was_killed() {
+            self.report.count("connections that died with a Weir");
+        } else if is_large(command) {
+            self.report.count("large replies cut");
+        } else {
+            let leaving = life.is_leaving();
+            self.report.violation(format!(
+                "hung up on {command}, leaving {leaving}: {error:#}"
+            ));
         }
     }
 
     /// Sends a command that gets no reply.
     pub(super) async fn tell(&mut self, mut command: Document) -> Result<()> {
         command.insert("$db", DATABASE);
-        let raw = self.connected().await?;
-        let bytes = op_msg(raw.fresh_id(), 0, MORE_TO_COME, &command);
-        let sent = raw.send(&bytes).await;
+        let made = self.connected().await?;
+        let life = Arc::clone(&made.life);
+        let bytes = op_msg(made.raw.fresh_id(), 0, MORE_TO_COME, &command);
+        let sent = made.raw.send(&bytes).await;
         self.report.operation();
         if let Err(error) = sent {
-            self.drop();
-            self.report.violation(format!("hung up: {error:#}"));
+            self.hung_up(&command, &life, &error);
         }
         Ok(())
     }
 
     async fn leave(&mut self, bytes: &[u8], leave: Leave) {
-        let Some(mut raw) = self.raw.take() else {
+        let Some(Made { mut raw, .. }) = self.made.take() else {
             return;
         };
         self.report.count("clients left in a command");
@@ -146,6 +196,18 @@ impl Link {
             let _ = raw.taste(10).await;
         }
     }
+}
+
+/// A connection to one of the places that has greeted.
+async fn connect(places: &[Place], at: usize, load_balanced: bool) -> Result<Made> {
+    let at = at.checked_rem(places.len()).unwrap_or(0);
+    let place = places.get(at).context("no place")?;
+    let life = place.life();
+    let mut raw = Raw::connect(place.address).await?;
+    raw.limit = ANSWER;
+    let hello = doc! { "hello": 1, "loadBalanced": load_balanced };
+    raw.command("admin", hello).await?;
+    Ok(Made { raw, life })
 }
 
 /// Whether its reply is passed on in pieces: then a broken upstream cannot be told about

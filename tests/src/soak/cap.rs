@@ -1,0 +1,44 @@
+//! No Weir ever has more sockets to a node than it may.
+
+use anyhow::{Context, Result};
+
+use super::disaster::Silence;
+use super::place::{CAP, Place};
+use super::report::Report;
+use crate::skip::skip;
+use crate::sockets::Peak;
+
+/// Counts each Weir's sockets together with those that one before it has left behind. Beyond
+/// the cap may be, in the kernel's table alone, what was given up towards a node that was
+/// silent: nobody answers its farewell.
+pub(super) fn check(places: &[Place], silences: &[Silence], report: &Report) -> Result<()> {
+    for place in places {
+        let Some(maxima) = place.counted()? else {
+            skip("the cap", "this system has no /proc/net/tcp");
+            continue;
+        };
+        let held = maxima.most.values().map(|count| count.held).max();
+        let held = held.context("no look")?;
+        let (excused, wrong): (Vec<&Peak>, Vec<&Peak>) = maxima
+            .peaks
+            .iter()
+            .partition(|peak| is_excused(peak, silences));
+        println!(
+            "at most {held} sockets of {CAP} held; {} of {} looks saw more with what was given \
+             up towards a silent node",
+            excused.len(),
+            maxima.looks
+        );
+        if let Some(first) = wrong.first() {
+            report.violation(format!("{} looks beyond the cap: {first:?}", wrong.len()));
+        }
+    }
+    Ok(())
+}
+
+fn is_excused(peak: &Peak, silences: &[Silence]) -> bool {
+    let silent = |silence: &Silence| {
+        silence.port == peak.port && (silence.from..=silence.until).contains(&peak.at)
+    };
+    peak.count.held <= CAP && silences.iter().any(silent)
+}
