@@ -59,9 +59,7 @@ fn main() -> ExitCode {
     }
     let surroundings = Surroundings::read();
     log::start(surroundings.get("WEIR_LOG_FILTER"));
-    std::panic::set_hook(Box::new(|panic| {
-        tracing::error!(%panic, "a part of weir-extension failed; please report this");
-    }));
+    std::panic::set_hook(Box::new(log::of_panic));
     if !lives(|| environment::run(&surroundings)) {
         // The function lives on with its own connection string.
         lives(|| environment::idle(&surroundings));

@@ -3,8 +3,9 @@
 
 mod deadlines;
 mod freezes;
+mod languages;
 mod lives;
-mod node;
 mod python;
 mod roads;
+mod robust;
 mod support;
