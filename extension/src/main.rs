@@ -10,6 +10,7 @@
 //! |---|---|
 //! | [`surroundings`] | what the environment says; the only file that reads it |
 //! | [`settings`] | the table of variables, read leniently: a wrong value is a warning |
+//! | [`sizes`] | how many connections there are; pure |
 //! | [`upstream`] | which connection string the extension uses; pure |
 //! | [`serving`] | settings become a listening Weir |
 //! | [`api`] | the four calls of the Extensions API |
@@ -38,6 +39,7 @@ mod lifecycle;
 mod log;
 mod serving;
 mod settings;
+mod sizes;
 mod surroundings;
 mod telemetry;
 mod upstream;

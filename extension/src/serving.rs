@@ -9,6 +9,7 @@ use weir::proxy::Controls;
 use weir::{Proxy, StartError};
 
 use crate::settings::Settings;
+use crate::sizes;
 use crate::surroundings::{Kind, Surroundings};
 use crate::upstream::{self, Chosen, Road};
 
@@ -37,7 +38,10 @@ pub(crate) async fn start(
     settings: &Settings,
 ) -> Result<Serving, String> {
     let chosen = upstream::choose(surroundings, &settings.listen)?;
-    let mut strings = settings.of_weir(surroundings, chosen.road);
+    let mut strings = settings.of_weir();
+    for warning in sizes::settle(&mut strings, surroundings, chosen.road, settings.release) {
+        tracing::warn!("{warning}");
+    }
     strings.insert("WEIR_UPSTREAM".to_owned(), chosen.text.clone());
     // Monitors poll: a stream would break at every freeze, and costs one socket more.
     strings.insert("AWS_LAMBDA_RUNTIME_API".to_owned(), "here".to_owned());
@@ -86,10 +90,10 @@ async fn spare(
     settings: &Settings,
     original: &str,
 ) -> Result<Option<Box<ListenerConfig>>, String> {
-    let mut strings = settings.of_weir(surroundings, Road::Direct);
-    // The cap that was set is that of the road that was chosen.
-    let most = crate::settings::most_connections(surroundings, Road::Direct);
-    strings.insert("WEIR_MAX_CONNECTIONS".to_owned(), most.to_string());
+    let mut strings = settings.of_weir();
+    // What was set is for the road that was chosen.
+    sizes::unset(&mut strings);
+    sizes::settle(&mut strings, surroundings, Road::Direct, settings.release);
     strings.insert("WEIR_UPSTREAM".to_owned(), upstream::without_pool(original));
     strings.insert("AWS_LAMBDA_RUNTIME_API".to_owned(), "here".to_owned());
     let config = load(strings, "the function's own string").await?;
@@ -191,17 +195,12 @@ mod tests {
         let strings = [
             ("WEIR_UPSTREAM", "mongodb://127.0.0.1:1/?loadBalanced=true"),
             ("WEIR_LISTEN", "nowhere"),
-            ("WEIR_MAX_CONNECTIONS", "1"),
             ("WEIR_QUEUE_TIMEOUT", "soon"),
             ("WEIR_HOLD_TIMEOUT", "7s"),
         ];
         let strings = strings.map(|(name, value)| (name.to_owned(), value.to_owned()));
         let config = load(strings.into(), "WEIR_SERVICE").await.unwrap();
         let listener = config.listeners.first().unwrap();
-        assert_eq!(
-            listener.max_connections,
-            weir::config::defaults::MAX_CONNECTIONS
-        );
         assert_eq!(
             listener.queue_timeout,
             weir::config::defaults::QUEUE_TIMEOUT
