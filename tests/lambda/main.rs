@@ -9,3 +9,4 @@ mod python;
 mod roads;
 mod robust;
 mod support;
+mod warm;
