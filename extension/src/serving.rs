@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use weir::config::settings::SETTINGS;
-use weir::config::{Config, Flags, Freezing, ListenerConfig, Problem, Problems};
+use weir::config::{
+    Config, Credential, Flags, Freezing, ListenerConfig, Problem, Problems, Secret,
+};
 use weir::proxy::Controls;
 use weir::{Proxy, StartError};
 
@@ -38,6 +40,9 @@ pub(crate) async fn start(
     settings: &Settings,
 ) -> Result<Serving, String> {
     let chosen = upstream::choose(surroundings, &settings.listen)?;
+    if let Some(warning) = &chosen.warning {
+        tracing::warn!("{warning}");
+    }
     let mut strings = settings.of_weir();
     for warning in sizes::settle(&mut strings, surroundings, chosen.road, settings.release) {
         tracing::warn!("{warning}");
@@ -49,6 +54,7 @@ pub(crate) async fn start(
     let mut config = load(strings, &chosen.from).await?;
     for listener in &mut config.listeners {
         adapt(listener, surroundings.kind(), settings);
+        listener.further_logins.extend(login_of(&chosen));
     }
     let may_fall_back = falls_back(&chosen, settings);
     if may_fall_back && let Some(original) = &chosen.original {
@@ -74,6 +80,17 @@ pub(crate) async fn start(
         proxy,
         chosen,
         may_fall_back,
+    })
+}
+
+/// The function's own login: its driver shows it to the extension whatever login that one makes.
+fn login_of(chosen: &Chosen) -> Option<Credential> {
+    let (username, password) = chosen.user.clone()?;
+    Some(Credential {
+        username,
+        password: Secret::new(password),
+        source: "admin".to_owned(),
+        mechanism: None,
     })
 }
 

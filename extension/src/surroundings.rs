@@ -47,11 +47,11 @@ impl Surroundings {
         Some(value).filter(|value| !value.is_empty())
     }
 
-    /// All variables that are set to something.
+    /// All variables that are set to something, as they are written.
     pub(crate) fn all(&self) -> impl Iterator<Item = (&str, &str)> {
         let all = self.variables.iter();
-        all.map(|(name, value)| (name.as_str(), value.trim()))
-            .filter(|(_, value)| !value.is_empty())
+        all.map(|(name, value)| (name.as_str(), value.as_str()))
+            .filter(|(_, value)| !value.trim().is_empty())
     }
 
     /// How Lambda uses this environment.

@@ -73,7 +73,10 @@ impl Build<'_> {
         };
         let relay = Relay::new(settings, cluster, Arc::clone(budget), Arc::clone(&metrics));
         let salts = SaltSource::new(random::secret());
-        let authenticator = Arc::new(Authenticator::new(upstream.credential.as_ref(), salts));
+        let authenticator = Arc::new(Authenticator::new(
+            upstream.credential.iter().chain(&listener.further_logins),
+            salts,
+        ));
         let spare = listener.spare.as_deref().map(|spare| {
             let build = Build {
                 listener: spare,
