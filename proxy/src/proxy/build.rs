@@ -59,8 +59,7 @@ impl Build<'_> {
             connector,
             fatal.clone(),
         );
-        let asleep = listener.freezing.is_some_and(|freezing| freezing.asleep);
-        let watcher = Watcher::start(&upstream.seed, &topology, asleep)?;
+        let watcher = Watcher::start(&upstream.seed, &topology, listener.freezing)?;
         let settings = RelaySettings {
             queue_timeout: listener.queue_timeout,
             hold_timeout: listener.hold_timeout,
