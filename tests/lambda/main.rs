@@ -2,6 +2,7 @@
 //! made to do, and under the emulator with real functions.
 
 mod deadlines;
+mod flows;
 mod freezes;
 mod languages;
 mod lives;
