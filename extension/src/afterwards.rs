@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, timeout_at};
 use weir::proxy::Controls;
 
 use crate::api::{Api, Registered};
@@ -28,6 +28,8 @@ pub(crate) struct Afterwards {
     release: Release,
     drain: Option<Duration>,
     port: u16,
+    /// So long before an invocation is cut off, its end is not waited for any more.
+    notice: Duration,
     /// Tells when that is, where Lambda tells us.
     telemetry: Option<Telemetry>,
 }
@@ -38,6 +40,7 @@ impl Afterwards {
             release: settings.release,
             drain: settings.drain,
             port: settings.telemetry_port,
+            notice: settings.notice,
             telemetry: None,
         }
     }
@@ -54,16 +57,19 @@ impl Afterwards {
         request: &str,
         left: Option<Duration>,
     ) {
-        let cut_off = left.unwrap_or(LONGEST_STAY);
+        // Word of the end may be lost. Who waits for it to the deadline itself asks for the next
+        // event too late, and Lambda takes that for a failure of the environment.
+        let end = Instant::now() + left.unwrap_or(LONGEST_STAY).saturating_sub(self.notice);
         let over = async {
             match &mut self.telemetry {
                 Some(telemetry) => telemetry.over(request).await,
                 None => is_quiet(controls, QUIET).await,
             }
         };
-        drop(timeout(cut_off, over).await);
+        drop(timeout_at(end, over).await);
         let drained = is_quiet(controls, Duration::ZERO);
-        drop(timeout(self.drain.unwrap_or_default(), drained).await);
+        let drain = Instant::now() + self.drain.unwrap_or_default();
+        drop(timeout_at(drain.min(end), drained).await);
         if self.release == Release::Invoke {
             controls.release(RELEASE_TIME).await;
         }

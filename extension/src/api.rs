@@ -39,6 +39,13 @@ pub(crate) struct Api {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Registered(String);
 
+#[cfg(test)]
+impl Registered {
+    pub(crate) fn known_as(id: &str) -> Self {
+        Self(id.to_owned())
+    }
+}
+
 /// Why a call failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ApiError {

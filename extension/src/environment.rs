@@ -1,6 +1,7 @@
 //! The life of one environment, carried out.
 
 use std::pin::pin;
+use std::sync::OnceLock;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -15,13 +16,17 @@ use crate::log;
 use crate::serving::{self, Serving};
 use crate::settings::Settings;
 use crate::surroundings::Surroundings;
-use crate::ways;
+use crate::ways::Ways;
 
 /// For farewells at the end; 300 ms are there in all.
 const CLOSE_TIME: Duration = Duration::from_millis(200);
 
 /// Where no invocation is told of, counters are written so often.
 const REPORT_EVERY: Duration = Duration::from_secs(60);
+
+/// Lambda registers an extension once: what follows a bad end goes on with what was registered
+/// before it.
+static REGISTERED: OnceLock<Registered> = OnceLock::new();
 
 /// Serves the function until the environment ends.
 pub(crate) async fn run(surroundings: &Surroundings) {
@@ -30,25 +35,30 @@ pub(crate) async fn run(surroundings: &Surroundings) {
     for warning in &settings.warnings {
         tracing::warn!("{warning}");
     }
-    let controls = if settings.off {
+    let (controls, ways) = if settings.off {
         tracing::info!("WEIR_EXTENSION_OFF is set: nobody is served");
-        None
+        (None, None)
     } else {
         serve(surroundings, &settings).await
     };
     let mut environment = Environment::new(surroundings, &settings, controls);
-    environment.live(surroundings, Some(started)).await;
+    environment.ways = ways;
+    let started = Some(started);
+    environment.live(surroundings, started, &REGISTERED).await;
 }
 
 /// Serves nobody, but answers Lambda until the environment ends.
 pub(crate) async fn idle(surroundings: &Surroundings) {
     let settings = Settings::read(surroundings);
     let mut environment = Environment::new(surroundings, &settings, None);
-    environment.live(surroundings, None).await;
+    environment.live(surroundings, None, &REGISTERED).await;
 }
 
-/// Starts to serve. `None`: it cannot, which the log says.
-async fn serve(surroundings: &Surroundings, settings: &Settings) -> Option<Controls> {
+/// Starts to serve. Without controls: it cannot, which the log says.
+async fn serve(
+    surroundings: &Surroundings,
+    settings: &Settings,
+) -> (Option<Controls>, Option<Ways>) {
     match serving::start(surroundings, settings).await {
         Ok(Serving {
             proxy,
@@ -65,20 +75,21 @@ async fn serve(surroundings: &Surroundings, settings: &Settings) -> Option<Contr
             );
             tokio::spawn(async move {
                 if let Err(error) = proxy.run().await {
-                    tracing::error!("the function is not served any more: {error}");
+                    tracing::error!(
+                        "the function is not served any more, and nobody listens: {error}"
+                    );
                 }
             });
-            if may_fall_back {
-                tokio::spawn(ways::look_after(controls.clone(), settings.fallback_after));
-            }
-            Some(controls)
+            let (after, share) = (settings.fallback_after, settings.fallback_share);
+            let ways = may_fall_back.then(|| Ways::look_after(controls.clone(), after, share));
+            (Some(controls), ways)
         }
         Err(why) => {
             tracing::error!(
                 "the function is not served, and the shim leaves its connection string as it \
                  is: {why}"
             );
-            None
+            (None, None)
         }
     }
 }
@@ -87,6 +98,7 @@ async fn serve(surroundings: &Surroundings, settings: &Settings) -> Option<Contr
 struct Environment {
     life: Lifecycle,
     controls: Option<Controls>,
+    ways: Option<Ways>,
     counters: Option<Counters>,
     notice: Duration,
     afterwards: Afterwards,
@@ -102,12 +114,18 @@ impl Environment {
             life: Lifecycle::new(surroundings.kind(), settings.stays() && controls.is_some()),
             afterwards: Afterwards::new(settings),
             controls,
+            ways: None,
             counters: namespace.map(|namespace| Counters::new(namespace, function)),
             notice: settings.notice,
         }
     }
 
-    async fn live(&mut self, surroundings: &Surroundings, started: Option<Instant>) {
+    async fn live(
+        &mut self,
+        surroundings: &Surroundings,
+        started: Option<Instant>,
+        known: &OnceLock<Registered>,
+    ) {
         let Ok(mut terminate) = signal(SignalKind::terminate()) else {
             return tracing::error!("signals cannot be received");
         };
@@ -119,8 +137,12 @@ impl Environment {
             return self.end("SIGTERM").await;
         };
         let api = Api::new(address, &surroundings.name);
-        let Some(registered) = self.register(&api, &mut terminate).await else {
-            return self.end("SIGTERM").await;
+        let registered = match known.get() {
+            Some(registered) => registered,
+            None => match self.register(&api, &mut terminate).await {
+                Some(registered) => known.get_or_init(|| registered),
+                None => return self.end("SIGTERM").await,
+            },
         };
         if let Some(started) = started {
             tracing::info!(
@@ -129,9 +151,9 @@ impl Environment {
             );
         }
         if self.life.stays() {
-            self.afterwards.subscribe(&api, &registered).await;
+            self.afterwards.subscribe(&api, registered).await;
         }
-        self.answer(&api, &registered, &mut terminate).await;
+        self.answer(&api, registered, &mut terminate).await;
     }
 
     /// Registers, however often it takes: Lambda waits for every extension. `None`: the end
@@ -212,7 +234,7 @@ impl Environment {
                         counters.invoked();
                     }
                 }
-                Step::Renew => self.with(Controls::renew),
+                Step::Renew => self.renew().await,
                 Step::Wake => self.with(Controls::wake),
                 Step::Deadline(left) => self.set_deadline(left),
                 Step::Verify => self.verify(),
@@ -232,6 +254,14 @@ impl Environment {
         Then::Next
     }
 
+    /// What the copied environment knew is another one's.
+    async fn renew(&mut self) {
+        self.with(Controls::renew);
+        if let Some(ways) = &mut self.ways {
+            ways.renew().await;
+        }
+    }
+
     fn with(&self, act: impl FnOnce(&Controls)) {
         if let Some(controls) = &self.controls {
             act(controls);
@@ -247,6 +277,7 @@ impl Environment {
 
     /// Beside the function, which has begun already.
     fn verify(&self) {
+        self.with(Controls::resume);
         if let Some(controls) = self.controls.clone() {
             tokio::spawn(async move { controls.verify().await });
         }
@@ -288,3 +319,6 @@ fn wall_clock() -> Duration {
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests;

@@ -25,11 +25,26 @@ pub(crate) enum Turn {
     Return,
 }
 
+#[derive(Clone, Copy, Debug)]
+struct Drawn {
+    /// It is of the share that may.
+    may: bool,
+    /// After how long.
+    after: Duration,
+}
+
 /// The state of one environment.
 #[derive(Debug)]
 pub(crate) struct Fallback {
-    /// How long the first way must not work; different in each environment.
+    /// How long the first way must not work, at least.
     after: Duration,
+    /// The share of the environments that may take the other way.
+    share: f64,
+    /// A number from 0 up to 1, another one in each environment.
+    draw: fn() -> f64,
+    /// What this environment has drawn; nothing before the first trouble, because a copy of an
+    /// environment has drawn what its original has.
+    drawn: Option<Drawn>,
     diverted: bool,
     /// Since when the way that is not wanted here has been so: the first one in trouble, or,
     /// while diverted, well again.
@@ -41,10 +56,13 @@ pub(crate) struct Fallback {
 }
 
 impl Fallback {
-    /// `after`, lengthened at random to up to twice as long; `chance` is between 0 and 1.
-    pub(crate) fn new(after: Duration, chance: f64) -> Self {
+    /// `after`, lengthened at random to up to twice as long, in a share of the environments.
+    pub(crate) const fn new(after: Duration, share: f64, draw: fn() -> f64) -> Self {
         Self {
-            after: after.mul_f64(1.0 + chance.clamp(0.0, 1.0)),
+            after,
+            share,
+            draw,
+            drawn: None,
             diverted: false,
             since: None,
             spare_since: None,
@@ -67,8 +85,9 @@ impl Fallback {
             self.since = None;
             return Turn::Stay;
         }
+        let drawn = self.drawn();
         let since = *self.since.get_or_insert(now);
-        if now.saturating_sub(since) < self.after || now < self.not_before {
+        if !drawn.may || now.saturating_sub(since) < drawn.after || now < self.not_before {
             return Turn::Stay;
         }
         self.diverted = true;
@@ -80,7 +99,7 @@ impl Fallback {
     fn look_back(&mut self, trouble: bool, spare_trouble: bool, now: Duration) -> Turn {
         if spare_trouble {
             let since = *self.spare_since.get_or_insert(now);
-            if now.saturating_sub(since) >= self.after {
+            if now.saturating_sub(since) >= self.drawn().after {
                 self.not_before = now + self.rest;
                 self.rest = (self.rest * 2).min(LONGEST_REST);
                 return self.back();
@@ -98,6 +117,14 @@ impl Fallback {
         }
         self.rest = FIRST_REST;
         self.back()
+    }
+
+    fn drawn(&mut self) -> Drawn {
+        let (share, after, draw) = (self.share, self.after, self.draw);
+        *self.drawn.get_or_insert_with(|| Drawn {
+            may: draw() < share,
+            after: after.mul_f64(1.0 + draw().clamp(0.0, 1.0)),
+        })
     }
 
     const fn back(&mut self) -> Turn {
@@ -128,7 +155,7 @@ mod tests {
 
     #[test]
     fn the_other_way_is_taken_only_when_the_first_one_stays_closed() {
-        let mut fallback = Fallback::new(AFTER, 0.0);
+        let mut fallback = Fallback::new(AFTER, 1.0, || 0.0);
         assert_eq!(fallback.look(true, false, at(0)), Turn::Stay);
         assert_eq!(fallback.look(false, false, at(900)), Turn::Stay);
         assert_eq!(fallback.look(true, false, at(1_000)), Turn::Stay);
@@ -137,16 +164,47 @@ mod tests {
         assert_eq!(fallback.look(true, false, at(9_000)), Turn::Stay);
     }
 
+    /// Nothing is drawn before it is needed, and then once: a share that drew again at every
+    /// trouble would grow with them.
+    #[test]
+    fn the_share_is_that_of_all_environments_and_does_not_grow() {
+        let goes = |fallback: &mut Fallback, ms| {
+            fallback.look(true, false, at(ms));
+            fallback.look(true, false, at(ms + 2_000)) == Turn::Divert
+        };
+        let environments = (0..20_000).map(|_| Fallback::new(AFTER, 0.05, crate::ways::draw));
+        let mut environments: Vec<_> = environments.collect();
+        assert!(
+            environments
+                .iter()
+                .all(|environment| environment.drawn.is_none())
+        );
+        let first = environments
+            .iter_mut()
+            .filter_map(|e| goes(e, 0).then_some(()))
+            .count();
+        // A thousand, and ten times the standard deviation of that.
+        assert!((700..1_300).contains(&first), "{first} of 20000");
+        let stayed = environments
+            .iter_mut()
+            .filter(|environment| !environment.diverted);
+        let later = stayed.filter_map(|e| {
+            e.look(false, false, at(4_000));
+            goes(e, 5_000).then_some(())
+        });
+        assert_eq!(later.count(), 0);
+    }
+
     #[test]
     fn environments_do_not_all_do_it_at_once() {
-        let mut late = Fallback::new(AFTER, 0.9);
+        let mut late = Fallback::new(AFTER, 1.0, || 0.9);
         assert_eq!(late.look(true, false, at(0)), Turn::Stay);
         assert_eq!(late.look(true, false, at(1_800)), Turn::Stay);
         assert_eq!(late.look(true, false, at(1_900)), Turn::Divert);
     }
 
     fn diverted() -> Fallback {
-        let mut fallback = Fallback::new(AFTER, 0.0);
+        let mut fallback = Fallback::new(AFTER, 1.0, || 0.0);
         fallback.look(true, false, at(0));
         assert_eq!(fallback.look(true, false, at(1_000)), Turn::Divert);
         fallback

@@ -2,6 +2,8 @@
 //! written, so that CloudWatch shows them with the function's own.
 
 use std::fmt;
+use std::io::Write;
+use std::panic::PanicHookInfo;
 
 use parking_lot::Mutex;
 use serde_json::{Map, Value};
@@ -29,6 +31,9 @@ pub(crate) fn start(filter: Option<&str>) {
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        // What cannot be written is lost. The library would tell of it on standard error too,
+        // by a macro that panics there.
+        .log_internal_errors(false)
         .event_format(Lines);
     // A second start would be the only failure.
     let _ = log.try_init();
@@ -40,6 +45,23 @@ pub(crate) fn start(filter: Option<&str>) {
 /// From now on lines belong to this invocation.
 pub(crate) fn belongs_to(request: &str) {
     *REQUEST.lock() = Some(request.to_owned());
+}
+
+/// Says that a part of the extension failed. A panic in here would be the end of the process:
+/// nothing is called that can panic, waits for a lock, or looks at more than was handed over.
+pub(crate) fn of_panic(panic: &PanicHookInfo<'_>) {
+    let mut line = Map::new();
+    let mut put = |name: &str, value: String| line.insert(name.to_owned(), value.into());
+    put("level", "ERROR".to_owned());
+    put("logger", env!("CARGO_CRATE_NAME").to_owned());
+    let message = "a part of weir-extension failed; please report this";
+    put("message", message.to_owned());
+    put("panic", panic.to_string());
+    let request = REQUEST.try_lock().and_then(|request| request.clone());
+    if let Some(request) = request {
+        put("requestId", request);
+    }
+    let _ = writeln!(std::io::stderr(), "{}", Value::Object(line));
 }
 
 /// One line for each event.

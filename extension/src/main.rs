@@ -10,6 +10,7 @@
 //! |---|---|
 //! | [`surroundings`] | what the environment says; the only file that reads it |
 //! | [`settings`] | the table of variables, read leniently: a wrong value is a warning |
+//! | [`sizes`] | how many connections there are; pure |
 //! | [`upstream`] | which connection string the extension uses; pure |
 //! | [`serving`] | settings become a listening Weir |
 //! | [`api`] | the four calls of the Extensions API |
@@ -38,6 +39,7 @@ mod lifecycle;
 mod log;
 mod serving;
 mod settings;
+mod sizes;
 mod surroundings;
 mod telemetry;
 mod upstream;
@@ -59,9 +61,7 @@ fn main() -> ExitCode {
     }
     let surroundings = Surroundings::read();
     log::start(surroundings.get("WEIR_LOG_FILTER"));
-    std::panic::set_hook(Box::new(|panic| {
-        tracing::error!(%panic, "a part of weir-extension failed; please report this");
-    }));
+    std::panic::set_hook(Box::new(log::of_panic));
     if !lives(|| environment::run(&surroundings)) {
         // The function lives on with its own connection string.
         lives(|| environment::idle(&surroundings));

@@ -4,11 +4,14 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use weir::config::settings::SETTINGS;
-use weir::config::{Config, Flags, Freezing, ListenerConfig, Problem, Problems};
+use weir::config::{
+    Config, Credential, Flags, Freezing, ListenerConfig, Problem, Problems, Secret,
+};
 use weir::proxy::Controls;
 use weir::{Proxy, StartError};
 
 use crate::settings::Settings;
+use crate::sizes;
 use crate::surroundings::{Kind, Surroundings};
 use crate::upstream::{self, Chosen, Road};
 
@@ -37,25 +40,24 @@ pub(crate) async fn start(
     settings: &Settings,
 ) -> Result<Serving, String> {
     let chosen = upstream::choose(surroundings, &settings.listen)?;
-    let mut strings = settings.of_weir(surroundings, chosen.road);
+    if let Some(warning) = &chosen.warning {
+        tracing::warn!("{warning}");
+    }
+    let mut strings = settings.of_weir();
+    for warning in sizes::settle(&mut strings, surroundings, chosen.road, settings.release) {
+        tracing::warn!("{warning}");
+    }
     strings.insert("WEIR_UPSTREAM".to_owned(), chosen.text.clone());
     // Monitors poll: a stream would break at every freeze, and costs one socket more.
     strings.insert("AWS_LAMBDA_RUNTIME_API".to_owned(), "here".to_owned());
     let asks = strings.contains_key("WEIR_ADMIN");
     let mut config = load(strings, &chosen.from).await?;
     for listener in &mut config.listeners {
-        adapt(listener, surroundings.kind(), settings);
+        adapt(listener, Start::of(surroundings), settings);
+        listener.further_logins.extend(login_of(&chosen));
     }
-    let may_fall_back = falls_back(&chosen, settings);
-    if may_fall_back && let Some(original) = &chosen.original {
-        match spare(surroundings, settings, original).await {
-            Ok(spare) => config
-                .listeners
-                .iter_mut()
-                .for_each(|l| l.spare.clone_from(&spare)),
-            Err(why) => tracing::warn!("there is no fallback: {why}"),
-        }
-    }
+    let may_fall_back = settings.fallback_share > 0.0
+        && add_spare(&mut config.listeners, &chosen, surroundings, settings).await;
     for warning in &config.warnings {
         tracing::info!("{warning}");
     }
@@ -73,11 +75,43 @@ pub(crate) async fn start(
     })
 }
 
-/// Whether this environment is of the share that may go to the database without the shared
-/// Weir. Each draws for itself, and a copy of one draws what its original drew.
-fn falls_back(chosen: &Chosen, settings: &Settings) -> bool {
-    let draw = f64::from(u32::from_le_bytes(weir::random::secret())) / f64::from(u32::MAX);
-    chosen.road == Road::Service && draw < settings.fallback_share
+/// The function's own login: its driver shows it to the extension whatever login that one makes.
+fn login_of(chosen: &Chosen) -> Option<Credential> {
+    let (username, password) = chosen.user.clone()?;
+    Some(Credential {
+        username,
+        password: Secret::new(password),
+        source: "admin".to_owned(),
+        mechanism: None,
+    })
+}
+
+/// Adds the way to the database without the shared Weir, if there is one. Whether this environment
+/// is of the share that may go it is drawn when it is needed.
+async fn add_spare(
+    listeners: &mut [ListenerConfig],
+    chosen: &Chosen,
+    surroundings: &Surroundings,
+    settings: &Settings,
+) -> bool {
+    let spare = match (&chosen.original, chosen.road) {
+        (Some(original), Road::Service) => spare(surroundings, settings, original).await,
+        (None, Road::Service) => Err("no variable holds the function's own string".to_owned()),
+        (_, Road::Direct) => Err("the database itself is the road already".to_owned()),
+    };
+    match spare {
+        Ok(Some(spare)) => {
+            for listener in listeners {
+                listener.spare = Some(spare.clone());
+            }
+            true
+        }
+        Ok(None) => false,
+        Err(why) => {
+            tracing::warn!("WEIR_FALLBACK_SHARE is set, and there is no fallback: {why}");
+            false
+        }
+    }
 }
 
 /// The way to the database itself, with the direct mode's connections; nothing is opened.
@@ -86,31 +120,55 @@ async fn spare(
     settings: &Settings,
     original: &str,
 ) -> Result<Option<Box<ListenerConfig>>, String> {
-    let mut strings = settings.of_weir(surroundings, Road::Direct);
-    // The cap that was set is that of the road that was chosen.
-    let most = crate::settings::most_connections(surroundings, Road::Direct);
-    strings.insert("WEIR_MAX_CONNECTIONS".to_owned(), most.to_string());
+    let mut strings = settings.of_weir();
+    // What was set is for the road that was chosen.
+    sizes::unset(&mut strings);
+    sizes::settle(&mut strings, surroundings, Road::Direct, settings.release);
     strings.insert("WEIR_UPSTREAM".to_owned(), upstream::without_pool(original));
     strings.insert("AWS_LAMBDA_RUNTIME_API".to_owned(), "here".to_owned());
     let config = load(strings, "the function's own string").await?;
     let listener = config.listeners.into_iter().next();
     Ok(listener.map(|mut listener| {
-        adapt(&mut listener, Kind::SnapStart, settings);
+        adapt(&mut listener, Start::Unseen, settings);
         listener.name = "fallback".to_owned();
         Box::new(listener)
     }))
 }
 
+/// When the first connection to the upstream is opened.
+#[derive(Clone, Copy)]
+enum Start {
+    /// At once.
+    Now,
+    /// When the first client says hello: where the shim passes some environments by, those hold
+    /// no connection that nobody uses.
+    WithClients,
+    /// When an operation needs it, or at the first invocation: the environment will be copied.
+    Unseen,
+}
+
+impl Start {
+    fn of(surroundings: &Surroundings) -> Self {
+        match surroundings.kind() {
+            Kind::SnapStart => Self::Unseen,
+            _ if surroundings.may_be_passed_by() => Self::WithClients,
+            _ => Self::Now,
+        }
+    }
+}
+
 /// A listener of an environment that is frozen between invocations.
-const fn adapt(listener: &mut ListenerConfig, kind: Kind, settings: &Settings) {
+const fn adapt(listener: &mut ListenerConfig, start: Start, settings: &Settings) {
     // A stream would break at every freeze, and its backlog come at once at every thaw.
     listener.streaming_hello = false;
-    let asleep = matches!(kind, Kind::SnapStart);
     listener.freezing = Some(Freezing {
         doubt_after: settings.doubt_after,
         check_time: settings.check_time,
-        asleep,
-        hello_wait: if asleep { Duration::ZERO } else { HELLO_WAIT },
+        asleep: !matches!(start, Start::Now),
+        hello_wait: match start {
+            Start::Unseen => Duration::ZERO,
+            Start::Now | Start::WithClients => HELLO_WAIT,
+        },
     });
 }
 
@@ -191,17 +249,12 @@ mod tests {
         let strings = [
             ("WEIR_UPSTREAM", "mongodb://127.0.0.1:1/?loadBalanced=true"),
             ("WEIR_LISTEN", "nowhere"),
-            ("WEIR_MAX_CONNECTIONS", "1"),
             ("WEIR_QUEUE_TIMEOUT", "soon"),
             ("WEIR_HOLD_TIMEOUT", "7s"),
         ];
         let strings = strings.map(|(name, value)| (name.to_owned(), value.to_owned()));
         let config = load(strings.into(), "WEIR_SERVICE").await.unwrap();
         let listener = config.listeners.first().unwrap();
-        assert_eq!(
-            listener.max_connections,
-            weir::config::defaults::MAX_CONNECTIONS
-        );
         assert_eq!(
             listener.queue_timeout,
             weir::config::defaults::QUEUE_TIMEOUT

@@ -8,8 +8,7 @@ use weir::config::settings::SETTINGS;
 use weir::config::units;
 
 use crate::fallback;
-use crate::surroundings::{Kind, Surroundings};
-use crate::upstream::Road;
+use crate::surroundings::Surroundings;
 
 /// Begins the names that are Weir's own.
 const OWN: &str = "WEIR_";
@@ -151,41 +150,10 @@ impl Settings {
         self.drain.is_some() || matches!(self.release, Release::Invoke)
     }
 
-    /// The settings of the Weir inside, its upstream string aside.
-    pub(crate) fn of_weir(
-        &self,
-        surroundings: &Surroundings,
-        road: Road,
-    ) -> BTreeMap<String, String> {
-        let mut all = self.shared.clone();
-        let mut default = |name: &str, value: usize| {
-            let entry = all.entry(name.to_owned());
-            entry.or_insert_with(|| value.to_string());
-        };
-        default("WEIR_MAX_CONNECTIONS", most_connections(surroundings, road));
-        let min = match self.release {
-            Release::Environment => 1,
-            Release::Invoke => 0,
-        };
-        default("WEIR_MIN_CONNECTIONS", min);
-        all
+    /// The settings of the Weir inside, its upstream string and its connections aside.
+    pub(crate) fn of_weir(&self) -> BTreeMap<String, String> {
+        self.shared.clone()
     }
-}
-
-/// The fewest a pool can work with: one connection and the reserve by which transactions end.
-/// The database itself is also watched, by one connection that polls. On a Managed Instance
-/// several invocations work at a time.
-pub(crate) fn most_connections(surroundings: &Surroundings, road: Road) -> usize {
-    let watching = match road {
-        Road::Service => 0,
-        Road::Direct => 1,
-    };
-    let working = match (surroundings.kind(), road) {
-        (Kind::Managed, Road::Service) => surroundings.concurrency().clamp(2, 10),
-        (Kind::Managed, Road::Direct) => surroundings.concurrency().div_ceil(4).clamp(2, 10),
-        _ => 2,
-    };
-    watching + working
 }
 
 fn shared(surroundings: &Surroundings) -> BTreeMap<String, String> {
@@ -319,28 +287,13 @@ mod tests {
     }
 
     #[test]
-    fn a_function_holds_few_connections() {
-        let most = |kind: Surroundings, road| most_connections(&kind, road);
-        let one = Surroundings::default;
-        assert_eq!(most(one(), Road::Service), 2);
-        assert_eq!(most(one(), Road::Direct), 3);
-        let many = |n| Surroundings::from([("AWS_LAMBDA_MAX_CONCURRENCY", n)]);
-        assert_eq!(most(many("1"), Road::Service), 2);
-        assert_eq!(most(many("6"), Road::Service), 6);
-        assert_eq!(most(many("64"), Road::Service), 10);
-        assert_eq!(most(many("64"), Road::Direct), 11);
-    }
-
-    #[test]
-    fn what_is_said_goes_before_what_is_assumed() {
+    fn settings_that_are_shared_are_handed_on() {
         let surroundings = Surroundings::from([
-            ("WEIR_MAX_CONNECTIONS", "7"),
-            ("WEIR_RELEASE", "invoke"),
+            ("WEIR_QUEUE_TIMEOUT", "7s"),
             ("WEIR_CONFIG", "/etc/weir.toml"),
         ]);
-        let weir = Settings::read(&surroundings).of_weir(&surroundings, Road::Service);
-        assert_eq!(weir.get("WEIR_MAX_CONNECTIONS").unwrap(), "7");
-        assert_eq!(weir.get("WEIR_MIN_CONNECTIONS").unwrap(), "0");
+        let weir = Settings::read(&surroundings).of_weir();
+        assert_eq!(weir.get("WEIR_QUEUE_TIMEOUT").unwrap(), "7s");
         assert!(!weir.contains_key("WEIR_CONFIG"));
     }
 

@@ -47,11 +47,11 @@ impl Surroundings {
         Some(value).filter(|value| !value.is_empty())
     }
 
-    /// All variables that are set to something.
+    /// All variables that are set to something, as they are written.
     pub(crate) fn all(&self) -> impl Iterator<Item = (&str, &str)> {
         let all = self.variables.iter();
-        all.map(|(name, value)| (name.as_str(), value.trim()))
-            .filter(|(_, value)| !value.is_empty())
+        all.map(|(name, value)| (name.as_str(), value.as_str()))
+            .filter(|(_, value)| !value.trim().is_empty())
     }
 
     /// How Lambda uses this environment.
@@ -63,6 +63,20 @@ impl Surroundings {
             Some("provisioned-concurrency") => Kind::Provisioned,
             _ => Kind::OnDemand,
         }
+    }
+
+    /// The shim may leave this environment's strings as they are, by its percentage or its kill
+    /// switch, read as it reads them.
+    pub(crate) fn may_be_passed_by(&self) -> bool {
+        let off = self.get("WEIR_SHIM_OFF").is_some_and(|text| {
+            let mut no = ["0", "false", "no", "off"].iter();
+            !no.any(|no| no.eq_ignore_ascii_case(text))
+        });
+        let all = |text: &str| {
+            let number = text.strip_suffix('%').unwrap_or(text).trim_end();
+            number.parse().is_ok_and(|percent: f64| percent >= 100.0)
+        };
+        off || self.get("WEIR_SHIM_PERCENT").is_some_and(|text| !all(text))
     }
 
     /// Invocations at a time.
@@ -93,6 +107,18 @@ impl<'a> FromIterator<(&'a str, &'a str)> for Surroundings {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn environments_that_the_shim_may_leave_are_known() {
+        let may = |name, value| Surroundings::from([(name, value)]).may_be_passed_by();
+        for (value, expected) in [("1", true), ("No", false), ("", false)] {
+            assert_eq!(may("WEIR_SHIM_OFF", value), expected, "{value}");
+        }
+        for (value, expected) in [("10", true), ("100 %", false), ("all", true)] {
+            assert_eq!(may("WEIR_SHIM_PERCENT", value), expected, "{value}");
+        }
+        assert!(!Surroundings::default().may_be_passed_by());
+    }
 
     #[test]
     fn the_kind_of_environment_is_known() {

@@ -4,6 +4,7 @@
 //! function's process alone. So the extension finds there whom to log in as, and, where no
 //! shared Weir is named, where to go.
 
+use self::own::NotFound;
 use self::parts::{Parts, is_named};
 use crate::surroundings::Surroundings;
 
@@ -28,6 +29,10 @@ pub(crate) struct Chosen {
     pub(crate) from: String,
     /// The function's own string, if it is another one: for the fallback.
     pub(crate) original: Option<String>,
+    /// The user and the password that the function's driver shows, secrets included.
+    pub(crate) user: Option<(String, String)>,
+    /// What is left as it is, and why.
+    pub(crate) warning: Option<String>,
 }
 
 /// What the extension connects to.
@@ -44,32 +49,65 @@ pub(crate) enum Road {
 /// # Errors
 /// What is missing or contradictory, and what to do about it.
 pub(crate) fn choose(surroundings: &Surroundings, listen: &str) -> Result<Chosen, String> {
-    let original = own::find(surroundings, listen);
+    let found = own::find(surroundings, listen);
+    let user = found.as_ref().ok().and_then(|found| found.user.clone());
+    let warning = found.as_ref().ok().and_then(other_users);
+    let original = found.map(|found| found.own);
     if let Some(text) = surroundings.get("WEIR_UPSTREAM") {
         return Ok(Chosen {
             text: without_pool(text),
             road: road_of(text),
             from: "WEIR_UPSTREAM".to_owned(),
             original: original.ok().map(|own| own.text).filter(|own| own != text),
+            user,
+            warning,
         });
     }
     if let Some(service) = surroundings.get("WEIR_SERVICE") {
-        let original = original.ok().map(|own| own.text);
+        let original = match original {
+            Ok(own) => Some(own.text),
+            // The shim changes nothing where strings contradict each other. Who listened all the
+            // same would have it wait for somebody whom it does not need.
+            Err(NotFound::Several(why)) if !has_login(service) => return Err(why),
+            Err(_) => None,
+        };
         let text = service_string(service, original.as_deref())?;
         return Ok(Chosen {
             road: road_of(&text),
             text,
             from: "WEIR_SERVICE".to_owned(),
             original,
+            user,
+            warning,
         });
     }
-    let own = original?;
+    let own = original.map_err(|not_found| not_found.to_string())?;
     Ok(Chosen {
         text: without_pool(&own.text),
         road: road_of(&own.text),
         from: own.name,
         original: None,
+        user,
+        warning,
     })
+}
+
+fn other_users(found: &own::Found) -> Option<String> {
+    let others: Vec<&str> = found.others.iter().map(String::as_str).collect();
+    let name = &found.own.name;
+    (!others.is_empty()).then(|| {
+        format!(
+            "{} logs in as another user than {name} and stays as it is, because one extension \
+             works as one user: name the variables of one user in WEIR_SHIM_VARS",
+            others.join(", ")
+        )
+    })
+}
+
+fn has_login(service: &str) -> bool {
+    let bare = service.strip_prefix("mongodb://").unwrap_or(service);
+    let before = bare.split_once('?').map_or(bare, |(before, _)| before);
+    before.contains('@')
 }
 
 /// The string of a shared Weir, with the function's login where it has none of its own.
@@ -87,7 +125,9 @@ fn service_string(service: &str, original: Option<&str>) -> Result<String, Strin
                 .to_owned(),
         );
     }
-    let mut options: Vec<String> = parts.options.iter().map(|o| (*o).to_owned()).collect();
+    let options = parts.options.iter();
+    let options = options.filter(|option| !POOL.iter().any(|name| is_named(option, name)));
+    let mut options: Vec<String> = options.map(|option| (*option).to_owned()).collect();
     let has = |options: &[String], name: &str| options.iter().any(|o| is_named(o, name));
     if !has(&options, "loadbalanced") {
         options.insert(0, "loadBalanced=true".to_owned());
@@ -134,7 +174,7 @@ pub(crate) fn without_pool(text: &str) -> String {
         return text.to_owned();
     };
     let kept = options
-        .split('&')
+        .split(['&', ';'])
         .filter(|option| !POOL.iter().any(|name| is_named(option, name)));
     let kept: Vec<&str> = kept.collect();
     format!("{before}?{}", kept.join("&"))

@@ -215,6 +215,9 @@ pub struct ListenerConfig {
     /// This process may be frozen at any moment. No setting: the host that has Weir inside of
     /// it knows.
     pub freezing: Option<Freezing>,
+    /// Logins that clients may make beside that of the upstream string. What they do is done as
+    /// the upstream's user all the same.
+    pub further_logins: Vec<Credential>,
     /// Another way to the same cluster, for when this one cannot be gone. Opens nothing before
     /// it is taken; no setting either. Its addresses are not listened on.
     pub spare: Option<Box<ListenerConfig>>,

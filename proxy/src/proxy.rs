@@ -211,7 +211,12 @@ impl Proxy {
                     max_clients = admission.crowd.most,
                     "serving"
                 );
-                self.drain.listen(|stop| listener.run(admission, stop));
+                let over = stop.clone();
+                self.drain.listen(|stop| async move {
+                    // A host may outlive its Weir: nobody is to find a listener then.
+                    over.run_until_cancelled(listener.run(admission, stop))
+                        .await;
+                });
             }
             tokio::spawn(upkeep(Arc::downgrade(&service.front)));
             relays.push(Arc::clone(&service.front.relay));

@@ -165,15 +165,18 @@ impl Topology {
     /// A node that was asked for its hello, on a connection of Weir's own, said nothing for
     /// as long as a monitor would have waited: it is as dead as if its monitor had timed out.
     pub fn on_silence(&self, address: &NodeAddress) {
-        self.monitor_failed(address, true, "it does not answer hello");
+        self.monitor_failed(address, true, "it does not answer hello", now());
     }
 
-    fn monitor_failed(&self, address: &NodeAddress, timed_out: bool, error: &str) {
+    /// A heartbeat that began at `began` failed.
+    fn monitor_failed(&self, address: &NodeAddress, timed_out: bool, error: &str, began: Instant) {
         self.report(|deployment, events| {
+            let heard_since = deployment.heard_since(address, began);
             if let Some(down) = deployment.on_monitor_failure(address, timed_out, error, now()) {
                 events.push(TopologyEvent::NodeDown {
                     address: address.clone(),
                     timed_out: down.timed_out,
+                    heard_since,
                     error: error.into(),
                     generation: down.generation,
                 });

@@ -39,6 +39,9 @@ struct Candidate<'a> {
     inside: Vec<Text>,
 }
 
+/// A variable, and what becomes of each of its strings.
+type Planned<'a> = (Candidate<'a>, Vec<Result<Rewritten, Refusal>>);
+
 impl<'a> Candidate<'a> {
     fn of(name: &'a str, value: &'a str) -> Option<Self> {
         let mut inside = Vec::new();
@@ -56,14 +59,19 @@ impl<'a> Candidate<'a> {
         })
     }
 
+    /// Its strings.
+    fn values(&self) -> Vec<&str> {
+        match self.inside.is_empty() {
+            true => vec![self.value],
+            false => self.inside.iter().map(|text| text.value.as_str()).collect(),
+        }
+    }
+
     /// What becomes of each string.
     fn rewritten(&self, target: &Target) -> Vec<Result<Rewritten, Refusal>> {
-        if self.inside.is_empty() {
-            return vec![rewrite::rewrite(self.value, target)];
-        }
-        let inside = self.inside.iter();
-        inside
-            .map(|text| rewrite::rewrite(&text.value, target))
+        let values = self.values().into_iter();
+        values
+            .map(|value| rewrite::rewrite(value, target))
             .collect()
     }
 
@@ -98,7 +106,7 @@ impl Plan {
         if settings.named.is_none() && self.mixes_clusters(&rewritten) {
             return;
         }
-        for (candidate, rewritten) in &rewritten {
+        for (candidate, rewritten) in &of_one_user(rewritten) {
             self.change(environment, candidate, rewritten);
         }
         if let (Some(limit), false) = (settings.probe, self.changes.is_empty()) {
@@ -107,10 +115,7 @@ impl Plan {
     }
 
     /// One Weir serves one cluster.
-    fn mixes_clusters(
-        &mut self,
-        candidates: &[(Candidate<'_>, Vec<Result<Rewritten, Refusal>>)],
-    ) -> bool {
+    fn mixes_clusters(&mut self, candidates: &[Planned<'_>]) -> bool {
         let (mut clusters, mut names) = (BTreeSet::new(), BTreeSet::new());
         for (candidate, rewritten) in candidates {
             for new in rewritten.iter().flatten().filter(|new| !new.was_done) {
@@ -207,6 +212,33 @@ impl Plan {
         }
         candidates
     }
+}
+
+/// What runs over the login of one Weir has the rights of one user, so that the strings of other
+/// users stay as they are. The extension serves the same one.
+fn of_one_user(mut candidates: Vec<Planned<'_>>) -> Vec<Planned<'_>> {
+    let logins = candidates.iter().flat_map(|(candidate, rewritten)| {
+        let values = candidate.values().into_iter().zip(rewritten);
+        values.filter_map(|(value, new)| {
+            let new = new.as_ref().ok().filter(|new| !new.was_done)?;
+            Some((candidate.name, value, new.login.clone()?))
+        })
+    });
+    let Some((served, _, login)) = logins.min() else {
+        return candidates;
+    };
+    let served = served.to_owned();
+    let is_other =
+        |new: &Rewritten| !new.was_done && new.login.as_ref().is_some_and(|l| *l != login);
+    for (_, rewritten) in &mut candidates {
+        for new in rewritten {
+            if new.as_ref().is_ok_and(is_other) {
+                let served = served.clone();
+                *new = Err(Refusal::OtherUser { served });
+            }
+        }
+    }
+    candidates
 }
 
 #[cfg(test)]

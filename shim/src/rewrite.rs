@@ -23,6 +23,8 @@ pub(crate) struct Rewritten {
     pub(crate) uri: String,
     /// The cluster that the old one named.
     pub(crate) cluster: String,
+    /// User and password of the new one, decoded.
+    pub(crate) login: Option<String>,
     /// The new one, without login and option values, and what was left out of it.
     pub(crate) shown: String,
     /// There was nothing to do.
@@ -58,6 +60,7 @@ pub(crate) fn rewrite(old: &str, target: &Target) -> Result<Rewritten, Refusal> 
     let shown = format!("mongodb://{masked}{hosts}/{database}{}", options.shown());
     Ok(Rewritten {
         cluster: normalized(parts.hosts, parts.srv),
+        login: user.filter(|user| user.contains(':')).map(decoded),
         shown,
         was_done: new == old,
         uri: new,

@@ -33,11 +33,31 @@ pub(super) struct Own {
     pub(super) text: String,
 }
 
+/// What was found.
+pub(super) struct Found {
+    /// The string that is served.
+    pub(super) own: Own,
+    /// Who its driver logs in as.
+    pub(super) user: Option<(String, String)>,
+    /// Variables with strings of the same cluster and another user, which the shim leaves as
+    /// they are: what runs over one upstream login has the rights of one user.
+    pub(super) others: BTreeSet<String>,
+}
+
+/// Why nothing was.
+#[derive(Debug)]
+pub(super) enum NotFound {
+    /// No variable holds a string; the shim has nothing to change.
+    Nothing,
+    /// Those there are contradict each other; the shim changes none.
+    Several(String),
+}
+
 /// The function's own connection string. `listen` is the extension's own address.
 ///
 /// # Errors
 /// When there is none, or one for each of several clusters, and what to do about it.
-pub(super) fn find(surroundings: &Surroundings, listen: &str) -> Result<Own, String> {
+pub(super) fn find(surroundings: &Surroundings, listen: &str) -> Result<Found, NotFound> {
     let mut found = all(surroundings, listen);
     // What the shim leaves as it is need not be served, as long as there is anything else.
     if found.iter().any(|own| is_moved(&own.text)) {
@@ -47,18 +67,45 @@ pub(super) fn find(surroundings: &Surroundings, listen: &str) -> Result<Own, Str
     if clusters.len() > 1 {
         let names: BTreeSet<&str> = found.iter().map(|own| own.name.as_str()).collect();
         let names: Vec<&str> = names.into_iter().collect();
-        return Err(format!(
+        return Err(NotFound::Several(format!(
             "{} lead to different clusters, and one extension serves one: name its variable in \
              WEIR_SHIM_VARS",
             names.join(", ")
-        ));
+        )));
     }
-    found.into_iter().next().ok_or_else(|| {
-        "no connection string was found: set WEIR_SERVICE to the shared Weir's host and port, or \
-         name in WEIR_SHIM_VARS the variable with the function's own string; one that the \
-         function fetches at run time must be given as WEIR_UPSTREAM"
-            .to_owned()
-    })
+    // The shim takes the same one.
+    found.sort_by(|a, b| (&a.name, &a.text).cmp(&(&b.name, &b.text)));
+    let at = found.iter().position(|own| user_of(&own.text).is_some());
+    let own = found.get(at.unwrap_or(0)).cloned();
+    let own = own.ok_or(NotFound::Nothing)?;
+    let user = user_of(&own.text);
+    let differs = |other: &&Own| user_of(&other.text).is_some_and(|u| Some(u) != user);
+    let others = found.iter().filter(differs);
+    let others = others.map(|other| other.name.clone()).collect();
+    Ok(Found { own, user, others })
+}
+
+/// The user whom the shim leaves in the string: a role's keys go.
+fn user_of(text: &str) -> Option<(String, String)> {
+    let parts = Parts::of(text)?;
+    let mechanism = parts.option("authmechanism").unwrap_or_default();
+    match mechanism.eq_ignore_ascii_case("MONGODB-AWS") {
+        true => None,
+        false => parts.user(),
+    }
+}
+
+impl std::fmt::Display for NotFound {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Nothing => {
+                "no connection string was found: set WEIR_SERVICE to the shared Weir's host and \
+                 port, or name in WEIR_SHIM_VARS the variable with the function's own string; one \
+                 that the function fetches at run time must be given as WEIR_UPSTREAM"
+            }
+            Self::Several(why) => why,
+        })
+    }
 }
 
 /// Every string that does not lead to the extension itself.
@@ -90,7 +137,7 @@ fn connection_strings(value: &str) -> Vec<String> {
         return vec![value.to_owned()];
     }
     let mut found = Vec::new();
-    if value.starts_with('{')
+    if value.trim_start().starts_with('{')
         && let Ok(object) = serde_json::from_str(value)
     {
         collect(&object, &mut found);

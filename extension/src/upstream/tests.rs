@@ -187,3 +187,61 @@ fn what_is_missing_is_said_with_what_to_do() {
     let list = chosen([("WEIR_SERVICE", "a:1,b:1")]).unwrap_err();
     assert!(list.contains("one address"), "{list}");
 }
+
+/// The shim changes nothing then, and finds nobody.
+#[test]
+fn who_has_no_login_of_his_own_serves_no_contradiction() {
+    let two = [("ONE", "mongodb://u:p@one/"), ("TWO", "mongodb://u:p@two/")];
+    let [one, two] = two;
+    let error = chosen([("WEIR_SERVICE", "weir:1"), one, two]).unwrap_err();
+    assert!(error.contains("ONE, TWO"), "{error}");
+    let own = chosen([("WEIR_SERVICE", "mongodb://a:b@weir:1"), one, two]).unwrap();
+    assert_eq!(own.user, None);
+}
+
+#[test]
+fn the_functions_own_login_is_known_whatever_the_extensions_is() {
+    let service = ("WEIR_SERVICE", "mongodb://a:b@weir:1");
+    let user = |own| chosen([service, ("DB", own)]).unwrap().user;
+    let own = Some(("us er".to_owned(), "p@ss".to_owned()));
+    assert_eq!(user("mongodb://us%20er:p%40ss@h/shop"), own);
+    assert_eq!(user("mongodb://h/shop"), None);
+    // The shim takes keys out.
+    assert_eq!(
+        user("mongodb://key:secret@h/?authMechanism=MONGODB-AWS"),
+        None
+    );
+}
+
+/// One upstream login has the rights of one user: the other's string stays as it is.
+#[test]
+fn of_two_users_of_one_cluster_one_is_served() {
+    let one = ("ONE", "mongodb://h/");
+    let two = ("TWO", "mongodb://u:p@h/x");
+    let three = ("THREE", "mongodb://v:p@h/x");
+    let first = chosen([one, two, three]).unwrap();
+    assert_eq!(first.from, "THREE", "the first with a login");
+    let warning = first.warning.unwrap();
+    assert!(warning.starts_with("TWO logs in") && warning.contains("WEIR_SHIM_VARS"));
+    assert!(!warning.contains("ONE"), "{warning}");
+    let named = chosen([one, two, three, ("WEIR_SHIM_VARS", "TWO,ONE")]).unwrap();
+    assert_eq!((named.from.as_str(), named.warning), ("TWO", None));
+}
+
+#[test]
+fn options_are_read_as_the_shim_reads_them() {
+    let service = ("WEIR_SERVICE", "mongodb://weir:1/?maxPoolSize=1");
+    let own = (
+        "DB",
+        "mongodb://u:p@h/?w=1;authMechanism=default;authSource=x",
+    );
+    assert_eq!(
+        chosen([service, own]).unwrap().text,
+        "mongodb://u:p@weir:1/?loadBalanced=true&connectTimeoutMS=2000&authSource=x"
+    );
+    let strange = ("DB", "mongodb://u:p@h/?authMechanism=hunter2");
+    let error = chosen([service, strange]).unwrap_err();
+    assert!(!error.to_lowercase().contains("hunter2"), "{error}");
+    // What the shim takes for no connection string is none.
+    assert!(chosen([("DB", " mongodb://u:p@h/")]).is_err());
+}

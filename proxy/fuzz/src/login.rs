@@ -29,7 +29,7 @@ static CREDENTIAL: LazyLock<Credential> = LazyLock::new(|| Credential {
 });
 
 pub(crate) static AUTHENTICATOR: LazyLock<Authenticator> =
-    LazyLock::new(|| Authenticator::new(Some(&CREDENTIAL), SaltSource::new([7; 32])));
+    LazyLock::new(|| Authenticator::new([&*CREDENTIAL], SaltSource::new([7; 32])));
 
 pub(crate) fn nonce() -> Nonce {
     Nonce::from_random([3; 24])

@@ -134,7 +134,10 @@ impl Front {
         let way = self.way();
         let known = || way.cluster.snapshot().common_max_wire();
         let mut changes = way.cluster.watch();
-        let until = Instant::now() + self.presentation.first_contact;
+        let patience = self.presentation.first_contact;
+        // Somebody wants to be served: what slept for want of clients begins.
+        let _wanted = (may_wait && !patience.is_zero()).then(|| way.cluster.wanted());
+        let until = Instant::now() + patience;
         let mut version = known();
         while may_wait && version.is_none() {
             match tokio::time::timeout_at(until, changes.changed()).await {

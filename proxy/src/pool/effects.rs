@@ -10,21 +10,31 @@ use crate::pool::{
 
 type Effects = Vec<Effect<Payload, Answer>>;
 
+/// How a clean connection comes back.
+type HowBack = fn(&mut Machine<Payload, Answer>, Slot<Payload>, Duration, &mut Effects);
+
 impl NodePool {
     /// Takes a clean connection back; the oldest waiter gets it at once.
     pub(super) fn check_in(self: &Arc<Self>, slot: Slot<Payload>) {
         let mut effects = Vec::new();
-        self.take_back(slot, &mut effects);
+        self.take_back(slot, Machine::check_in, &mut effects);
         self.carry_out(effects);
     }
 
-    fn take_back(&self, slot: Slot<Payload>, effects: &mut Effects) {
+    /// The same for one that carried nothing meanwhile.
+    pub(super) fn put_back(self: &Arc<Self>, slot: Slot<Payload>) {
+        let mut effects = Vec::new();
+        self.take_back(slot, Machine::put_back, &mut effects);
+        self.carry_out(effects);
+    }
+
+    fn take_back(&self, slot: Slot<Payload>, how: HowBack, effects: &mut Effects) {
         // If something is there already, the connection is not clean.
         let clean = self.upkeep.watch(slot.conn.socket());
         let now = self.now();
         let mut machine = self.machine.lock();
         if clean {
-            machine.check_in(slot, now, effects);
+            how(&mut machine, slot, now, effects);
         } else {
             machine.discard(slot, now, effects);
         }
@@ -56,7 +66,7 @@ impl NodePool {
                     // lease's own drop: many may have left.
                     if let Some(slot) = refused.and_then(Result::ok).and_then(Lease::into_slot) {
                         let mut more = Vec::new();
-                        self.take_back(slot, &mut more);
+                        self.take_back(slot, Machine::put_back, &mut more);
                         effects.extend(more);
                     }
                 }

@@ -32,7 +32,7 @@ pub enum LeaseError {
 
 /// A connection checked out of its pool.
 ///
-/// Dropping it tells the truth about it: untouched, it goes back; touched and not
+/// Dropping it tells the truth about it: untouched, it goes back, as cold as it was; touched and not
 /// given back with [`Lease::give_back`], its state is unknown and it is destroyed.
 #[derive(Debug)]
 pub struct Lease {
@@ -139,7 +139,7 @@ impl Drop for Lease {
         if self.touched {
             self.pool.discard(slot);
         } else {
-            self.pool.check_in(slot);
+            self.pool.put_back(slot);
         }
     }
 }

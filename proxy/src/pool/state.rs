@@ -124,15 +124,21 @@ impl<C, W> Machine<C, W> {
     }
 
     /// Takes a leased connection back, clean and ready for its next exchange.
-    pub fn check_in(&mut self, slot: Slot<C>, now: Duration, effects: &mut Vec<Effect<C, W>>) {
-        self.leave(&slot);
+    pub fn check_in(&mut self, mut slot: Slot<C>, now: Duration, effects: &mut Vec<Effect<C, W>>) {
         self.served(now);
+        slot.last_used = now;
+        self.put_back(slot, now, effects);
+    }
+
+    /// Takes a leased connection back that carried nothing: it is as cold as before.
+    pub fn put_back(&mut self, slot: Slot<C>, now: Duration, effects: &mut Vec<Effect<C, W>>) {
+        self.leave(&slot);
         if slot.generation != self.generation {
             self.close(slot, CloseReason::Stale, effects);
         } else if slot.expires <= now && !self.is_tied(&slot) {
             self.close(slot, CloseReason::Expired, effects);
         } else {
-            self.park(slot, now);
+            self.park(slot);
         }
         self.settle(now, effects);
     }
@@ -179,7 +185,7 @@ impl<C, W> Machine<C, W> {
             conn,
         };
         if current {
-            self.park(slot, now);
+            self.park(slot);
         } else {
             self.close(slot, CloseReason::Stale, effects);
         }
@@ -296,9 +302,11 @@ impl<C, W> Machine<C, W> {
         }
     }
 
-    fn park(&mut self, mut slot: Slot<C>, now: Duration) {
-        slot.last_used = now;
-        self.idle.push(slot);
+    fn park(&mut self, slot: Slot<C>) {
+        let at = self
+            .idle
+            .partition_point(|other| other.last_used <= slot.last_used);
+        self.idle.insert(at, slot);
     }
 
     fn close(&mut self, slot: Slot<C>, why: CloseReason, effects: &mut Vec<Effect<C, W>>) {

@@ -25,10 +25,10 @@ impl NodePool {
         self.clock.now()
     }
 
-    /// All connections that lie idle, warmest first.
+    /// The connections that have lain idle for so long and longer, warmest first.
     #[must_use]
-    pub fn take_idle(self: &Arc<Self>) -> Vec<Lease> {
-        let slots = self.with_machine(|machine, _, _| machine.take_idle());
+    pub fn take_idle(self: &Arc<Self>, idle_for: Duration) -> Vec<Lease> {
+        let slots = self.with_machine(|machine, now, _| machine.take_idle(now, idle_for));
         let leases = slots
             .into_iter()
             .map(|slot| Lease::new(Arc::clone(self), slot));

@@ -63,8 +63,7 @@ impl Build<'_> {
             connector,
             fatal.clone(),
         );
-        let asleep = listener.freezing.is_some_and(|freezing| freezing.asleep);
-        let watcher = Watcher::start(&upstream.seed, &topology, asleep)?;
+        let watcher = Watcher::start(&upstream.seed, &topology, listener.freezing)?;
         let settings = RelaySettings {
             queue_timeout: listener.queue_timeout,
             hold_timeout: listener.hold_timeout,
@@ -77,7 +76,10 @@ impl Build<'_> {
         };
         let relay = Relay::new(settings, cluster, Arc::clone(budget), Arc::clone(&metrics));
         let salts = SaltSource::new(random::secret());
-        let authenticator = Arc::new(Authenticator::new(upstream.credential.as_ref(), salts));
+        let authenticator = Arc::new(Authenticator::new(
+            upstream.credential.iter().chain(&listener.further_logins),
+            salts,
+        ));
         let spare = listener.spare.as_deref().map(|spare| {
             let build = Build {
                 listener: spare,

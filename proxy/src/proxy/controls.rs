@@ -120,12 +120,26 @@ impl Controls {
 
     /// This process is a copy of another one: no connection is its own.
     pub fn renew(&self) {
-        self.parts.iter().for_each(|part| part.front.relay.renew());
+        for part in &self.parts {
+            part.front.relay.renew();
+            if let Some(later) = &part.later {
+                later.renew();
+            }
+        }
     }
 
-    /// Closes the connections for operations, whose clients stay; the next operation opens
-    /// another. Waits for the server's farewell for at most `limit`.
+    /// Watches again what [`Controls::release`] stopped to watch.
+    pub fn resume(&self) {
+        let watchers = self.parts.iter().filter_map(|part| part.later.as_ref());
+        watchers.for_each(|later| later.resume());
+    }
+
+    /// Closes the connections, whose clients stay; the next operation opens another. Waits for the
+    /// server's farewell for at most `limit`. What is watched is watched again when an operation
+    /// finds no node, or from [`Controls::resume`] on.
     pub async fn release(&self, limit: Duration) {
+        let watchers = self.parts.iter().filter_map(|part| part.later.as_ref());
+        watchers.for_each(|later| later.pause());
         join_all(
             self.parts
                 .iter()

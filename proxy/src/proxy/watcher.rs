@@ -6,7 +6,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    config::DriverSeed,
+    config::{DriverSeed, Freezing},
     topology::{
         Topology,
         monitor::{Monitor, MonitorError},
@@ -26,8 +26,17 @@ pub(crate) enum Watcher {
 
 /// A watcher that sleeps, and may sleep again.
 pub(crate) struct Later {
-    phase: watch::Sender<Phase>,
+    state: watch::Sender<State>,
     ended: CancellationToken,
+}
+
+#[derive(Clone, Copy)]
+struct State {
+    phase: Phase,
+    /// It sleeps because it was paused, and goes on when it is resumed.
+    paused: bool,
+    /// Connections of an earlier life are given up.
+    life: u64,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -37,26 +46,30 @@ enum Phase {
     Stopped,
 }
 
-impl Default for Later {
-    fn default() -> Self {
-        Self {
-            phase: watch::Sender::new(Phase::Asleep),
-            ended: CancellationToken::new(),
-        }
-    }
-}
-
 impl Watcher {
+    /// `freezing`: the process may be frozen, so that its host decides when it watches.
     pub(super) fn start(
         seed: &DriverSeed,
         topology: &Topology,
-        asleep: bool,
+        freezing: Option<Freezing>,
     ) -> Result<Self, MonitorError> {
-        if !asleep {
-            return Monitor::start(seed.client_options(), topology).map(Self::Now);
-        }
-        let later = Arc::new(Later::default());
-        tokio::spawn(Arc::clone(&later).watch(seed.clone(), topology.clone()));
+        let start = || Monitor::start(seed.client_options(), topology);
+        let Some(freezing) = freezing else {
+            return start().map(Self::Now);
+        };
+        let (phase, first) = match freezing.asleep {
+            true => (Phase::Asleep, None),
+            false => (Phase::Awake, Some(start()?)),
+        };
+        let later = Arc::new(Later {
+            state: watch::Sender::new(State {
+                phase,
+                paused: false,
+                life: 0,
+            }),
+            ended: CancellationToken::new(),
+        });
+        tokio::spawn(Arc::clone(&later).watch(seed.clone(), topology.clone(), first));
         Ok(Self::Later(later))
     }
 
@@ -74,7 +87,7 @@ impl Watcher {
             match self {
                 Self::Now(monitor) => monitor.stop().await,
                 Self::Later(later) => {
-                    later.phase.send_replace(Phase::Stopped);
+                    later.enter(Phase::Stopped);
                     later.ended.cancelled().await;
                 }
             }
@@ -86,35 +99,83 @@ impl Watcher {
 impl Later {
     /// Starts to watch.
     pub(super) fn wake(&self) {
-        self.phase.send_replace(Phase::Awake);
+        self.enter(Phase::Awake);
     }
 
     /// Stops watching until it is woken or needed.
     pub(super) fn rest(&self) {
-        self.phase.send_replace(Phase::Asleep);
+        self.enter(Phase::Asleep);
     }
 
-    async fn watch(self: Arc<Self>, seed: DriverSeed, topology: Topology) {
+    /// The same until it is resumed, if it watches.
+    pub(super) fn pause(&self) {
+        self.state.send_modify(|state| {
+            state.paused |= state.phase == Phase::Awake;
+            if state.phase != Phase::Stopped {
+                state.phase = Phase::Asleep;
+            }
+        });
+    }
+
+    /// Goes on after a pause.
+    pub(super) fn resume(&self) {
+        if self.state.borrow().paused {
+            self.wake();
+        }
+    }
+
+    /// The connections of its monitor are another process's: gives them up.
+    pub(super) fn renew(&self) {
+        self.state.send_modify(|state| state.life += 1);
+    }
+
+    fn enter(&self, phase: Phase) {
+        self.state.send_modify(|state| {
+            state.phase = phase;
+            state.paused = false;
+        });
+    }
+
+    async fn watch(
+        self: Arc<Self>,
+        seed: DriverSeed,
+        topology: Topology,
+        mut first: Option<Monitor>,
+    ) {
         let _ended = self.ended.clone().drop_guard();
-        let mut phase = self.phase.subscribe();
+        let mut state = self.state.subscribe();
         loop {
-            let woken = async { drop(phase.wait_for(|phase| *phase != Phase::Asleep).await) };
-            tokio::select! {
-                () = woken => {}
-                () = topology.needed() => {}
-            }
-            if *phase.borrow_and_update() == Phase::Stopped {
-                return;
-            }
-            let monitor = match Monitor::start(seed.client_options(), &topology) {
+            let begun = match first.take() {
+                Some(monitor) => Ok(monitor),
+                None => {
+                    let woken =
+                        async { drop(state.wait_for(|state| state.phase != Phase::Asleep).await) };
+                    tokio::select! {
+                        () = woken => {}
+                        () = topology.needed() => {}
+                    }
+                    if state.borrow().phase == Phase::Stopped {
+                        return;
+                    }
+                    Monitor::start(seed.client_options(), &topology)
+                }
+            };
+            let monitor = match begun {
                 Ok(monitor) => monitor,
                 Err(error) => {
                     return tracing::error!(%error, "the upstream cannot be watched");
                 }
             };
-            while phase.changed().await.is_ok() && *phase.borrow_and_update() == Phase::Awake {}
-            monitor.stop().await;
-            if *phase.borrow() == Phase::Stopped {
+            let life = state.borrow_and_update().life;
+            while state.changed().await.is_ok() {
+                let now = *state.borrow_and_update();
+                if now.phase != Phase::Awake || now.life != life {
+                    break;
+                }
+            }
+            // A flow may be dead, and says no farewell.
+            drop(tokio::time::timeout(STOP_TIME, monitor.stop()).await);
+            if state.borrow().phase == Phase::Stopped {
                 return;
             }
         }

@@ -23,7 +23,7 @@ use tokio::sync::watch;
 use crate::{
     config::Freezing,
     pool::{Life, Limits, NodePool, Observer, Place},
-    topology::{NodeAddress, NodeKind, Snapshot, Topology, TopologyKind},
+    topology::{Hold, NodeAddress, NodeKind, Snapshot, Topology, TopologyKind},
     upstream::Connector,
 };
 
@@ -211,6 +211,17 @@ impl Cluster {
                 pool.set_available(self.is_kept_warm(node.kind, pool));
             }
         }
+    }
+
+    /// A client has come: what slept until then wakes. The result says so to the watcher, as
+    /// long as it lives.
+    #[must_use]
+    pub fn wanted(&self) -> Option<Hold> {
+        let asleep = self.asleep.load(Ordering::Relaxed);
+        asleep.then(|| {
+            self.wake();
+            self.topology.hold()
+        })
     }
 
     /// From now on nothing is opened before it is needed.

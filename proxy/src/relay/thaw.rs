@@ -32,8 +32,7 @@ impl Relay {
         let Some(freezing) = pool.freezing() else {
             return;
         };
-        let in_doubt = |lease: &Lease| lease.idle_for() >= freezing.doubt_after;
-        let doubtful = pool.take_idle().into_iter().filter(in_doubt);
+        let doubtful = pool.take_idle(freezing.doubt_after).into_iter();
         join_all(doubtful.map(|lease| self.look_at(lease))).await;
         if pool.last_failure().is_some() {
             pool.probe();
@@ -61,7 +60,9 @@ impl Relay {
         let until = Instant::now() + limit;
         let pools = self.cluster.pools();
         for pool in &pools {
-            pool.take_idle().into_iter().for_each(Lease::destroy);
+            pool.take_idle(Duration::ZERO)
+                .into_iter()
+                .for_each(Lease::destroy);
         }
         let closing = || pools.iter().any(|pool| pool.counts().closing > 0);
         while closing() && Instant::now() < until {

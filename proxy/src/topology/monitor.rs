@@ -177,7 +177,9 @@ fn on_event(topology: &Topology, event: SdamEvent) {
         SdamEvent::ServerHeartbeatFailed(event) => {
             let (node, error) = (address(&event.server_address), &*event.failure.kind);
             debug!(%node, %error, "heartbeat failed");
-            topology.monitor_failed(&node, is_timeout(error), &error.to_string());
+            let now = now();
+            let began = now.checked_sub(event.duration).unwrap_or(now);
+            topology.monitor_failed(&node, is_timeout(error), &error.to_string(), began);
         }
         SdamEvent::TopologyDescriptionChanged(event) => {
             on_description(
@@ -199,7 +201,7 @@ fn on_heartbeat(topology: &Topology, event: &ServerHeartbeatSucceededEvent) {
         Ok(hello) => {
             topology.heard(&node, Source::Monitor, started, hello);
         }
-        Err(error) => topology.monitor_failed(&node, false, &error.to_string()),
+        Err(error) => topology.monitor_failed(&node, false, &error.to_string(), started),
     }
 }
 

@@ -137,6 +137,13 @@ impl Deployment {
         true
     }
 
+    /// Whether a hello of this node was believed that was asked for after `began`.
+    #[must_use]
+    pub fn heard_since(&self, address: &NodeAddress, began: Instant) -> bool {
+        let heard = self.members.get(address).and_then(|member| member.heard);
+        heard.is_some_and(|heard| heard.started > began)
+    }
+
     /// The monitor of this node failed at `now`. Returns what its pool must learn,
     /// if that is news.
     pub fn on_monitor_failure(

@@ -285,6 +285,8 @@ pub enum TopologyEvent {
         /// use must be interrupted, because TCP may never notice. Otherwise
         /// connections in use may end by themselves.
         timed_out: bool,
+        /// A hello that was asked for later than the failed heartbeat was answered.
+        heard_since: bool,
         /// What the monitor met.
         error: Arc<str>,
         /// The generation that new connections belong to from now on.

@@ -50,10 +50,11 @@ fn every_change_is_published_and_told_in_order() {
         [up(&a, NodeKind::Primary), primary(Some(&a))]
     );
 
-    topology.monitor_failed(&a, true, "timed out");
+    topology.monitor_failed(&a, true, "timed out", now());
     let down = TopologyEvent::NodeDown {
         address: a.clone(),
         timed_out: true,
+        heard_since: false,
         error: "timed out".into(),
         generation: 1,
     };
@@ -96,9 +97,9 @@ fn a_verdict_is_no_event_but_a_snapshot() {
 fn a_timeout_is_told_even_if_no_snapshot_shows_it() {
     let topology = topology();
     let a = address("a");
-    topology.monitor_failed(&a, false, "no answer");
+    topology.monitor_failed(&a, false, "no answer", now());
     let mut events = topology.events();
-    topology.monitor_failed(&a, true, "no answer");
+    topology.monitor_failed(&a, true, "no answer", now());
     let [
         TopologyEvent::NodeDown {
             timed_out: true, ..
@@ -132,4 +133,35 @@ fn held_operations_are_counted() {
     assert_eq!(*held.borrow(), 2);
     drop(holds);
     assert_eq!(*held.borrow(), 0);
+}
+
+/// The monitor's flow is dead, but not the node: a connection has heard it meanwhile.
+#[test]
+fn what_was_heard_since_a_heartbeat_began_is_said() {
+    let a = NodeAddress::tcp("a", Some(1));
+    let topology = Topology::new(&Seeds {
+        hosts: vec![a.clone()],
+        direct: true,
+        ..Seeds::default()
+    });
+    let mut events = topology.events();
+    for (n, heard_first) in [true, false].into_iter().enumerate() {
+        let (earlier, later) = (now(), now() + Duration::from_millis(1 + n as u64));
+        let (heard, began) = if heard_first {
+            (earlier, later)
+        } else {
+            (later, earlier)
+        };
+        topology.on_hello(&a, heard, hello(NodeKind::Primary, "a"));
+        drain(&mut events);
+        topology.monitor_failed(&a, true, "timed out", began);
+        let down = drain(&mut events)
+            .into_iter()
+            .find_map(|event| match event {
+                TopologyEvent::NodeDown { heard_since, .. } => Some(heard_since),
+                _ => None,
+            });
+        assert_eq!(down, Some(!heard_first));
+        topology.heard(&a, Source::Monitor, later, hello(NodeKind::Primary, "a"));
+    }
 }

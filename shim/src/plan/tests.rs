@@ -196,3 +196,27 @@ fn where_nobody_is_there_nothing_is_changed() {
     let unasked = made(&[("X", URI), ("WEIR_SHIM_PROBE", "off")]);
     assert!(unasked.probe.is_none() && !unasked.changes.is_empty());
 }
+
+#[test]
+fn of_two_users_of_one_cluster_one_is_moved() {
+    let variables = [
+        ("C", "mongodb://v:other@a,b/"),
+        ("B", "mongodb://u:secret@b,a:27017/x"),
+        ("A", "mongodb://a,b/"),
+    ];
+    let plan = made(&variables);
+    let names: Vec<_> = plan.changes.iter().map(|c| c.0.as_str()).collect();
+    let expected = ["WEIR_SHIM_ORIGINAL_B", "B", "WEIR_SHIM_ORIGINAL_A", "A"];
+    assert_eq!(names, expected, "the first by name that has a login");
+    let said = said(&plan);
+    assert!(
+        said.contains("C stays as it is") && said.contains("WEIR_SHIM_VARS"),
+        "{said}"
+    );
+    assert!(
+        said.contains("than B") && !said.contains("other@"),
+        "{said}"
+    );
+    let named = [&variables[..], &[("WEIR_SHIM_VARS", "C")]].concat();
+    assert_eq!(changes(&named).len(), 2);
+}

@@ -25,6 +25,11 @@ pub(crate) enum Refusal {
         /// The string to write.
         instead: String,
     },
+    /// Another string of the same cluster has another user.
+    OtherUser {
+        /// The variable with the user that Weir serves.
+        served: String,
+    },
 }
 
 impl fmt::Display for Refusal {
@@ -40,6 +45,11 @@ impl fmt::Display for Refusal {
                 f,
                 "its client certificate cannot pass through Weir; set it to {instead}, and \
                  WEIR_UPSTREAM to the string with the certificate: Weir presents it"
+            ),
+            Self::OtherUser { served } => write!(
+                f,
+                "it logs in as another user than {served}, and one Weir works as one user; name \
+                 the variables of one user in WEIR_SHIM_VARS"
             ),
             Self::RoleElsewhere { instead } => write!(
                 f,

@@ -140,6 +140,7 @@ fn complete(own: Own, joined: &Joined, upstream: Upstream) -> ListenerConfig {
         probe_cursors: own.probe_cursors,
         load_balanced_only: own.load_balanced_only,
         freezing: None,
+        further_logins: Vec::new(),
         spare: None,
     }
 }

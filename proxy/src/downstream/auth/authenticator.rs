@@ -1,4 +1,5 @@
-//! What all clients of a listener log in against: the upstream string's user.
+//! What all clients of a listener log in against: the upstream string's user, and where a host
+//! with a Weir inside of it says so, the user that the clients' own strings name.
 
 use std::fmt;
 
@@ -24,11 +25,11 @@ const ITERATIONS: u32 = MIN_ITERATIONS;
 
 /// Checks logins. One for each listener, shared by its clients.
 pub struct Authenticator {
-    account: Option<Account>,
+    accounts: Vec<Account>,
     salts: SaltSource,
 }
 
-/// The one user there is.
+/// One user. Weir works as the upstream string's, whoever the client is.
 struct Account {
     name: String,
     /// Usually for both mechanisms; a password that SASLprep forbids has only
@@ -40,22 +41,27 @@ impl Authenticator {
     /// Derives the keys for both mechanisms, which takes some milliseconds:
     /// build it at start and keep it off busy async threads.
     ///
-    /// Without a credential, or with one that has no password (X.509), every
-    /// login is refused with [`LoginError::NoUser`].
-    pub fn new(credential: Option<&Credential>, salts: SaltSource) -> Self {
-        let account = credential
+    /// Without a credential that has a password (X.509 has none), every login is
+    /// refused with [`LoginError::NoUser`]. Of two for one name the first counts.
+    pub fn new<'a>(
+        credentials: impl IntoIterator<Item = &'a Credential>,
+        salts: SaltSource,
+    ) -> Self {
+        let accounts = credentials
+            .into_iter()
             .filter(|it| it.mechanism != Some(config::Mechanism::X509))
             .filter(|it| !it.username.is_empty() && !it.password.reveal().is_empty())
-            .map(|credential| Account::new(credential, &salts));
-        Self { account, salts }
+            .map(|credential| Account::new(credential, &salts))
+            .collect();
+        Self { accounts, salts }
     }
 
     /// The value of `saslSupportedMechs` in a hello's reply. It is the same
     /// whatever user was asked about, so it does not tell which one exists.
     pub fn supported_mechanisms(&self) -> RawArrayBuf {
-        let offered = |mechanism: &Mechanism| match &self.account {
-            Some(account) => account.credential(*mechanism).is_some(),
-            None => true,
+        let offered = |mechanism: &Mechanism| {
+            let mut accounts = self.accounts.iter();
+            accounts.all(|account| account.credential(*mechanism).is_some())
         };
         Mechanism::ALL
             .into_iter()
@@ -64,22 +70,24 @@ impl Authenticator {
             .collect()
     }
 
-    /// The user clients can log in as, if there is one.
+    /// The user clients can log in as, if there is one; the first of several.
     pub fn user(&self) -> Option<&str> {
-        self.account.as_ref().map(|account| account.name.as_str())
+        self.accounts.first().map(|account| account.name.as_str())
     }
 
     pub(super) fn start(&self, request: &SaslStart<'_>, nonce: &Nonce) -> Result<Step, LoginError> {
         let mechanism = Mechanism::from_name(request.mechanism)
             .ok_or_else(|| LoginError::mechanism(request.mechanism))?;
-        let account = self.account.as_ref().ok_or(LoginError::NoUser)?;
+        if self.accounts.is_empty() {
+            return Err(LoginError::NoUser);
+        }
         let credential_of = |user: &str| {
             // Made for every name, so that the time taken does not tell either.
             let decoy = ServerCredential::decoy(mechanism, &self.salts, user, ITERATIONS);
-            match account.credential(mechanism) {
-                Some(credential) if account.name == user => credential.clone(),
-                _ => decoy,
-            }
+            let mut accounts = self.accounts.iter();
+            let account = accounts.find(|account| account.name == user);
+            let known = account.and_then(|account| account.credential(mechanism));
+            known.cloned().unwrap_or(decoy)
         };
         Conversation::start(
             request.payload,

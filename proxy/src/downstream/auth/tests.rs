@@ -12,6 +12,8 @@ use crate::scram::{Mechanism, MessageName, ScramError};
 
 use super::*;
 
+mod accounts;
+
 static AUTHENTICATOR: LazyLock<Authenticator> = LazyLock::new(|| with_password("pencil"));
 
 fn with_password(password: &str) -> Authenticator {
@@ -29,16 +31,17 @@ fn nonce() -> Nonce {
 }
 
 fn run(login: &mut Login, body: &RawDocumentBuf) -> Result<RawDocumentBuf, LoginError> {
-    let name = fields::first_key(body).unwrap();
-    login
-        .command(
-            name.as_bytes(),
-            "shop",
-            body.as_bytes(),
-            &AUTHENTICATOR,
-            nonce,
-        )
-        .unwrap()
+    run_at(&AUTHENTICATOR, login, body)
+}
+
+fn run_at(
+    authenticator: &Authenticator,
+    login: &mut Login,
+    body: &RawDocumentBuf,
+) -> Result<RawDocumentBuf, LoginError> {
+    let (name, body) = (fields::first_key(body).unwrap(), body.as_bytes());
+    let reply = login.command(name.as_bytes(), "shop", body, authenticator, nonce);
+    reply.unwrap()
 }
 
 fn sasl_start(mechanism: &str, payload: Vec<u8>, skip_empty: bool) -> RawDocumentBuf {

@@ -49,11 +49,13 @@ impl<C, W> Machine<C, W> {
         }
     }
 
-    /// All idle connections, leased to who looks after them; warmest first.
-    pub fn take_idle(&mut self) -> Vec<Slot<C>> {
+    /// The connections that have lain idle for `idle_for` and longer, leased to who looks after
+    /// them; warmest first.
+    pub fn take_idle(&mut self, now: Duration, idle_for: Duration) -> Vec<Slot<C>> {
+        let is_cold = |slot: &Slot<C>| now.saturating_sub(slot.last_used) >= idle_for;
         let take = |machine: &mut Self| {
-            let last = machine.idle.len().checked_sub(1)?;
-            Some(machine.lease(last, Lane::Finishing))
+            let at = machine.idle.iter().rposition(is_cold)?;
+            Some(machine.lease(at, Lane::Finishing))
         };
         std::iter::from_fn(|| take(self)).collect()
     }

@@ -44,6 +44,36 @@ fn the_warmest_connection_is_used_first() {
     assert_eq!(pool.lease(Lane::Normal).id, warmest);
 }
 
+/// Who only looks at a connection warms it not: its flow is as old as before.
+#[test]
+fn what_carried_nothing_is_as_cold_as_before() {
+    let mut pool = Pool::new(limits(4));
+    let (cold, warm) = (pool.lease(Lane::Normal), pool.lease(Lane::Normal));
+    let (cold_id, warm_id) = (cold.id, warm.id);
+    pool.give_back(cold);
+    pool.pass(ms(50));
+    pool.give_back(warm);
+    pool.pass(ms(50));
+    let taken = pool.machine.take_idle(pool.now, ms(60));
+    assert_eq!(taken.len(), 1, "only what is cold");
+    for slot in taken {
+        assert_eq!(slot.id, cold_id);
+        pool.put_back(slot);
+    }
+    assert_eq!(pool.machine.take_idle(pool.now, ms(101)).len(), 0);
+    let again = pool.machine.take_idle(pool.now, ms(100));
+    assert_eq!(
+        again.iter().map(|slot| slot.id).collect::<Vec<_>>(),
+        [cold_id]
+    );
+    again.into_iter().for_each(|slot| pool.put_back(slot));
+    assert_eq!(
+        pool.lease(Lane::Normal).id,
+        warm_id,
+        "the warmest is the other one"
+    );
+}
+
 #[test]
 fn who_gives_up_leaves_the_queue() {
     let mut pool = Pool::new(limits(2));

@@ -129,6 +129,7 @@ impl Cluster {
         if let TopologyEvent::NodeDown {
             address,
             timed_out,
+            heard_since,
             error,
             generation,
         } = event
@@ -137,7 +138,9 @@ impl Cluster {
             if let Some(pool) = known {
                 let hint = hint(error);
                 tracing::warn!(node = %address, timed_out, "a database node is down: {error}{hint}");
-                if *timed_out {
+                // After a thaw it may be the monitor's own flow alone that was forgotten meanwhile.
+                let flow_alone = *heard_since && pool.freezing().is_some();
+                if *timed_out && !flow_alone {
                     pool.interrupt(*generation)
                 } else {
                     pool.clear(*generation)

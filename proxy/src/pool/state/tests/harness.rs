@@ -152,6 +152,11 @@ impl Pool {
         self.settle();
     }
 
+    pub(super) fn put_back(&mut self, slot: Slot<u64>) {
+        self.machine.put_back(slot, self.now, &mut self.effects);
+        self.settle();
+    }
+
     pub(super) fn discard(&mut self, slot: Slot<u64>) {
         self.machine.discard(slot, self.now, &mut self.effects);
         self.settle();
