@@ -10,7 +10,7 @@ use weir::wire::legacy::Query;
 use weir::wire::op_msg::{self, CHECKSUM_PRESENT, OpMsg};
 use weir::wire::{raw, reply};
 
-use crate::login::{AUTHENTICATOR, nonce};
+use super::login::{AUTHENTICATOR, nonce};
 
 /// As `downstream/inbox.rs` has it: nothing longer is read before a login.
 const LONGEST: usize = 64 * 1024;
