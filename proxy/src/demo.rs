@@ -15,6 +15,7 @@
 //! | `client`, `messages`, `seed` | bytes on sockets |
 //! | `fleet` | worker processes with a real driver |
 //! | `functions` | emulated Lambda environments with a real driver |
+//! | `outage` | the death of the database, and its return |
 //! | `phase`, `tally`, `observer` | playing one phase and counting it |
 //! | `report`, `table`, `verdict` | what came of it |
 
@@ -44,6 +45,7 @@ mod functions;
 mod layer;
 mod monitor;
 mod observer;
+mod outage;
 mod phase;
 mod report;
 mod seed;

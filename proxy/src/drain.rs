@@ -5,7 +5,8 @@
 //!
 //! | | `none` | `list` | `balancer` |
 //! |---|---|---|---|
-//! | at once | readiness fails | readiness fails; drivers that measure the way to Weir find it long and choose another | readiness fails; everything is served, since new clients come until the balancer has noticed |
+//! | at once | readiness fails | readiness fails; drivers that measure the way to Weir find it long and choose another; hellos that stream come every second, since drivers take note of what they measured with each | readiness fails; everything is served, since new clients come until the balancer has noticed |
+//! | a little before half the time | | change streams are told to resume (43) | |
 //! | half the time | | the listening sockets close, then the monitors' sockets, by which drivers give their connections up | the monitors' sockets close |
 //! | a second later | | clients that stayed are sent away by 91, at a retryable write first, later at a read | the same |
 //! | in the end | what is new is refused, what runs may finish | the same | the same |
@@ -16,7 +17,7 @@
 use std::{
     collections::HashMap,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicU8, Ordering},
     },
     time::Duration,
@@ -29,10 +30,13 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{config::Behind, error::Class};
+use crate::config::Behind;
 
+mod away;
 #[cfg(test)]
 mod tests;
+
+pub use away::{Work, sends_away};
 
 /// How long what runs may go on when everything else is over.
 const LAST: Duration = Duration::from_secs(2);
@@ -52,6 +56,8 @@ pub enum Phase {
     Serving,
     /// It leaves, and serves everybody as before.
     Easing,
+    /// Change streams are asked to go where their drivers go by now.
+    Ushering,
     /// Monitors' sockets are closed, and clients without monitors are sent away.
     Parting,
     /// Clients are sent away where their driver is known to try again elsewhere.
@@ -63,9 +69,10 @@ pub enum Phase {
 }
 
 impl Phase {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::Serving,
         Self::Easing,
+        Self::Ushering,
         Self::Parting,
         Self::Moving,
         Self::MovingReaders,
@@ -76,6 +83,9 @@ impl Phase {
 /// When each phase begins, counted from the signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timetable {
+    /// In a list change streams are moved: it is the next thing for which they would need a
+    /// connection that their driver gives up when its monitor is closed.
+    pub ushering: Duration,
     /// Monitors are closed; `None`: there is nowhere to move clients to.
     pub parting: Option<Duration>,
     /// Clients that stayed are moved.
@@ -94,56 +104,13 @@ impl Timetable {
     #[must_use]
     pub fn of(behind: Behind, end: Duration) -> Self {
         Self {
+            ushering: end * 11 / 25,
             parting: (behind != Behind::None).then_some(end / 2),
             moving: end / 2 + PARTING.min(end / 16),
             readers: end * 5 / 8,
             last: end - LAST.min(end / 10),
             end,
         }
-    }
-}
-
-/// What of an operation decides whether its client can be sent away with it.
-#[derive(Clone, Copy, Debug)]
-pub struct Work {
-    /// Its class.
-    pub class: Class,
-    /// It opens a transaction.
-    pub starts_transaction: bool,
-    /// A read that drivers try again by themselves.
-    pub retried_read: bool,
-    /// Its client connected with `loadBalanced=true`.
-    pub load_balanced: bool,
-    /// Its connection has a cursor or a transaction open that would end with it.
-    pub pinned: bool,
-    /// Its driver tries anything again whose error says that it was overload.
-    pub backpressure: bool,
-}
-
-/// Whether the client of this work is sent away in this phase.
-#[must_use]
-pub const fn sends_away(phase: Phase, work: Work) -> bool {
-    let has_monitors = !work.load_balanced;
-    match phase {
-        Phase::Serving | Phase::Easing => false,
-        Phase::Parting if has_monitors => false,
-        Phase::Parting | Phase::Moving | Phase::MovingReaders if work.pinned => false,
-        Phase::Parting | Phase::Moving | Phase::MovingReaders => match work.class {
-            // Its transaction number proves that the driver tries again.
-            Class::RetryableWrite => true,
-            Class::Read => {
-                let time = !has_monitors || matches!(phase, Phase::MovingReaders);
-                work.retried_read && time
-            }
-            // Without monitors this is the only way to tell such a client.
-            Class::Write => !has_monitors && work.backpressure,
-            Class::InTransaction | Class::Commit | Class::Abort | Class::GetMore => false,
-        },
-        Phase::Last => match work.class {
-            Class::Read | Class::RetryableWrite | Class::Write => true,
-            Class::InTransaction => work.starts_transaction,
-            Class::Commit | Class::Abort | Class::GetMore => false,
-        },
     }
 }
 
@@ -161,6 +128,7 @@ struct Shared {
     hurried: CancellationToken,
     closed: CancellationToken,
     listeners: TaskTracker,
+    ushering: OnceLock<Instant>,
     /// Sessions whose operation was sent away, with its transaction number: what comes
     /// next from them may be its second and last try.
     told: Mutex<HashMap<u64, Option<i64>>>,
@@ -178,6 +146,7 @@ impl Drain {
             hurried: CancellationToken::new(),
             closed: CancellationToken::new(),
             listeners: TaskTracker::new(),
+            ushering: OnceLock::new(),
             told: Mutex::default(),
         }))
     }
@@ -203,6 +172,12 @@ impl Drain {
         Phase::ALL.get(phase).copied().unwrap_or(Phase::Last)
     }
 
+    /// Whether some of what is asked is refused by now.
+    #[must_use]
+    pub fn may_refuse(&self) -> bool {
+        self.phase() >= Phase::Ushering
+    }
+
     /// Whether Weir parts from its clients.
     #[must_use]
     pub fn is_parting(&self) -> bool {
@@ -214,6 +189,21 @@ impl Drain {
     #[must_use]
     pub fn seems_far(&self) -> bool {
         self.0.behind == Behind::List && self.has_begun()
+    }
+
+    /// Since when change streams are sent to another Weir. Those opened later have nowhere
+    /// else to go, or have come back.
+    #[must_use]
+    pub fn ushers_since(&self) -> Option<Instant> {
+        self.0.ushering.get().copied()
+    }
+
+    /// Waits until drivers shall find the way to Weir long.
+    pub async fn turns_far(&self) {
+        match self.0.behind {
+            Behind::List => self.begun().await,
+            _ => std::future::pending().await,
+        }
     }
 
     /// Waits for the drain to begin.
@@ -290,8 +280,15 @@ impl Drain {
             // The balancer may send somebody although nobody is here now.
             if self.0.behind == Behind::Balancer {
                 eased.await;
-            } else if gone(clients, eased).await {
-                return;
+            } else {
+                if gone(clients, sleep_until(begun + table.ushering)).await {
+                    return;
+                }
+                self.0.ushering.get_or_init(Instant::now);
+                self.enter(Phase::Ushering);
+                if gone(clients, eased).await {
+                    return;
+                }
             }
             if self.0.behind == Behind::List {
                 // Or the monitors would find their way back.

@@ -37,6 +37,105 @@ async fn few_students_are_served_both_ways_and_nothing_is_left() -> Result<()> {
     Ok(())
 }
 
+/// Whoever kills it, the database is started again, and the table tells what that was.
+async fn outage_is_told(demo: &Demo) -> Result<()> {
+    let code = demo.end().await?;
+    let said = demo.said();
+    assert_eq!(code, Some(0), "{said}");
+    let cells = |label: &str| -> Result<Vec<String>> {
+        let cells = row(&said, label).with_context(|| format!("no {label}: {said}"))?;
+        Ok(cells.split_whitespace().map(ToOwned::to_owned).collect())
+    };
+    assert_eq!(
+        cells("students served")?.get(3..6),
+        Some(&["40", "of", "40"].map(ToOwned::to_owned)[..]),
+        "{said}"
+    );
+    assert_eq!(
+        cells("errors shown to students")?
+            .last()
+            .map(String::as_str),
+        Some("0"),
+        "{said}"
+    );
+    let answers = row(&said, "answers found / confirmed").context("no table")?;
+    assert!(answers.ends_with("200 / 200"), "{said}");
+    assert_eq!(
+        cells("requests failed meanwhile")?
+            .last()
+            .map(String::as_str),
+        Some("0"),
+        "{said}"
+    );
+    let waited = cells("requests that waited")?;
+    let waited: u32 = waited.last().context("no cell")?.parse()?;
+    assert!(waited > 0, "nobody needed it: {said}");
+    assert_ne!(
+        cells("database away")?.last().map(String::as_str),
+        Some("–"),
+        "{said}"
+    );
+    assert!(said.contains("The database was killed"), "{said}");
+    assert!(said.contains("The database takes writes again"), "{said}");
+    assert!(said.contains("While the database was away,"), "{said}");
+    assert_eq!(demo.left_behind(), 0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_killed_database_is_a_wait_through_weir() -> Result<()> {
+    let scratch = Scratch::new(&surroundings().temporary, "weir-demo-test")?;
+    let arguments = [
+        "--clients",
+        "40",
+        "--seconds",
+        "16",
+        "--kill-database",
+        "--exit",
+    ];
+    let demo = Demo::start(&scratch, &arguments).await?;
+    outage_is_told(&demo).await?;
+    // Once in each phase.
+    assert_eq!(demo.said().matches("The database was killed").count(), 2);
+    Ok(())
+}
+
+/// The process of the demo's own database: the one that has its folder.
+fn database_of(demo: &Demo) -> Option<u32> {
+    let processes = fs::read_dir("/proc").ok()?.filter_map(Result::ok);
+    let mut pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    pids.find(|pid| {
+        let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let line = String::from_utf8_lossy(&line).into_owned();
+        line.contains("--dbpath") && line.contains(&*demo.temporary.to_string_lossy())
+    })
+}
+
+#[tokio::test]
+async fn a_database_killed_by_hand_is_started_again_too() -> Result<()> {
+    if !std::path::Path::new("/proc/self/cmdline").exists() {
+        weir_tests::skip::skip("a kill by hand", "this system has no /proc");
+        return Ok(());
+    }
+    let scratch = Scratch::new(&surroundings().temporary, "weir-demo-test")?;
+    let demo = Demo::start(&scratch, &["--clients", "40", "--seconds", "16", "--exit"]).await?;
+    // Students arrive for eight seconds; the log has a line every two.
+    let playing = || {
+        let said = demo.said();
+        let phase = said.split("2. Through Weir").nth(1).unwrap_or_default();
+        phase.matches(" in exam ").count() >= 2
+    };
+    until_true("the second phase", END_LIMIT, playing).await?;
+    let pid = database_of(&demo).context("no database")?.to_string();
+    let killed = Command::new("sh")
+        .args(["-c", "kill -s KILL \"$1\"", "sh", &pid])
+        .status()?;
+    assert!(killed.success());
+    outage_is_told(&demo).await?;
+    assert_eq!(demo.said().matches("The database was killed").count(), 1);
+    Ok(())
+}
+
 /// Everything but the workers is of our own making; without Python there are none.
 async fn python() -> bool {
     weir_tests::python::Python::of(weir_tests::python::Generation::Newest)

@@ -109,6 +109,9 @@ async fn a_weir_in_a_list_closes_its_door_and_moves_its_clients() -> Result<()> 
     let begun = Instant::now();
     weir.wait_for_log("draining").await?;
     ensure!(weir.get_any("/ready").await?.0 == 503);
+    // Drivers take note of what they measured with each hello of their stream.
+    let reminder = monitor.receive().await?;
+    ensure!(code(&reminder.body) == 0, "{}", reminder.body);
     // Who measures the way finds it long.
     let mut far = Raw::connect(weir.address()).await?;
     far.command("admin", doc! { "hello": 1 }).await?;
@@ -152,6 +155,50 @@ async fn a_weir_in_a_list_closes_its_door_and_moves_its_clients() -> Result<()> 
     Ok(())
 }
 
+/// The driver of a change stream goes on with it where it goes by then. One that has come
+/// back is served.
+#[tokio::test]
+async fn a_weir_in_a_list_sends_change_streams_away_once() -> Result<()> {
+    let weir = leaving("list").await?;
+    let mut raw = Raw::connect(weir.address()).await?;
+    raw.command("admin", doc! { "hello": 1 }).await?;
+    let insert = doc! { "insert": "ending-streams", "documents": [{}] };
+    raw.command("ending", insert).await?;
+    let open = doc! {
+        "aggregate": "ending-streams", "pipeline": [{ "$changeStream": {} }], "cursor": {},
+    };
+    let plain = doc! { "find": "ending-streams", "batchSize": 0 };
+    let cursor =
+        |reply: &Document| Ok::<_, anyhow::Error>(reply.get_document("cursor")?.get_i64("id")?);
+    let more = |id: i64| doc! { "getMore": id, "collection": "ending-streams", "maxTimeMS": 50 };
+    let stream = cursor(&raw.command("ending", open.clone()).await?)?;
+    let plain = cursor(&raw.command("ending", plain).await?)?;
+    weir.signal(Signal::Terminate)?;
+    let begun = Instant::now();
+    loop {
+        let reply = raw.command("ending", more(stream)).await?;
+        if code(&reply) == 43 {
+            break;
+        }
+        ensure!(code(&reply) == 0, "{reply}");
+        ensure!(begun.elapsed() < Duration::from_secs(4), "it stays");
+    }
+    ensure!(
+        begun.elapsed() > Duration::from_secs(3),
+        "too soon for its driver"
+    );
+    let again = cursor(&raw.command("ending", open).await?)?;
+    let reply = raw.command("ending", more(again)).await?;
+    ensure!(code(&reply) == 0, "{reply}");
+    let mut rest = more(plain);
+    rest.remove("maxTimeMS");
+    let reply = raw.command("ending", rest).await?;
+    ensure!(code(&reply) == 0, "no driver resumes it: {reply}");
+    drop(raw);
+    ensure!(weir.wait(Duration::from_secs(8)).await?.success());
+    Ok(())
+}
+
 /// A balancer goes on sending clients; they are served, and their drivers poll.
 #[tokio::test]
 async fn a_weir_behind_a_balancer_keeps_its_door_open() -> Result<()> {
@@ -175,9 +222,12 @@ async fn a_weir_behind_a_balancer_keeps_its_door_open() -> Result<()> {
         )
         .await?;
     ensure!(reply.get_i32("n").ok() == Some(1), "{reply}");
-    // Without a monitor it is told at its next command, unless it has something open.
+    // Without a monitor it is told at its next command, unless it has something open; a
+    // read may be one that its driver does not try again, and is served for a while.
     let find = doc! { "find": "ending", "lsid": session(2) };
-    let away = balanced.command("ending", find).await?;
+    let found = balanced.command("ending", find).await?;
+    ensure!(code(&found) == 0, "{found}");
+    let away = balanced.command("ending", retryable(3)).await?;
     ensure!(code(&away) == 91, "{away}");
     drop((late, balanced));
     ensure!(weir.wait(Duration::from_secs(5)).await?.success());

@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 use weir_tests::matrix::drivers::{DRIVERS, Driver};
 use weir_tests::reliability::event::{Event, Window};
+use weir_tests::reliability::goals::goals;
 use weir_tests::reliability::record::{Class, Heard, Line, Record, Road};
 use weir_tests::reliability::report::markdown;
 use weir_tests::reliability::stage::CAP;
@@ -36,6 +37,7 @@ fn outcome(event: Event, records: Vec<Record>, windows: &[(f64, f64)]) -> Outcom
         from: *from,
         to: *to,
         elected: None,
+        left: None,
         late: None,
     });
     let heard = Heard {
@@ -124,4 +126,58 @@ fn a_line_that_says_too_little_is_refused() {
     ] {
         assert!(Line::read(&line).is_err(), "{line}");
     }
+}
+
+fn left(ms: Option<f64>, error: Option<&str>) -> Outcome {
+    let records = vec![
+        read(1.0, 1.0, error),
+        record(json!({ "class": "PR", "at": 1, "ms": 1 })),
+    ];
+    let mut outcome = outcome(Event::WeirList, records, &[(0.0, 2.0)]);
+    outcome.windows[0].left = ms;
+    outcome.sockets = Some(CAP);
+    outcome
+}
+
+#[test]
+fn a_weir_that_leaves_late_or_with_a_failed_operation_has_not_met_its_goal() {
+    let fine = left(Some(24_000.0), None);
+    assert_eq!(fine.violations(), Vec::<String>::new());
+    assert!(goals(&[fine]).iter().all(|goal| goal.met));
+    for wrong in [
+        left(Some(25_100.0), None),
+        left(None, None),
+        left(Some(9_000.0), Some("AutoReconnect")),
+    ] {
+        assert!(!wrong.violations().is_empty());
+        assert!(goals(&[wrong]).iter().any(|goal| !goal.met));
+    }
+}
+
+#[test]
+fn goals_are_met_by_what_was_seen_only() {
+    let kills = |times: usize, tally: Tally| {
+        let windows = vec![(5.0, 6.0); times];
+        let mut kills = outcome(Event::Kill, vec![read(1.0, 1.0, None)], &windows);
+        kills.ledgers = BTreeMap::from([(Road::Weir, (tally, Vec::new()))]);
+        goals(&[kills])[0].met
+    };
+    let done = || Tally {
+        done: 9,
+        ..Tally::default()
+    };
+    assert!(kills(20, done()));
+    assert!(!kills(19, done()));
+    assert!(!kills(20, Tally::default()), "no write at all");
+    assert!(!kills(20, Tally { lost: 1, ..done() }));
+    assert!(!kills(
+        20,
+        Tally {
+            doubled: 1,
+            ..done()
+        }
+    ));
+    let mut many = left(Some(1.0), None);
+    many.sockets = Some(CAP + 1);
+    assert!(!goals(&[many])[1].met);
 }

@@ -5,9 +5,11 @@
 //! |---|---|
 //! | [`record`] | one operation, as its application saw it |
 //! | `load` | the drivers' load programs, running |
-//! | [`stage`] | the set behind relays, the Weir, and what is counted from outside |
+//! | [`stage`] | the set behind relays, and what is counted from outside |
+//! | `front` | the Weirs that applications meet, and their replacement |
 //! | [`event`] | what happens, and when it is over |
 //! | [`verdict`] | the records and the server's counters, held against each other |
+//! | [`goals`] | what was wanted, and whether it was so |
 //! | [`report`] | the tables |
 //!
 //! Each event has a load of its own: the programs begin, every class of work succeeds once
@@ -21,6 +23,8 @@ use anyhow::{Context, Result};
 use crate::matrix::program::Program;
 
 pub mod event;
+mod front;
+pub mod goals;
 mod load;
 pub mod record;
 pub mod report;
@@ -56,7 +60,7 @@ pub async fn run(
     let mut outcomes = Vec::new();
     for (event, times) in &options.events {
         tell(&format!("{}, {times} times", event.title()));
-        let outcome = one(&mut stage, *event, *times, options, programs).await;
+        let outcome = one(&mut stage, *event, *times, options, programs, &tell).await;
         let outcome = outcome.with_context(|| event.title())?;
         for line in outcome.in_short() {
             tell(&line);
@@ -72,25 +76,31 @@ async fn one(
     times: usize,
     options: &Options,
     programs: &[Program],
+    tell: &impl Fn(&str),
 ) -> Result<Outcome> {
     let pace = Pace {
         workers: options.workers,
         pause: options.pause,
     };
+    stage.stand_before(event).await?;
     stage.prepare(event.name(), programs, pace).await?;
     let load = Load::start(stage, event.name(), programs, pace)?;
     load.all_succeed_after(0.0).await?;
-    let sampler = stage.sampler()?;
+    stage.watch()?;
     let mut windows = Vec::new();
     for time in 1..=times {
         let window = event.happen(stage, &load).await;
-        windows.push(window.with_context(|| format!("time {time}"))?);
+        let window = window.with_context(|| format!("time {time}"))?;
+        let took = (window.to - window.from) / 1_000.0;
+        tell(&format!(
+            "  {time} of {times}: all worked again after {took:.1} s"
+        ));
+        windows.push(window);
     }
     let heard = load.finish().await?;
-    let most_sockets = stage.most_sockets(sampler)?;
+    event.afterwards(stage, &mut windows).await?;
     let mut outcome = Outcome::new(event, windows, heard);
-    outcome.sockets = most_sockets;
-    outcome.notes = event.afterwards(stage).await?;
+    outcome.sockets = stage.most_sockets()?;
     outcome.ledgers = stage.check(&outcome.heard).await?;
     Ok(outcome)
 }

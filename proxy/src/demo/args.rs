@@ -47,6 +47,10 @@ pub struct DemoArgs {
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
 
+    /// Kills the database in the middle of each phase (kill -9), and starts it again.
+    #[arg(long, conflicts_with = "upstream")]
+    pub kill_database: bool,
+
     /// Ends after the table instead of staying up to be tried.
     #[arg(long)]
     pub exit: bool,

@@ -252,10 +252,11 @@ impl News {
         if let Some(error) = &self.error {
             tally.note_surprise(error);
         }
+        let now = tokio::time::Instant::now();
         // Who has an outcome has also arrived.
         tally.arrived.add_many(self.arrived);
         tally.refused.add_many(self.refused);
-        tally.failed.add_many(self.failed);
+        (0..self.failed).for_each(|_| tally.note_failed(now));
         tally.served.add_many(self.served);
         tally.gave_up.add_many(self.gave_up);
     }

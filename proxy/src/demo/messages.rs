@@ -53,7 +53,7 @@ pub(crate) struct Values {
 }
 
 /// A finished message with holes.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Template {
     bytes: Vec<u8>,
     session: Vec<usize>,
@@ -106,7 +106,7 @@ fn positions(bytes: &[u8], needle: &[u8]) -> Vec<usize> {
 }
 
 /// The messages of one database.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Messages {
     /// First message of every connection.
     pub(crate) handshake: Vec<u8>,

@@ -68,11 +68,12 @@ async fn reset_noticed(link: &Link) {
 async fn check_until_error(world: &World, link: &Link) -> Result<Infallible, ClientError> {
     let (mut connection, mut hello) = Connection::open(world.address, &world.messages).await?;
     loop {
-        hello = match next_hello(world, &hello) {
+        let awaiting = next_hello(world, &hello);
+        let writable = note(link, &hello, awaiting.is_some());
+        hello = match awaiting {
             Some(awaiting) => stream(&mut connection, awaiting, link).await?,
             None => {
-                link.server.send_replace(Seen::Polled);
-                sleep(HEARTBEAT).await;
+                sleep(if writable { HEARTBEAT } else { MIN_HEARTBEAT }).await;
                 connection.exchange(world.messages.hello.clone()).await?
             }
         };
@@ -91,6 +92,20 @@ fn next_hello(world: &World, last: &Reply) -> Option<Vec<u8>> {
     }
 }
 
+/// Notes what a hello says of its server: it is of use when it takes writes. Says whether
+/// it does.
+fn note(link: &Link, hello: &Reply, streams: bool) -> bool {
+    let says = |name: &[u8]| raw::find(hello.body(), name).is_some_and(|field| field.as_truthy());
+    let writable = says(b"isWritablePrimary") || says(b"ismaster");
+    let seen = match (writable, streams) {
+        (false, _) => Seen::Nothing,
+        (true, true) => Seen::Streaming,
+        (true, false) => Seen::Polled,
+    };
+    link.server.send_replace(seen);
+    writable
+}
+
 /// Sends an awaiting hello and reads answers until the server wants to be
 /// asked again; returns the last.
 async fn stream(
@@ -98,10 +113,10 @@ async fn stream(
     awaiting: Vec<u8>,
     link: &Link,
 ) -> Result<Reply, ClientError> {
-    link.server.send_replace(Seen::Streaming);
     connection.send(awaiting).await?;
     loop {
         let hello = connection.receive().await?.into_success()?;
+        note(link, &hello, true);
         if !hello.more_to_come() {
             return Ok(hello);
         }

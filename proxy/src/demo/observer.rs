@@ -69,6 +69,43 @@ fn unsigned(value: i64) -> u64 {
     u64::try_from(value).unwrap_or(0)
 }
 
+/// Samples of one server, which may be another process later.
+struct Series {
+    first: Sample,
+    last: Sample,
+    /// Connections that earlier processes of the server had accepted.
+    before: u64,
+}
+
+impl Series {
+    fn new(first: Sample) -> Self {
+        Self {
+            first,
+            last: first,
+            before: 0,
+        }
+    }
+
+    fn add(&mut self, watched: &mut Watched, sample: Sample) {
+        if sample.created < self.last.created {
+            // It was started again, and our own connection is not one of the load.
+            self.before = watched.opened;
+            self.first = Sample {
+                created: 1,
+                ..sample
+            };
+        }
+        self.last = sample;
+        let quiet = watched.quiet;
+        watched.add(self.first, sample);
+        watched.opened += self.before;
+        if self.before > 0 {
+            // Who comes back is there sooner than we are.
+            watched.quiet = quiet;
+        }
+    }
+}
+
 /// A running observer; stops when dropped.
 #[derive(Debug)]
 pub(super) struct Observer {
@@ -89,16 +126,22 @@ impl Observer {
         let first = sample(&mut connection).await?;
         let state = Arc::new(Mutex::new(Watched::first(first)));
         let shared = state.clone();
+        let messages = messages.clone();
         let task = tokio::spawn(async move {
+            let mut series = Series::new(first);
             let mut ticks = interval(EVERY);
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
             loop {
                 ticks.tick().await;
-                // A server that stops answering leaves the last numbers.
-                let Ok(sample) = sample(&mut connection).await else {
-                    return;
-                };
-                shared.lock().add(first, sample);
+                // A server that does not answer leaves the last numbers.
+                match sample(&mut connection).await {
+                    Ok(sample) => series.add(&mut shared.lock(), sample),
+                    Err(_) => {
+                        if let Ok((again, _)) = Connection::open(address, &messages).await {
+                            connection = again;
+                        }
+                    }
+                }
             }
         });
         Ok(Self {
@@ -143,6 +186,21 @@ fn number(reply: &Reply, section: &[u8], key: &[u8]) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn another_process_of_the_server_goes_on_where_the_last_one_was() {
+        let at = |connections, created| Sample {
+            connections,
+            created,
+            memory: 90,
+        };
+        let mut series = Series::new(at(3, 100));
+        let mut watched = Watched::first(series.first);
+        for sample in [at(23, 120), at(18, 16), at(23, 21)] {
+            series.add(&mut watched, sample);
+        }
+        assert_eq!((watched.opened, watched.quiet, watched.peak), (40, 3, 23));
+    }
 
     #[test]
     fn extremes_are_kept_and_the_baseline_may_still_fall() {

@@ -15,6 +15,7 @@ use super::fleet::{Fleet, FleetPlan};
 use super::functions::{FunctionPlan, Functions};
 use super::messages::Messages;
 use super::observer::{Observer, Watched};
+use super::outage::{Away, Keeper, Outage};
 use super::report::{Connections, Report, Server};
 use super::screen::{Progress, Screen};
 use super::seed;
@@ -40,6 +41,10 @@ pub(super) struct Phase<'a> {
     pub(super) database: &'a str,
     /// Who looks at the server meanwhile.
     pub(super) observer: Option<&'a Observer>,
+    /// The database of our own.
+    pub(super) keeper: Option<&'a Keeper>,
+    /// When it is to be killed, counted from the beginning.
+    pub(super) kill_at: Option<Duration>,
     /// Whether nobody else uses the server, so that all connections beyond
     /// those that were there before come from this phase.
     pub(super) alone: bool,
@@ -81,14 +86,23 @@ impl Phase<'_> {
     /// When the system has no randomness, or a worker or an environment does not start.
     pub(super) async fn play(&self, screen: &Screen) -> Result<Report, DemoError> {
         let tally = Arc::new(Tally::default());
+        let before = self.outages().len();
         let players = self.begin(&tally).await?;
-        self.wait_until_settled(&tally, screen).await;
+        self.wait_until_settled(&tally, screen, before).await;
+        let settled = Instant::now();
         let server = self
             .observer
             .map(|observer| self.server(observer.watched()));
         players.end().await?;
         let stored = self.count_answers(&Messages::new(self.database)).await.ok();
-        Ok(self.report(&tally, server, stored))
+        let outages = self.outages().split_off(before);
+        let mut report = self.report(&tally, server, stored);
+        report.away = Away::of(&outages, &tally.spans(), settled);
+        Ok(report)
+    }
+
+    fn outages(&self) -> Vec<Outage> {
+        self.keeper.map(Keeper::outages).unwrap_or_default()
     }
 
     async fn begin(&self, tally: &Arc<Tally>) -> Result<Players, DemoError> {
@@ -118,13 +132,26 @@ impl Phase<'_> {
     }
 
     /// Until everybody has been served or has given up, or time is over.
-    async fn wait_until_settled(&self, tally: &Tally, screen: &Screen) {
+    async fn wait_until_settled(&self, tally: &Tally, screen: &Screen, before: usize) {
         let began = Instant::now();
+        let mut story = Story {
+            began,
+            told: before,
+            away: false,
+        };
+        let mut kill = self.keeper.zip(self.kill_at);
         let mut ticks = interval(TICK);
         ticks.tick().await;
         loop {
             let elapsed = ticks.tick().await.duration_since(began);
-            let progress = self.progress(tally, elapsed);
+            if let Some((keeper, _)) = kill.filter(|(_, at)| elapsed >= *at) {
+                keeper.kill().await;
+                kill = None;
+            }
+            story.tell(&self.outages(), screen);
+            let mut progress = self.progress(tally, elapsed);
+            // It cannot be asked.
+            progress.connections = progress.connections.filter(|_| !story.away);
             screen.show(&progress.line());
             let settled = progress.served + progress.gave_up;
             if settled == u64::from(self.exam.students) || elapsed >= self.exam.length {
@@ -159,7 +186,7 @@ impl Phase<'_> {
     /// Connections at this moment, without those that were there before.
     fn now(&self, watched: Watched) -> u64 {
         let before = if self.alone { watched.quiet } else { 0 };
-        watched.now - before
+        watched.now.saturating_sub(before)
     }
 
     async fn count_answers(&self, messages: &Messages) -> Result<u64, ClientError> {
@@ -189,8 +216,40 @@ impl Phase<'_> {
             stored,
             refused: tally.refused.get(),
             surprise: tally.surprise(),
+            away: None,
             server,
             waits: Op::ALL.map(|op| tally.latency(op)),
+        }
+    }
+}
+
+/// What the screen has told of the database's outages.
+struct Story {
+    began: Instant,
+    /// So many outages have been told to their end.
+    told: usize,
+    /// The database is away, and the screen has said so.
+    away: bool,
+}
+
+impl Story {
+    fn tell(&mut self, outages: &[Outage], screen: &Screen) {
+        for outage in outages.get(self.told..).unwrap_or_default() {
+            let at = |moment: Instant| moment.saturating_duration_since(self.began).as_secs_f64();
+            if !self.away {
+                self.away = true;
+                let died = at(outage.died);
+                screen.say(&format!(
+                    "  {died:>4.1} s  The database was killed; it is being started again."
+                ));
+            }
+            let Some(back) = outage.back else { return };
+            self.away = false;
+            self.told += 1;
+            let back = at(back);
+            screen.say(&format!(
+                "  {back:>4.1} s  The database takes writes again."
+            ));
         }
     }
 }

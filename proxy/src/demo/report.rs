@@ -1,5 +1,6 @@
 //! What one phase came to; everything the table and the verdict are made of.
 
+use super::outage::Away;
 use super::tally::{Latency, Op};
 
 /// The numbers of one finished phase.
@@ -24,6 +25,8 @@ pub(super) struct Report {
     /// The first error that came in an answer, and so had nothing to do with
     /// connecting.
     pub(super) surprise: Option<String>,
+    /// What it was to them that the database was away; none: it was not.
+    pub(super) away: Option<Away>,
     /// What the server saw; none when it does not let us ask.
     pub(super) server: Option<Server>,
     /// Times of the successes, in the order of [`Op::ALL`].

@@ -178,6 +178,7 @@ impl Show<'_> {
 
     async fn play(
         &self,
+        stage: &Stage,
         address: SocketAddr,
         database: &str,
         observer: Option<&Observer>,
@@ -189,6 +190,9 @@ impl Show<'_> {
             address,
             database,
             observer,
+            keeper: stage.keeper.as_ref(),
+            // Half of them have come by then.
+            kill_at: self.args.kill_database.then(|| self.exam.length / 4),
             // A server of our own is used by nobody else.
             alone: self.args.upstream.is_none(),
         };

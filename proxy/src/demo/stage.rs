@@ -12,6 +12,7 @@ use super::endpoint::Weir;
 use super::error::DemoError;
 use super::messages::Messages;
 use super::mongod::{Binary, ReplicaSet, ServerOptions, SetOptions};
+use super::outage::Keeper;
 use super::screen::Screen;
 use super::seed;
 use super::sidecar::Sidecar;
@@ -23,7 +24,7 @@ const DROP_LIMIT: Duration = Duration::from_secs(15);
 #[derive(Default)]
 pub(super) struct Stage {
     /// The server of our own.
-    pub(super) set: Option<ReplicaSet>,
+    pub(super) keeper: Option<Keeper>,
     /// The running Weir.
     pub(super) weir: Option<Weir>,
     /// The running sidecars, each with a process of its own.
@@ -44,7 +45,9 @@ impl Stage {
         temporary: &Path,
         limit: u32,
     ) -> Result<(SocketAddr, String), DemoError> {
-        let old = self.set.take();
+        if let Some(old) = self.keeper.take() {
+            old.end().await;
+        }
         let (binary, temporary) = (binary.clone(), temporary.to_owned());
         let options = SetOptions {
             server: ServerOptions {
@@ -53,16 +56,11 @@ impl Stage {
             },
             ..SetOptions::default()
         };
-        let started = spawn_blocking(move || {
-            drop(old);
-            let set = ReplicaSet::start(&binary, &temporary, &options)?;
-            let address = set.member(0)?.address();
-            Ok::<_, DemoError>((set, address))
-        });
-        let (set, address) = started.await.map_err(std::io::Error::other)??;
-        let uri = set.uri();
-        self.set = Some(set);
-        Ok((address, uri))
+        let started = spawn_blocking(move || ReplicaSet::start(&binary, &temporary, &options));
+        let keeper = Keeper::of(started.await.map_err(std::io::Error::other)??);
+        let (address, uri) = (keeper.address(), keeper.uri());
+        self.keeper = Some(keeper);
+        Ok((address?, uri))
     }
 
     /// Takes everything down; what cannot be is named.
@@ -83,9 +81,8 @@ impl Stage {
         }
         let sidecars = std::mem::take(&mut self.sidecars);
         let _ = spawn_blocking(|| sidecars.into_iter().for_each(Sidecar::stop)).await;
-        if let Some(set) = self.set.take() {
-            // Kills it: its data is thrown away with it.
-            let _ = spawn_blocking(move || drop(set)).await;
+        if let Some(keeper) = self.keeper.take() {
+            keeper.end().await;
         }
     }
 }

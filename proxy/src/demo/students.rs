@@ -113,12 +113,13 @@ impl Student {
         let deadline = started + self.world.patience;
         let mut reloaded = false;
         loop {
+            let asked = Instant::now();
             match timeout_at(deadline, self.request(op)).await {
                 Ok(Ok(())) => break,
                 // The answer to an earlier try was lost, its effect was not.
                 Ok(Err(error)) if reloaded && error.is_duplicate_key() => break,
                 Ok(Err(error)) => {
-                    self.world.tally.note_failure(&error);
+                    self.world.tally.note_failure(&error, asked);
                     let again = Instant::now() + RELOAD;
                     if again >= deadline {
                         return false;
@@ -128,7 +129,7 @@ impl Student {
                 }
                 // No answer at all: the page was still loading.
                 Err(_) => {
-                    self.world.tally.failed.add();
+                    self.world.tally.note_failed(asked);
                     return false;
                 }
             }

@@ -1,6 +1,7 @@
 //! The two phases side by side. Pure: reports in, text out.
 
 use super::numbers::{count, wait};
+use super::outage::Away;
 use super::paint::{Paint, Style};
 use super::report::Report;
 use super::tally::Op;
@@ -31,6 +32,7 @@ pub(super) fn render(columns: &[Column<'_>], paint: Paint) -> String {
     };
     table.heading();
     table.students();
+    table.outage();
     table.server();
     table.waits();
     table.text
@@ -73,6 +75,31 @@ impl Table<'_> {
             let found = c.report.stored.map_or(NONE.into(), count);
             let same = c.report.stored.is_none_or(|stored| stored == confirmed);
             (format!("{found} / {}", count(confirmed)), same)
+        });
+        self.line("");
+    }
+
+    /// What it was to students that the database was away, if it was.
+    fn outage(&mut self) {
+        if self
+            .columns
+            .iter()
+            .all(|column| column.report.away.is_none())
+        {
+            return;
+        }
+        let cell = |cell: fn(Away) -> String| {
+            move |c: &Column<'_>| c.report.away.map_or(NONE.into(), cell)
+        };
+        self.row("database away", cell(|away| wait(away.time)));
+        self.row("requests that waited", cell(|away| count(away.waited)));
+        self.row("longest of these waits", cell(|away| wait(away.longest)));
+        self.judged("requests failed meanwhile", |c| {
+            let failed = c.report.away.map(|away| away.failed);
+            (
+                failed.map_or(NONE.into(), count),
+                failed.is_none_or(|failed| failed == 0),
+            )
         });
         self.line("");
     }

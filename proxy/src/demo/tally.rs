@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use tokio::time::Instant;
 
 use super::client::ClientError;
 use super::driver::Failure;
@@ -67,6 +68,17 @@ impl Counter {
     }
 }
 
+/// One request of an application, from when it was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Span {
+    /// It was asked for.
+    pub(super) began: Instant,
+    /// It was answered, or failed.
+    pub(super) ended: Instant,
+    /// The application saw an error.
+    pub(super) failed: bool,
+}
+
 /// The counts of a running phase, shared by all its students.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
@@ -86,6 +98,8 @@ pub(super) struct Tally {
     /// Answers that the server acknowledged.
     pub(super) answers: Counter,
     surprise: OnceLock<String>,
+    /// Every request, for what an outage was to them.
+    spans: Mutex<Vec<Span>>,
     /// Every success by operation. A phase has some ten thousand of them, few
     /// enough to keep them all and to give exact percentiles.
     times: [Mutex<Vec<Duration>>; Op::ALL.len()],
@@ -102,14 +116,36 @@ impl Tally {
             }
             _ => self.done.add(),
         }
+        let ended = Instant::now();
+        self.note_span(ended.checked_sub(took).unwrap_or(ended), false);
         if let Some(times) = self.times.get(op as usize) {
             times.lock().push(took);
         }
     }
 
-    /// Counts an error that the application sees.
-    pub(super) fn note_failure(&self, failure: &Failure) {
+    fn note_span(&self, began: Instant, failed: bool) {
+        let ended = Instant::now();
+        self.spans.lock().push(Span {
+            began,
+            ended,
+            failed,
+        });
+    }
+
+    /// All requests so far.
+    pub(super) fn spans(&self) -> Vec<Span> {
+        self.spans.lock().clone()
+    }
+
+    /// Counts a request that the application sees fail.
+    pub(super) fn note_failed(&self, began: Instant) {
         self.failed.add();
+        self.note_span(began, true);
+    }
+
+    /// Counts an error that the application sees.
+    pub(super) fn note_failure(&self, failure: &Failure, began: Instant) {
+        self.note_failed(began);
         if let Failure::Client(error @ (ClientError::Command { .. } | ClientError::Malformed(_))) =
             failure
         {

@@ -1,15 +1,48 @@
 //! One sentence about what was measured, whatever it was. Pure.
 
-use super::numbers::count;
+use super::numbers::{count, wait};
+use super::outage::Away;
 use super::report::Report;
 
 /// What the phases showed. `cap` is the number of connections that Weir was
 /// allowed to open.
 pub(super) fn verdict(direct: Option<&Report>, through: &Report, cap: u64) -> String {
     let result = through_weir(through, cap);
-    match direct {
+    let said = match direct {
         Some(direct) => format!("{}; through Weir {result}.", directly(direct)),
         None => format!("Through Weir {result}."),
+    };
+    said + &outage(direct, through)
+}
+
+/// What came of the database's death, if it died.
+fn outage(direct: Option<&Report>, through: &Report) -> String {
+    let of = |away: Away| {
+        let failed = match away.failed {
+            0 => "none failed".to_owned(),
+            many => format!("{} failed", count(many)),
+        };
+        format!(
+            "{} requests waited, {} at most, and {failed}",
+            count(away.waited),
+            wait(away.longest)
+        )
+    };
+    let directly = direct.and_then(|report| report.away);
+    match (directly, through.away) {
+        (None, None) => String::new(),
+        (Some(direct), None) => format!(" While the database was away, directly {}.", of(direct)),
+        (None, Some(through)) => {
+            format!(
+                " While the database was away, through Weir {}.",
+                of(through)
+            )
+        }
+        (Some(direct), Some(through)) => format!(
+            " While the database was away, directly {}; through Weir {}.",
+            of(direct),
+            of(through)
+        ),
     }
 }
 
@@ -66,6 +99,8 @@ fn share(report: &Report) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::super::table::tests::{direct, through};
     use super::*;
 
@@ -117,6 +152,30 @@ mod tests {
             said,
             "Through Weir all 1,500 students sat theirs, without an error."
         );
+    }
+
+    #[test]
+    fn what_an_outage_was_is_said() {
+        let away = |waited, failed| {
+            Some(Away {
+                time: Duration::from_millis(1_800),
+                waited,
+                longest: Duration::from_millis(1_900),
+                failed,
+            })
+        };
+        let hit = Report {
+            away: away(31, 402),
+            ..direct()
+        };
+        let spared = Report {
+            away: away(212, 0),
+            ..through()
+        };
+        let said = verdict(Some(&hit), &spared, 20);
+        let expected = " While the database was away, directly 31 requests waited, 1.90 s at most, \
+            and 402 failed; through Weir 212 requests waited, 1.90 s at most, and none failed.";
+        assert!(said.ends_with(expected), "{said}");
     }
 
     #[test]

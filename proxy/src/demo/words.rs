@@ -26,7 +26,12 @@ pub(super) fn introduction(
         Road::Sidecar => [workers(exam), sidecar_phases(server_limit, cap)],
         Road::Lambda => [functions(exam), function_phases(server_limit, cap)],
     };
-    let [who, phases] = paragraphs.map(|paragraph| wrap(&paragraph));
+    let [who, mut phases] = paragraphs;
+    if args.kill_database {
+        phases += " In the middle of each phase the database is killed (kill -9), and started \
+                   again.";
+    }
+    let [who, phases] = [who, phases].map(|paragraph| wrap(&paragraph));
     [who, phases, wrap(&bounds(exam, server_limit))].join("\n\n")
 }
 
@@ -199,6 +204,7 @@ mod tests {
             layer: None,
             monitoring,
             seed: 1,
+            kill_database: false,
             exit: true,
         }
     }

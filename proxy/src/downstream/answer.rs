@@ -143,7 +143,7 @@ impl Client {
             && self.peer.over_limit.is_none()
             && self.newcomer.is_none()
             && !self.front.fail_points.are_set()
-            && !self.front.drain.is_parting()
+            && !self.front.drain.may_refuse()
     }
 
     async fn serve_unusual(&mut self, shape: &Shape, request: &mut Request) -> Next {

@@ -34,6 +34,10 @@ use question::{Question, check_wait, version_of};
 /// A server accepts no more client metadata.
 const LONGEST_METADATA: usize = 512;
 
+/// Between two hellos of a stream from a Weir that seems far: several drivers take note of
+/// the way that they measured only when one comes.
+const REMINDER: Duration = Duration::from_secs(1);
+
 impl Client {
     /// Answers a hello.
     pub(crate) async fn greet(&mut self, shape: &Shape, facts: &Facts, message: &[u8]) -> Next {
@@ -287,15 +291,21 @@ impl Client {
         known: Option<([u8; 12], i64)>,
         wait: Duration,
     ) -> Result<(), ()> {
-        let leaving = self.front.drain.parting();
+        let drain = &self.front.drain;
+        let leaving = drain.parting();
         let mut version = self.front.version.subscribe();
         let current = (self.front.process_id, *version.borrow_and_update());
-        if known != Some(current) && !self.front.drain.is_parting() {
+        if known != Some(current) && !drain.is_parting() {
             return Ok(());
         }
+        let (far, wait) = match drain.seems_far() {
+            true => (true, wait.min(REMINDER)),
+            false => (false, wait),
+        };
         tokio::select! {
             biased;
             () = leaving => Err(()),
+            () = drain.turns_far(), if !far => Ok(()),
             () = sleep_until(Instant::now() + wait) => Ok(()),
             _ = version.changed() => Ok(()),
             () = self.departed() => Err(()),

@@ -48,10 +48,20 @@ impl Client {
     /// The error that sends this client away; `None`: the request is served.
     pub(crate) fn sent_away(&self, request: &Request) -> Option<ErrorReply> {
         let drain = &self.front.drain;
+        let facts = &request.facts;
+        if let Some(since) = drain.ushers_since()
+            && self.front.relay.is_stream_opened_before(facts, since)
+        {
+            // Its driver resumes it, where it goes by now.
+            let lost = self
+                .front
+                .relay
+                .refuse(Failure::CursorNotFound, facts.class);
+            return Some(lost);
+        }
         if !drain.is_parting() {
             return None;
         }
-        let facts = &request.facts;
         let load_balanced = self.traits.load_balanced;
         let work = Work {
             class: facts.class,

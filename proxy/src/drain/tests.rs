@@ -1,4 +1,5 @@
 use super::*;
+use crate::error::Class;
 
 const WORK: Work = Work {
     class: Class::RetryableWrite,
@@ -21,7 +22,14 @@ fn the_timetable_leaves_each_side_its_time() {
     let none = Timetable::of(Behind::None, seconds(55));
     assert_eq!((none.parting, none.last), (None, seconds(53)));
     let list = Timetable::of(Behind::List, seconds(25));
-    assert!(list.parting >= Some(seconds(10)), "a heartbeat of a driver");
+    assert!(
+        list.ushering >= seconds(11),
+        "a heartbeat of a driver, and a hello"
+    );
+    assert!(
+        list.parting > Some(list.ushering + seconds(1)),
+        "a stream's wait"
+    );
     let balancer = Timetable::of(Behind::Balancer, seconds(110));
     assert!(
         balancer.parting >= Some(seconds(40)),
@@ -40,7 +48,7 @@ fn who_is_sent_away_and_when() {
     use Phase as P;
     let at = |work| P::ALL.map(|phase| sends_away(phase, work));
     let from = |first: P| P::ALL.map(|phase| phase >= first);
-    let never = [false; 6];
+    let never = [false; 7];
     let of = |class| Work { class, ..WORK };
     assert_eq!(at(WORK), from(P::Moving));
     assert_eq!(at(READ), from(P::MovingReaders));
@@ -74,7 +82,8 @@ fn without_monitors_clients_are_told_at_once_unless_they_hold_something() {
         load_balanced: true,
         ..work
     };
-    assert_eq!(at(balanced(READ)), from(P::Parting));
+    assert_eq!(at(balanced(WORK)), from(P::Parting));
+    assert_eq!(at(balanced(READ)), from(P::MovingReaders), "writers first");
     let write = Work {
         class: Class::Write,
         ..balanced(WORK)
@@ -141,9 +150,12 @@ async fn each_drain_goes_through_its_phases() {
     let seconds = [1, 49, 52, 61, 64, 97, 99];
     let [e, m, r, l] = [P::Easing, P::Moving, P::MovingReaders, P::Last];
     assert_eq!(phases(Behind::None, &seconds).await, [e, e, e, e, e, e, l]);
-    for behind in [Behind::List, Behind::Balancer] {
-        assert_eq!(phases(behind, &seconds).await, [e, e, m, m, r, r, l]);
-    }
+    let u = P::Ushering;
+    assert_eq!(phases(Behind::List, &seconds).await, [e, u, m, m, r, r, l]);
+    assert_eq!(
+        phases(Behind::Balancer, &seconds).await,
+        [e, e, m, m, r, r, l]
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -177,7 +189,7 @@ async fn a_list_closes_its_listeners_before_its_monitors() {
         () = drain.done(&clients, || false) => panic!("a client is left"),
         () = drain.parting() => {}
     }
-    assert_eq!(*seen.lock(), Some(Phase::Easing));
+    assert_eq!(*seen.lock(), Some(Phase::Ushering));
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,7 +3,10 @@
 
 use std::{sync::Arc, time::Duration};
 
+use tokio::time::Instant;
+
 use crate::{
+    command::{Facts, Treatment},
     error::{Class, Failure},
     pool::{ConnId, Lane, NodePool, Want},
     relay::{
@@ -24,6 +27,13 @@ use crate::{
 pub(super) const AWAY: Duration = Duration::from_secs(2);
 
 impl Relay {
+    /// Whether this getMore is for a change stream that was open at that moment.
+    pub(crate) fn is_stream_opened_before(&self, facts: &Facts, moment: Instant) -> bool {
+        let before = |pin: CursorPin| pin.is_stream() && self.epoch + pin.opened < moment;
+        facts.treatment == Treatment::GetMore
+            && self.pins.cursor(facts.cursor_id).is_some_and(before)
+    }
+
     /// A getMore goes where its cursor is, and is never sent twice.
     pub(crate) async fn get_more<C: ClientSide>(
         &self,

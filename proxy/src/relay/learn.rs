@@ -181,6 +181,7 @@ impl Relay {
             awaits,
             position: awaits.then(|| position_in(body)).flatten().map(Into::into),
             turn: None,
+            opened: self.now(),
             last_used: self.now(),
         };
         self.pins.set_cursor(id, pin);

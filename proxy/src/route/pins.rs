@@ -33,11 +33,20 @@ pub struct CursorPin {
     pub position: Option<Arc<Position>>,
     /// The turn that its last getMore waited for in vain.
     pub turn: Option<Turn>,
+    /// When it was opened.
+    pub opened: Duration,
     /// When it was last used.
     pub last_used: Duration,
 }
 
 impl CursorPin {
+    /// Whether it is a change stream: its driver resumes it when it is lost.
+    #[must_use]
+    pub fn is_stream(&self) -> bool {
+        let token = self.position.as_ref().map(|at| !at.resume_token.is_empty());
+        self.awaits && token.unwrap_or(false)
+    }
+
     /// Whether it may still be on its node: not when that is another process by now.
     #[must_use]
     pub fn may_be_on(&self, node: &Node) -> bool {

@@ -72,6 +72,7 @@ fn pin(port: u16) -> CursorPin {
         connection: None,
         awaits: false,
         turn: None,
+        opened: Duration::ZERO,
         position: None,
         last_used: Duration::ZERO,
     }

@@ -1,14 +1,16 @@
 //! What happens, and when it is over.
 
+use std::process::ExitStatus;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use tokio::time::{Instant, sleep};
 use weir::demo::process::Signal;
 
+use super::front::Departure;
 use super::load::Load;
 use super::record::now_ms;
-use super::stage::{APPLICATION, SECRET, Stage, weir_before};
+use super::stage::{APPLICATION, SECRET, Stage};
 use crate::cluster::Cluster;
 
 /// How long a node stays silent, out of the set, or refuses a password.
@@ -21,6 +23,8 @@ const STEPPED_DOWN: Duration = Duration::from_secs(10);
 const WORKS_ON: Duration = Duration::from_secs(8);
 /// As sidecar Weir leaves soon after its last client.
 const LEAVES_WITHIN: Duration = Duration::from_secs(10);
+/// A Weir that stays longer than its deadline is waited for so long.
+const GRACE: Duration = Duration::from_secs(10);
 
 /// Something that happens to the set or to Weir.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +45,10 @@ pub enum Event {
     Password,
     /// SIGTERM of Weir, as a sidecar, together with its applications.
     WeirTerm,
+    /// SIGTERM of one of two Weirs in the applications' strings; another one takes its place.
+    WeirList,
+    /// SIGTERM of one of two Weirs behind a balancer; another one has joined before.
+    WeirBalancer,
     /// SIGKILL of Weir; another one takes its place.
     WeirKill,
 }
@@ -54,13 +62,15 @@ pub struct Window {
     pub to: f64,
     /// After so many ms another node was writable.
     pub elected: Option<f64>,
-    /// Who did not work again in time.
+    /// So many ms after its SIGTERM Weir had ended, with 0.
+    pub left: Option<f64>,
+    /// What did not happen in time, or not well.
     pub late: Option<String>,
 }
 
 impl Event {
     /// All.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::StepDown,
         Self::Kill,
         Self::Freeze,
@@ -70,6 +80,8 @@ impl Event {
         Self::Password,
         Self::WeirKill,
         Self::WeirTerm,
+        Self::WeirList,
+        Self::WeirBalancer,
     ];
 
     /// For the command line.
@@ -84,6 +96,8 @@ impl Event {
             Self::RollingRestart => "rolling",
             Self::Password => "password",
             Self::WeirTerm => "weir-term",
+            Self::WeirList => "weir-list",
+            Self::WeirBalancer => "weir-balancer",
             Self::WeirKill => "weir-kill",
         }
     }
@@ -104,6 +118,13 @@ impl Event {
             Self::WeirTerm => {
                 "SIGTERM of Weir (`--behind none`), while its applications work on for 8 s"
             }
+            Self::WeirList => {
+                "SIGTERM of one of two Weirs in a list (`--behind list`), and its restart"
+            }
+            Self::WeirBalancer => {
+                "SIGTERM of one of two Weirs behind a balancer (`--behind balancer`, \
+                 `loadBalanced=true`), replaced by a third"
+            }
             Self::WeirKill => "kill -9 of Weir, and its restart",
         }
     }
@@ -114,28 +135,57 @@ impl Event {
         !matches!(self, Self::Password | Self::WeirKill)
     }
 
+    /// The longest that Weir may take to leave, when it is told to: then no operation at all
+    /// may fail. The defaults of `--drain-timeout`.
+    #[must_use]
+    pub const fn deadline(self) -> Option<Duration> {
+        match self {
+            Self::WeirTerm => Some(Duration::from_secs(55)),
+            Self::WeirList => Some(Duration::from_secs(25)),
+            Self::WeirBalancer => Some(Duration::from_secs(110)),
+            _ => None,
+        }
+    }
+
+    /// Whether drivers keep their connections to Weir. Those of a Weir that leaves are moved.
+    #[must_use]
+    pub const fn keeps_pools(self) -> bool {
+        self.is_survived() && !matches!(self, Self::WeirList | Self::WeirBalancer)
+    }
+
     /// Lets it happen, and waits until everything works again.
     pub(super) async fn happen(self, stage: &mut Stage, load: &Load) -> Result<Window> {
-        let from = now_ms();
-        let mut elected = None;
+        let mut window = Window {
+            from: now_ms(),
+            to: 0.0,
+            elected: None,
+            left: None,
+            late: None,
+        };
         match self {
             Self::WeirTerm => {
-                stage.weir.signal(Signal::Terminate)?;
-                stage.weir.wait_for_log("draining").await?;
+                stage.front.weir.signal(Signal::Terminate)?;
+                stage.front.weir.wait_for_log("draining").await?;
                 // Not a wait for something: this is what the application does.
                 sleep(WORKS_ON).await;
             }
+            Self::WeirList | Self::WeirBalancer => {
+                let limit = self.deadline().unwrap_or_default() + GRACE;
+                let Departure { status, took } = stage.relieve(limit).await?;
+                window.ends(status, took);
+            }
             Self::WeirKill => stage.replace_weir().await?,
-            _ => elected = self.strike(&stage.cluster).await?,
+            _ => window.elected = self.strike(&stage.cluster).await?,
+        }
+        if self == Self::Kill && window.elected.is_none() {
+            window.late = Some("the set elected no other primary in 30 s".to_owned());
         }
         stage.cluster.settled().await?;
-        let late = load.all_succeed_after(now_ms()).await.err();
-        Ok(Window {
-            from,
-            to: now_ms(),
-            elected,
-            late: late.map(|late| late.to_string()),
-        })
+        if let Err(late) = load.all_succeed_after(now_ms()).await {
+            window.late.get_or_insert(late.to_string());
+        }
+        window.to = now_ms();
+        Ok(window)
     }
 
     /// What happens to the set; when there was another primary, ms later.
@@ -154,8 +204,10 @@ impl Event {
             }
             Self::Kill => {
                 cluster.kill(primary)?;
-                after = elected().await?;
+                let found = elected().await;
+                // A set that elects nobody is no reason to leave the others untried.
                 cluster.restart(primary).await?;
+                after = found.unwrap_or_default();
             }
             Self::Freeze => {
                 cluster.freeze(primary)?;
@@ -178,23 +230,31 @@ impl Event {
             }
             Self::RollingRestart => roll(cluster, primary).await?,
             Self::Password => refuse_logins(cluster, began + OUTAGE).await?,
-            Self::WeirTerm | Self::WeirKill => {}
+            Self::WeirTerm | Self::WeirList | Self::WeirBalancer | Self::WeirKill => {}
         }
         Ok(after)
     }
 
-    /// What is to be said when the load is over, and a Weir for the next event.
-    pub(super) async fn afterwards(self, stage: &mut Stage) -> Result<Vec<String>> {
-        if self != Self::WeirTerm {
-            return Ok(Vec::new());
+    /// The end of a Weir that its applications have left.
+    pub(super) async fn afterwards(self, stage: &Stage, windows: &mut [Window]) -> Result<()> {
+        if self == Self::WeirTerm {
+            let status = stage.front.weir.wait(LEAVES_WITHIN).await.ok();
+            for window in windows {
+                window.ends(status, now_ms() - window.from);
+            }
         }
-        let began = Instant::now();
-        let status = stage.weir.wait(LEAVES_WITHIN).await.context("Weir's end")?;
-        let took = began.elapsed();
-        let said = format!("Weir ended {took:.1?} after its last application, with {status}");
-        anyhow::ensure!(status.success(), "{said}");
-        stage.weir = weir_before(&stage.cluster).start().await?;
-        Ok(vec![said])
+        Ok(())
+    }
+}
+
+impl Window {
+    /// Weir has ended after so many ms, or has not.
+    fn ends(&mut self, status: Option<ExitStatus>, took: f64) {
+        match status {
+            Some(status) if status.success() => self.left = Some(took),
+            Some(status) => self.late = Some(format!("Weir ended with {status}")),
+            None => self.late = Some("Weir did not end".to_owned()),
+        }
     }
 }
 

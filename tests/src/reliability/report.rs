@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use super::goals;
 use super::record::{Class, Road};
 use super::stage::CAP;
 use super::verdict::{Cell, Outcome};
@@ -9,7 +10,8 @@ use super::verdict::{Cell, Outcome};
 /// The whole document below its preface.
 #[must_use]
 pub fn markdown(outcomes: &[Outcome]) -> String {
-    let mut out = summary(outcomes);
+    let mut out = format!("## Goals\n\n{}\n", goals::table(outcomes));
+    out.push_str(&summary(outcomes));
     for outcome in outcomes {
         let _ = write!(out, "\n## {}\n\n{}", outcome.event.title(), table(outcome));
     }
@@ -55,8 +57,9 @@ fn summary(outcomes: &[Outcome]) -> String {
 
 fn table(outcome: &Outcome) -> String {
     let mut out = String::new();
-    for note in &outcome.notes {
-        let _ = writeln!(out, "{note}.\n");
+    let left: Vec<f64> = outcome.windows.iter().filter_map(|it| it.left).collect();
+    if !left.is_empty() {
+        let _ = writeln!(out, "Weir had left after {}, with 0.\n", recovery(&left));
     }
     let elected: Vec<f64> = outcome.windows.iter().filter_map(|it| it.elected).collect();
     if !elected.is_empty() {
@@ -67,7 +70,7 @@ fn table(outcome: &Outcome) -> String {
         );
     }
     for late in outcome.windows.iter().filter_map(|each| each.late.as_ref()) {
-        let _ = writeln!(out, "**Not recovered:** {late}.\n");
+        let _ = writeln!(out, "**Not as it should be:** {late}.\n");
     }
     out.push_str(
         "| class of work | driver | direct: saw | recovery | worst | Weir: saw | recovery | worst \

@@ -1,4 +1,4 @@
-//! The set behind relays, the Weir before it, and what is counted from outside.
+//! The set behind relays, the Weirs before it, and what is counted from outside.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -6,8 +6,9 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use bson::{Document, doc};
 use futures_util::TryStreamExt;
-use weir::demo::process::Signal;
 
+use super::event::Event;
+use super::front::{Departure, Front};
 use super::load::{self, Pace};
 use super::record::{Class, Heard, Road};
 use crate::cluster::Cluster;
@@ -16,7 +17,7 @@ use crate::skip::skip;
 use crate::soak::ledger::{Ledger, Tally, Told};
 use crate::sockets::{Maxima, Sampler, can_count};
 use crate::wait::LIMIT;
-use crate::weir::{Builder, WeirProcess};
+use crate::weir::WeirProcess;
 
 /// The database of all loads.
 pub const DATABASE: &str = "load";
@@ -43,12 +44,12 @@ pub type Books = (Tally, Vec<String>);
 pub struct Stage {
     /// Three nodes.
     pub cluster: Cluster,
-    /// One Weir.
-    pub weir: WeirProcess,
+    /// The Weirs before them.
+    pub(super) front: Front,
     /// The server's version.
     pub version: String,
-    /// Counts the sockets of a Weir that took another's place.
-    successor: Option<Sampler>,
+    /// Count the sockets of every Weir.
+    samplers: Vec<Sampler>,
 }
 
 impl Stage {
@@ -80,31 +81,38 @@ impl Stage {
         direct.shutdown().await;
         let build = cluster.admin(primary, doc! { "buildInfo": 1 }).await?;
         Ok(Self {
-            weir: weir_before(&cluster).start().await?,
+            front: Front::start(&cluster, Event::StepDown).await?,
             version: build.get_str("version")?.to_owned(),
             cluster,
-            successor: None,
+            samplers: Vec::new(),
         })
+    }
+
+    /// Weirs of its own for the next event.
+    pub(super) async fn stand_before(&mut self, event: Event) -> Result<()> {
+        self.front = Front::start(&self.cluster, event).await?;
+        Ok(())
     }
 
     /// SIGKILL of Weir, and another one at its addresses.
     pub(super) async fn replace_weir(&mut self) -> Result<()> {
-        self.weir.signal(Signal::Kill)?;
-        self.weir.wait(LIMIT).await?;
-        let another = weir_before(&self.cluster).in_place_of(&self.weir);
-        self.weir = another.launch().await?;
-        let sampler = self.sampler()?;
-        if let Some(last) = std::mem::replace(&mut self.successor, sampler) {
-            last.finish()?;
-        }
-        self.weir.ready().await
+        self.front.replace(LIMIT).await?;
+        self.watch_newest()?;
+        self.front.weir.ready().await
+    }
+
+    /// SIGTERM of one of two Weirs, and another one in its place.
+    pub(super) async fn relieve(&mut self, limit: Duration) -> Result<Departure> {
+        let departure = self.front.relieve(limit).await?;
+        self.watch_newest()?;
+        Ok(departure)
     }
 
     /// The application's string.
     pub(super) fn uri(&self, road: Road) -> String {
         match road {
             Road::Direct => login(&hosts(&self.cluster), "&replicaSet=rs0"),
-            Road::Weir => login(&self.weir.address().to_string(), ""),
+            Road::Weir => self.front.uri(),
         }
     }
 
@@ -144,20 +152,34 @@ impl Stage {
         Ok(())
     }
 
-    /// Counts Weir's sockets from now on.
-    pub(super) fn sampler(&self) -> Result<Option<Sampler>> {
+    /// Counts every Weir's sockets from now on.
+    pub(super) fn watch(&mut self) -> Result<()> {
         if !can_count() {
             skip("the cap", "this system has no /proc/net/tcp");
-            return Ok(None);
+            return Ok(());
         }
-        let addresses = self.cluster.addresses().iter();
-        let ports = addresses.map(std::net::SocketAddr::port).collect();
-        Sampler::start(self.weir.pid(), ports).map(Some)
+        for pid in self.front.weirs().map(WeirProcess::pid) {
+            self.samplers.push(Sampler::start(pid, self.ports())?);
+        }
+        Ok(())
     }
 
-    /// The most sockets that Weir had to any node.
-    pub(super) fn most_sockets(&mut self, sampler: Option<Sampler>) -> Result<Option<usize>> {
-        let samplers: Vec<Sampler> = sampler.into_iter().chain(self.successor.take()).collect();
+    fn watch_newest(&mut self) -> Result<()> {
+        if can_count() {
+            let sampler = Sampler::start(self.front.newest().pid(), self.ports())?;
+            self.samplers.push(sampler);
+        }
+        Ok(())
+    }
+
+    fn ports(&self) -> Vec<u16> {
+        let addresses = self.cluster.addresses().iter();
+        addresses.map(std::net::SocketAddr::port).collect()
+    }
+
+    /// The most sockets that a Weir had to any node.
+    pub(super) fn most_sockets(&mut self) -> Result<Option<usize>> {
+        let samplers = std::mem::take(&mut self.samplers);
         if samplers.is_empty() {
             return Ok(None);
         }
@@ -209,14 +231,7 @@ impl Stage {
     }
 }
 
-/// A Weir as an operator would start it.
-pub(super) fn weir_before(cluster: &Cluster) -> Builder {
-    WeirProcess::builder()
-        .upstream(login(&hosts(cluster), "&replicaSet=rs0"))
-        .args(&["--max-connections", &CAP.to_string()])
-}
-
-fn hosts(cluster: &Cluster) -> String {
+pub(super) fn hosts(cluster: &Cluster) -> String {
     let hosts: Vec<String> = cluster
         .addresses()
         .iter()
@@ -225,6 +240,6 @@ fn hosts(cluster: &Cluster) -> String {
     hosts.join(",")
 }
 
-fn login(hosts: &str, options: &str) -> String {
+pub(super) fn login(hosts: &str, options: &str) -> String {
     format!("mongodb://{APPLICATION}:{SECRET}@{hosts}/?authSource=admin{options}")
 }

@@ -33,6 +33,10 @@ pub struct Verdict {
     pub retryable_errors: usize,
     /// All other errors.
     pub other_errors: usize,
+    /// Operations of work that its driver can repeat.
+    pub retryable: usize,
+    /// All other operations.
+    pub others: usize,
     /// The longest operation, ms.
     pub worst: f64,
     /// Connections that drivers made since the event first happened.
@@ -54,8 +58,6 @@ pub struct Outcome {
     pub ledgers: BTreeMap<Road, Books>,
     /// The most sockets that Weir had to a node, if they could be counted.
     pub sockets: Option<usize>,
-    /// What else there is to say.
-    pub notes: Vec<String>,
 }
 
 impl Outcome {
@@ -68,7 +70,6 @@ impl Outcome {
             heard,
             ledgers: BTreeMap::new(),
             sockets: None,
-            notes: Vec::new(),
         }
     }
 
@@ -128,6 +129,10 @@ impl Outcome {
         for heard in self.heard.iter().filter(|heard| heard.road == road) {
             for record in &heard.records {
                 verdict.worst = verdict.worst.max(record.ms);
+                match record.class.is_retryable() {
+                    true => verdict.retryable += 1,
+                    false => verdict.others += 1,
+                }
                 if record.error.is_some() && record.class.is_retryable() {
                     verdict.retryable_errors += 1;
                 } else if record.error.is_some() {
@@ -158,7 +163,18 @@ impl Outcome {
             let count = verdict.retryable_errors;
             wrong.push(format!("{count} errors of retryable work"));
         }
-        if self.event.is_survived() && verdict.cleared > 0 {
+        if self.event.deadline().is_some() && verdict.other_errors > 0 {
+            let count = verdict.other_errors;
+            wrong.push(format!("{count} errors of other work"));
+        }
+        if let Some(deadline) = self.event.deadline() {
+            let within = |left: f64| left < deadline.as_secs_f64() * 1_000.0;
+            let all = self.windows.iter().filter(|it| it.left.is_some_and(within));
+            if all.count() != self.windows.len() {
+                wrong.push(format!("Weir did not end with 0 in less than {deadline:?}"));
+            }
+        }
+        if self.event.keeps_pools() && verdict.cleared > 0 {
             wrong.push(format!("{} pools cleared", verdict.cleared));
         }
         if self.sockets.is_some_and(|sockets| sockets > CAP) {
@@ -196,7 +212,8 @@ impl Outcome {
         let known = error.ends_with(" 18") || error.ends_with(" 6");
         let strange = self.event == Event::Password && !known;
         // What a class cannot repeat is told, and never as more than that.
-        let retryable = self.event.is_survived() && record.class.is_retryable();
+        let retryable = self.event.is_survived() && record.class.is_retryable()
+            || self.event.deadline().is_some();
         (impossible || strange || retryable).then_some(text)
     }
 
@@ -223,7 +240,12 @@ impl Outcome {
         if let Some(sockets) = self.sockets {
             lines.push(format!("  at most {sockets} sockets of {CAP} to a node"));
         }
-        lines.extend(self.notes.iter().map(|note| format!("  {note}")));
+        for left in self.windows.iter().filter_map(|window| window.left) {
+            lines.push(format!(
+                "  Weir had left after {:.1} s, with 0",
+                left / 1_000.0
+            ));
+        }
         let violations = self.violations();
         lines.extend(
             violations

@@ -101,8 +101,9 @@ impl Student<'_> {
         let deadline = started + self.course.patience;
         let mut reloaded = false;
         loop {
+            let asked = Instant::now();
             let Ok(answer) = timeout_at(deadline, self.environment.invoke(&event)).await else {
-                self.course.tally.failed.add();
+                self.course.tally.note_failed(asked);
                 return false;
             };
             let answer = match answer {
@@ -113,7 +114,7 @@ impl Student<'_> {
                 },
             };
             // The answer to an earlier try was lost, its effect was not.
-            if self.is_success(&answer) || (reloaded && answer.duplicate) {
+            if self.is_success(&answer, asked) || (reloaded && answer.duplicate) {
                 self.course.tally.succeeded(op, started.elapsed());
                 return true;
             }
@@ -127,7 +128,7 @@ impl Student<'_> {
     }
 
     /// Counts what an answer tells, and says whether it is one.
-    fn is_success(&self, answer: &Answer) -> bool {
+    fn is_success(&self, answer: &Answer, asked: Instant) -> bool {
         let tally = &self.course.tally;
         tally.refused.add_many(answer.refused);
         if answer.ok {
@@ -139,7 +140,7 @@ impl Student<'_> {
         if answer.duplicate {
             return false;
         }
-        tally.failed.add();
+        tally.note_failed(asked);
         let surprise = answer.error.as_ref().filter(|_| answer.odd);
         if let Some(error) = surprise.or(answer.lambda.as_ref()) {
             tally.note_surprise(error);

@@ -50,7 +50,9 @@ impl Show<'_> {
         let plan = ground.plan(configurations, false);
         self.screen.step("Starting the environments");
         let crowd = Crowd::Functions(&plan);
-        let direct = self.play(address, DATABASE, Some(&observer), crowd).await?;
+        let direct = self
+            .play(stage, address, DATABASE, Some(&observer), crowd)
+            .await?;
 
         self.screen
             .heading("2. With the layer, through two shared Weirs");
@@ -61,7 +63,9 @@ impl Show<'_> {
         let plan = ground.plan(self.configurations(&uri, DATABASE, &weirs), true);
         self.screen.step("Starting the environments");
         let crowd = Crowd::Functions(&plan);
-        let through = self.play(server, DATABASE, Some(&observer), crowd).await?;
+        let through = self
+            .play(stage, server, DATABASE, Some(&observer), crowd)
+            .await?;
         Ok((Some(direct), through))
     }
 
@@ -84,7 +88,7 @@ impl Show<'_> {
         let plan = ground.plan(self.configurations(&own, BORROWED_DATABASE, &weirs), true);
         self.screen.step("Starting the environments");
         let crowd = Crowd::Functions(&plan);
-        self.play(first, BORROWED_DATABASE, observer.as_ref(), crowd)
+        self.play(stage, first, BORROWED_DATABASE, observer.as_ref(), crowd)
             .await
     }
 

@@ -60,7 +60,8 @@ impl Show<'_> {
         let (address, _) = self.fresh_server(stage, binary).await?;
         let observer = self.observe(address).await?;
         let crowd = Crowd::Environments(self.args.monitoring);
-        self.play(address, DATABASE, Some(&observer), crowd).await
+        self.play(stage, address, DATABASE, Some(&observer), crowd)
+            .await
     }
 
     async fn through_weir(&self, stage: &mut Stage, binary: &Binary) -> Result<Report, DemoError> {
@@ -70,7 +71,8 @@ impl Show<'_> {
         let observer = self.observe(server).await?;
         let address = self.start_weir(stage, &uri).await?;
         let crowd = Crowd::Environments(self.args.monitoring);
-        self.play(address, DATABASE, Some(&observer), crowd).await
+        self.play(stage, address, DATABASE, Some(&observer), crowd)
+            .await
     }
 
     async fn borrowed(&self, stage: &mut Stage, uri: &str) -> Result<Report, DemoError> {
@@ -79,7 +81,7 @@ impl Show<'_> {
         self.borrow(stage, address).await?;
         let observer = self.observe(address).await.ok();
         let crowd = Crowd::Environments(self.args.monitoring);
-        self.play(address, BORROWED_DATABASE, observer.as_ref(), crowd)
+        self.play(stage, address, BORROWED_DATABASE, observer.as_ref(), crowd)
             .await
     }
 

@@ -60,8 +60,14 @@ impl Show<'_> {
         let observer = self.observe(address).await?;
         let fleet = self.fleet(python, vec![uri; TASKS], DATABASE);
         self.screen.step("Starting the workers");
-        self.play(address, DATABASE, Some(&observer), Crowd::Fleet(&fleet))
-            .await
+        self.play(
+            stage,
+            address,
+            DATABASE,
+            Some(&observer),
+            Crowd::Fleet(&fleet),
+        )
+        .await
     }
 
     async fn fleet_through_sidecars(
@@ -77,8 +83,14 @@ impl Show<'_> {
         let addresses = self.start_processes(stage, &uri, TASKS, CAP).await?;
         let fleet = self.fleet(python, strings(&addresses), DATABASE);
         self.screen.step("Starting the workers");
-        self.play(server, DATABASE, Some(&observer), Crowd::Fleet(&fleet))
-            .await
+        self.play(
+            stage,
+            server,
+            DATABASE,
+            Some(&observer),
+            Crowd::Fleet(&fleet),
+        )
+        .await
     }
 
     async fn fleet_borrowed(
@@ -97,7 +109,7 @@ impl Show<'_> {
         let fleet = self.fleet(python, strings(&addresses), BORROWED_DATABASE);
         self.screen.step("Starting the workers");
         let crowd = Crowd::Fleet(&fleet);
-        self.play(first, BORROWED_DATABASE, observer.as_ref(), crowd)
+        self.play(stage, first, BORROWED_DATABASE, observer.as_ref(), crowd)
             .await
     }
 

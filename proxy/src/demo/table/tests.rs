@@ -25,6 +25,7 @@ pub(in crate::demo) fn direct() -> Report {
         stored: Some(824),
         refused: 31_204,
         surprise: None,
+        away: None,
         server: Some(Server {
             ours: Some(Connections {
                 peak: 499,
