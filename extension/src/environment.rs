@@ -13,7 +13,7 @@ use crate::api::{Api, ApiError, News, Registered};
 use crate::counters::Counters;
 use crate::lifecycle::{Lifecycle, Step};
 use crate::log;
-use crate::serving::{self, Serving};
+use crate::serving::{self, Refused, Serving};
 use crate::settings::Settings;
 use crate::surroundings::Surroundings;
 use crate::ways::Ways;
@@ -84,7 +84,14 @@ async fn serve(
             let ways = may_fall_back.then(|| Ways::look_after(controls.clone(), after, share));
             (Some(controls), ways)
         }
-        Err(why) => {
+        Err(Refused { why, taken: true }) => {
+            tracing::error!(
+                "the function is not served, and the shim takes whoever listens there for the \
+                 extension: {why}"
+            );
+            (None, None)
+        }
+        Err(Refused { why, .. }) => {
             tracing::error!(
                 "the function is not served, and the shim leaves its connection string as it \
                  is: {why}"

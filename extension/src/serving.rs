@@ -31,6 +31,20 @@ pub(crate) struct Serving {
     pub(crate) may_fall_back: bool,
 }
 
+/// Why nobody is served, and what to do about it.
+#[derive(Debug)]
+pub(crate) struct Refused {
+    pub(crate) why: String,
+    /// Somebody else listens where the extension wanted to, whom the shim takes for it.
+    pub(crate) taken: bool,
+}
+
+impl From<String> for Refused {
+    fn from(why: String) -> Self {
+        Self { why, taken: false }
+    }
+}
+
 /// Chooses the upstream, and listens.
 ///
 /// # Errors
@@ -38,7 +52,7 @@ pub(crate) struct Serving {
 pub(crate) async fn start(
     surroundings: &Surroundings,
     settings: &Settings,
-) -> Result<Serving, String> {
+) -> Result<Serving, Refused> {
     let chosen = upstream::choose(surroundings, &settings.listen)?;
     if let Some(warning) = &chosen.warning {
         tracing::warn!("{warning}");
@@ -66,7 +80,10 @@ pub(crate) async fn start(
     } else {
         Proxy::embed(config).await
     };
-    let proxy = bound.map_err(|error| explain(&error))?;
+    let proxy = bound.map_err(|error| Refused {
+        why: explain(&error),
+        taken: matches!(error, StartError::Bind { .. }),
+    })?;
     Ok(Serving {
         controls: proxy.controls(),
         proxy,
@@ -214,8 +231,8 @@ fn give_up(strings: &mut BTreeMap<String, String>, problem: &Problem) -> bool {
 fn explain(error: &StartError) -> String {
     let hint = match error {
         StartError::Bind { .. } => {
-            "; set WEIR_LISTEN to a free address, as in 127.0.0.1:27027, and WEIR_SHIM_TARGET to \
-             the same"
+            "; set WEIR_LISTEN to a free address, as in 127.0.0.1:27027; the shim reads it too, \
+             unless WEIR_SHIM_TARGET says something else"
         }
         _ => "",
     };
@@ -232,7 +249,7 @@ mod tests {
         Surroundings::from_iter(all)
     }
 
-    async fn started(variables: &[(&str, &str)]) -> Result<Serving, String> {
+    async fn started(variables: &[(&str, &str)]) -> Result<Serving, Refused> {
         let surroundings = surroundings(variables);
         start(&surroundings, &Settings::read(&surroundings)).await
     }
@@ -266,7 +283,7 @@ mod tests {
     async fn what_cannot_be_served_is_said_with_the_functions_variable() {
         for mechanism in ["GSSAPI", "MONGODB-AWS"] {
             let uri = format!("mongodb://u:p@h/?authMechanism={mechanism}");
-            let error = started(&[("DB", uri.as_str())]).await.err().unwrap();
+            let error = started(&[("DB", uri.as_str())]).await.err().unwrap().why;
             assert!(error.contains("DB") && error.contains(mechanism), "{error}");
             assert!(error.contains("SCRAM-SHA-256"), "what to do: {error}");
             assert!(!error.contains("u:p"), "{error}");
@@ -283,7 +300,8 @@ mod tests {
         ];
         let surroundings = Surroundings::from_iter(variables.to_vec());
         let error = start(&surroundings, &Settings::read(&surroundings)).await;
-        let error = error.err().unwrap();
+        let Refused { why: error, taken } = error.err().unwrap();
+        assert!(taken);
         assert!(
             error.contains("WEIR_LISTEN") && error.contains("WEIR_SHIM_TARGET"),
             "{error}"

@@ -147,7 +147,15 @@ impl Plan {
                 Ok(new) if new.was_done => {
                     self.lines.push(format!("{name} points at Weir already"));
                 }
-                Ok(new) => self.done.push(format!("{name} is now {}", new.shown)),
+                Ok(new) => {
+                    self.done.push(format!("{name} is now {}", new.shown));
+                    if new.loses_tls {
+                        self.done.push(format!(
+                            "{name} asked for TLS, and the way to Weir is another machine's \
+                             network without it: keep that network private"
+                        ));
+                    }
+                }
                 Err(why) => self.lines.push(format!("{name} stays as it is: {why}")),
             }
         }

@@ -27,6 +27,8 @@ pub(crate) struct Rewritten {
     pub(crate) login: Option<String>,
     /// The new one, without login and option values, and what was left out of it.
     pub(crate) shown: String,
+    /// The way to the cluster was encrypted, that to a Weir elsewhere is not.
+    pub(crate) loses_tls: bool,
     /// There was nothing to do.
     pub(crate) was_done: bool,
 }
@@ -60,6 +62,7 @@ pub(crate) fn rewrite(old: &str, target: &Target) -> Result<Rewritten, Refusal> 
     let shown = format!("mongodb://{masked}{hosts}/{database}{}", options.shown());
     Ok(Rewritten {
         cluster: normalized(parts.hosts, parts.srv),
+        loses_tls: !target.is_local() && (parts.srv || options.drops_tls()),
         login: user.filter(|user| user.contains(':')).map(decoded),
         shown,
         was_done: new == old,

@@ -1,5 +1,8 @@
 //! `weir demo`, seen from the terminal it runs in.
 
+use std::fs;
+use std::process::Command;
+
 use anyhow::{Context, Result};
 use weir::demo::process::Scratch;
 use weir_tests::demo::{Demo, END_LIMIT, cell, row};
@@ -107,7 +110,7 @@ fn database_of(demo: &Demo) -> Option<u32> {
     pids.find(|pid| {
         let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
         let line = String::from_utf8_lossy(&line).into_owned();
-        line.contains("--dbpath") && line.contains(&*demo.temporary.to_string_lossy())
+        line.contains("--dbpath") && line.contains(&*demo.temporary().to_string_lossy())
     })
 }
 

@@ -1,7 +1,7 @@
 //! `weir demo`, seen from the terminal it runs in.
 
 use std::fs::{self, File};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
@@ -75,6 +75,11 @@ impl Demo {
     /// When it cannot be sent.
     pub fn terminate(&self) -> Result<()> {
         Ok(self.process.signal(Signal::Terminate)?)
+    }
+
+    /// Where it keeps what it starts.
+    pub fn temporary(&self) -> &Path {
+        &self.temporary
     }
 
     /// The folders that it has made for what it started.

@@ -220,3 +220,16 @@ fn of_two_users_of_one_cluster_one_is_moved() {
     let named = [&variables[..], &[("WEIR_SHIM_VARS", "C")]].concat();
     assert_eq!(changes(&named).len(), 2);
 }
+
+#[test]
+fn tls_that_is_lost_on_the_way_to_another_machine_is_said() {
+    let lost = |uri, target| {
+        let plan = made(&[("X", uri), ("WEIR_SHIM_TARGET", target)]);
+        assert_eq!(plan.changes.len(), 2);
+        said(&plan).contains("asked for TLS")
+    };
+    assert!(lost("mongodb://h/?tls=true", "weir:1"));
+    assert!(lost("mongodb+srv://h/", "10.0.0.1:1"));
+    assert!(!lost("mongodb://h/?tls=true", "127.0.0.1:1"));
+    assert!(!lost("mongodb://h/", "weir:1"));
+}

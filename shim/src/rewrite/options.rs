@@ -97,6 +97,12 @@ impl<'a> Options<'a> {
         self.kept.push(option);
     }
 
+    /// The string asked for TLS, one way or another.
+    pub(super) fn drops_tls(&self) -> bool {
+        let mut dropped = self.dropped.iter().map(|name| name.to_ascii_lowercase());
+        dropped.any(|name| name.starts_with("tls") || name.starts_with("ssl"))
+    }
+
     pub(super) fn query(&self) -> String {
         match self.kept.is_empty() {
             true => String::new(),
