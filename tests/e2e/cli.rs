@@ -167,9 +167,9 @@ async fn wrong_settings_and_missing_subcommands_exit_with_2() -> Result<()> {
     let absent = run(&["plan", "--any", "thing"]).await?;
     ensure!(absent.code == Some(2), "{absent:?}");
     ensure!(absent.err.contains("not in this version"), "{absent:?}");
-    let lambda = run(&["demo", "--as", "lambda"]).await?;
-    ensure!(lambda.code == Some(2), "{lambda:?}");
-    ensure!(lambda.err.contains("service, sidecar"), "{lambda:?}");
+    let nothing = run(&["demo", "--as", "nothing"]).await?;
+    ensure!(nothing.code == Some(2), "{nothing:?}");
+    ensure!(nothing.err.contains("service, sidecar, lambda"), "{nothing:?}");
     Ok(())
 }
 
