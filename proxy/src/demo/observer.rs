@@ -28,6 +28,8 @@ struct Sample {
     created: i64,
     /// Resident memory in MiB.
     memory: i64,
+    /// The process.
+    pid: i64,
 }
 
 /// The extremes of all samples so far.
@@ -87,7 +89,7 @@ impl Series {
     }
 
     fn add(&mut self, watched: &mut Watched, sample: Sample) {
-        if sample.created < self.last.created {
+        if sample.pid != self.last.pid {
             // It was started again, and our own connection is not one of the load.
             self.before = watched.opened;
             self.first = Sample {
@@ -173,6 +175,9 @@ async fn sample(connection: &mut Connection) -> Result<Sample, ClientError> {
         connections: number(&reply, b"connections", b"current"),
         created: number(&reply, b"connections", b"totalCreated"),
         memory: number(&reply, b"mem", b"resident"),
+        pid: raw::find(reply.body(), b"pid")
+            .and_then(|pid| pid.as_number_i64())
+            .unwrap_or_default(),
     })
 }
 
@@ -189,17 +194,19 @@ mod tests {
 
     #[test]
     fn another_process_of_the_server_goes_on_where_the_last_one_was() {
-        let at = |connections, created| Sample {
+        let at = |pid, connections, created| Sample {
             connections,
             created,
             memory: 90,
+            pid,
         };
-        let mut series = Series::new(at(3, 100));
+        let mut series = Series::new(at(1, 3, 10));
         let mut watched = Watched::first(series.first);
-        for sample in [at(23, 120), at(18, 16), at(23, 21)] {
+        // It has accepted more already than the one before it.
+        for sample in [at(1, 23, 30), at(2, 18, 36), at(2, 23, 41)] {
             series.add(&mut watched, sample);
         }
-        assert_eq!((watched.opened, watched.quiet, watched.peak), (40, 3, 23));
+        assert_eq!((watched.opened, watched.quiet, watched.peak), (60, 3, 23));
     }
 
     #[test]
@@ -208,6 +215,7 @@ mod tests {
             connections,
             created,
             memory,
+            pid: 1,
         };
         let first = at(5, 100, 90);
         let mut watched = Watched::first(first);
