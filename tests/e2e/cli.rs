@@ -169,7 +169,10 @@ async fn wrong_settings_and_missing_subcommands_exit_with_2() -> Result<()> {
     ensure!(absent.err.contains("not in this version"), "{absent:?}");
     let nothing = run(&["demo", "--as", "nothing"]).await?;
     ensure!(nothing.code == Some(2), "{nothing:?}");
-    ensure!(nothing.err.contains("service, sidecar, lambda"), "{nothing:?}");
+    ensure!(
+        nothing.err.contains("service, sidecar, lambda"),
+        "{nothing:?}"
+    );
     Ok(())
 }
 
