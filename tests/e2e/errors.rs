@@ -3,11 +3,13 @@
 
 use anyhow::{Context, Result, ensure};
 use bson::{Document, doc};
+use weir_tests::message::{kind_0, kind_1, op_msg, op_msg_sections};
 use weir_tests::raw::Raw;
 use weir_tests::scripted::{Act, Face, Scripted};
+use weir_tests::wait::{LIMIT, until};
 use weir_tests::weir::WeirProcess;
 
-use crate::support::retryable_insert;
+use crate::support::{OVERLOAD, labels, retryable_insert};
 
 struct Stage {
     server: Scripted,
@@ -16,9 +18,14 @@ struct Stage {
 
 impl Stage {
     async fn set() -> Result<Self> {
+        Self::with(&[]).await
+    }
+
+    async fn with(arguments: &[&str]) -> Result<Self> {
         let server = Scripted::start(Face::Primary)?;
         let upstream = format!("mongodb://{}/?replicaSet=rs0", server.address());
-        let weir = WeirProcess::builder().upstream(upstream).start().await?;
+        let weir = WeirProcess::builder().upstream(upstream).args(arguments);
+        let weir = weir.start().await?;
         Ok(Self { server, weir })
     }
 
@@ -42,14 +49,6 @@ fn in_transaction(mut command: Document) -> Document {
     }
     command.insert("autocommit", false);
     command
-}
-
-fn labels(reply: &Document) -> Vec<&str> {
-    let labels = reply
-        .get_array("errorLabels")
-        .map(Vec::as_slice)
-        .unwrap_or_default();
-    labels.iter().filter_map(|label| label.as_str()).collect()
 }
 
 /// A reply to somebody else's request, and an answer nobody asked for, reach nobody.
@@ -218,14 +217,13 @@ async fn a_read_refused_by_a_former_primary_is_routed_again_once() -> Result<()>
 /// A new driver is told; an old one would surface 462, so Weir retries for it.
 #[tokio::test]
 async fn the_upstreams_overload_is_told_to_those_who_understand_it() -> Result<()> {
-    const LABELS: [&str; 2] = ["SystemOverloadedError", "RetryableError"];
     let stage = Stage::set().await?;
-    let overload = || Act::error(462, "IngressRequestRateLimitExceeded", &LABELS);
+    let overload = || Act::error(462, "IngressRequestRateLimitExceeded", &OVERLOAD);
     stage.server.script("count", [overload()]);
     let mut new = stage.client(true).await?;
     let reply = new.command("d", doc! { "count": "c" }).await?;
     ensure!(
-        reply.get_i32("code").ok() == Some(462) && labels(&reply) == LABELS,
+        reply.get_i32("code").ok() == Some(462) && labels(&reply) == OVERLOAD,
         "{reply}"
     );
     let fine = Act::Reply(doc! { "ok": 1, "values": [] });
@@ -238,5 +236,62 @@ async fn the_upstreams_overload_is_told_to_those_who_understand_it() -> Result<(
         .await?;
     ensure!(reply.get_i32("ok").ok() == Some(1), "{reply}");
     ensure!(stage.server.received_of("distinct").len() == 3);
+    Ok(())
+}
+
+/// A Weir that leaves says both: go elsewhere, and nothing was done.
+#[tokio::test]
+async fn what_a_leaving_weir_has_not_done_is_done_again() -> Result<()> {
+    let stage = Stage::set().await?;
+    let leaving = Act::error(91, "ShutdownInProgress", &OVERLOAD);
+    stage.server.script("update", [leaving]);
+    let mut raw = stage.client(false).await?;
+    let update = doc! { "q": {}, "u": { "$set": { "a": 1 } } };
+    let reply = raw
+        .command("d", doc! { "update": "c", "updates": [update] })
+        .await?;
+    ensure!(reply.get_f64("ok").ok() == Some(1.0), "{reply}");
+    ensure!(stage.server.received_of("update").len() == 2, "{reply}");
+    Ok(())
+}
+
+/// Where there is no memory for a request, its class is still known by its beginning.
+#[tokio::test]
+async fn a_request_without_room_is_refused_by_its_class() -> Result<()> {
+    let stage = Stage::with(&["--max-in-flight", "16MiB"]).await?;
+    // Each of them takes its room as soon as its length is known.
+    let mut begun = Vec::new();
+    for _ in 0..16 {
+        let mut raw = stage.client(false).await?;
+        let count = doc! { "count": "c", "$db": "d", "pad": "x".repeat(1_000_000) };
+        let message = op_msg(1, 0, 0, &count);
+        raw.send(message.get(..100).context("too short")?).await?;
+        begun.push(raw);
+    }
+    let taken = || async {
+        let status = stage.weir.status().await.ok()?;
+        (status["listeners"][0]["bytes_in_flight"].as_u64()? >= 16_000_000).then_some(())
+    };
+    until("room to be taken", LIMIT, taken).await?;
+    let session = retryable_insert();
+    let retryable = doc! {
+        "insert": "c", "lsid": session.get_document("lsid")?.clone(), "txnNumber": 1_i64,
+    };
+    let mut in_transaction = retryable.clone();
+    in_transaction.insert("autocommit", false);
+    let cases = [
+        (retryable, "RetryableWriteError"),
+        (in_transaction, "TransientTransactionError"),
+    ];
+    for (command, wanted) in cases {
+        let mut raw = stage.client(false).await?;
+        let documents = kind_1("documents", &[doc! { "pad": "y".repeat(900_000) }]);
+        let mut command = command;
+        command.insert("$db", "d");
+        raw.send(&op_msg_sections(1, 0, 0, &[kind_0(&command), documents]))
+            .await?;
+        let reply = raw.receive().await?.body;
+        ensure!(labels(&reply).contains(&wanted), "{reply}");
+    }
     Ok(())
 }

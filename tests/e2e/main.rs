@@ -24,6 +24,7 @@ mod overload;
 mod pressure;
 mod routing;
 mod several;
+mod stalled;
 mod storms;
 mod support;
 mod transactions;

@@ -9,17 +9,14 @@ use bson::{Document, doc};
 use futures_util::future::try_join_all;
 use serde_json::json;
 use weir_tests::cluster::shared;
-use weir_tests::message::{kind_0, kind_1, op_msg, op_msg_sections};
+use weir_tests::message::op_msg;
 use weir_tests::python::{Generation, Python};
 use weir_tests::raw::Raw;
 use weir_tests::scripted::{Act, Face, Scripted};
 use weir_tests::wait::{LIMIT, until};
 use weir_tests::weir::WeirProcess;
 
-use crate::support::retryable_insert;
-
-/// The labels by which a newer driver knows that it may try again.
-const OVERLOAD: [&str; 2] = ["SystemOverloadedError", "RetryableError"];
+use crate::support::{OVERLOAD, labels, retryable_insert};
 
 /// A server that takes its time, and a Weir with one connection for ordinary work.
 struct Stage {
@@ -85,12 +82,6 @@ async fn client_of(weir: &WeirProcess, backpressure: bool) -> Result<Raw> {
     }
     raw.command("admin", hello).await?;
     Ok(raw)
-}
-
-fn labels(reply: &Document) -> Vec<&str> {
-    let labels = reply.get_array("errorLabels").map(Vec::as_slice);
-    let labels = labels.unwrap_or_default().iter();
-    labels.filter_map(|label| label.as_str()).collect()
 }
 
 /// Each of these is refused after its wait in the queue, in the form that makes its driver
@@ -241,63 +232,6 @@ async fn work_whose_client_has_left_is_dropped_unsent() -> Result<()> {
         .command("d", doc! { "ping": 1 })
         .await?;
     ensure!(stage.server.received_of("update").is_empty(), "it was sent");
-    Ok(())
-}
-
-/// A Weir that leaves says both: go elsewhere, and nothing was done.
-#[tokio::test]
-async fn what_a_leaving_weir_has_not_done_is_done_again() -> Result<()> {
-    let stage = Stage::set(&[]).await?;
-    let leaving = Act::error(91, "ShutdownInProgress", &OVERLOAD);
-    stage.server.script("update", [leaving]);
-    let mut raw = stage.client(false).await?;
-    let update = doc! { "q": {}, "u": { "$set": { "a": 1 } } };
-    let reply = raw
-        .command("d", doc! { "update": "c", "updates": [update] })
-        .await?;
-    ensure!(reply.get_f64("ok").ok() == Some(1.0), "{reply}");
-    ensure!(stage.server.received_of("update").len() == 2, "{reply}");
-    Ok(())
-}
-
-/// Where there is no memory for a request, its class is still known by its beginning.
-#[tokio::test]
-async fn a_request_without_room_is_refused_by_its_class() -> Result<()> {
-    let stage = Stage::set(&["--max-in-flight", "16MiB"]).await?;
-    // Each of them takes its room as soon as its length is known.
-    let mut begun = Vec::new();
-    for _ in 0..16 {
-        let mut raw = stage.client(false).await?;
-        let count = doc! { "count": "c", "$db": "d", "pad": "x".repeat(1_000_000) };
-        let message = op_msg(1, 0, 0, &count);
-        raw.send(message.get(..100).context("too short")?).await?;
-        begun.push(raw);
-    }
-    let taken = || async {
-        let status = stage.weir.status().await.ok()?;
-        (status["listeners"][0]["bytes_in_flight"].as_u64()? >= 16_000_000).then_some(())
-    };
-    until("room to be taken", LIMIT, taken).await?;
-    let session = retryable_insert();
-    let retryable = doc! {
-        "insert": "c", "lsid": session.get_document("lsid")?.clone(), "txnNumber": 1_i64,
-    };
-    let mut in_transaction = retryable.clone();
-    in_transaction.insert("autocommit", false);
-    let cases = [
-        (retryable, "RetryableWriteError"),
-        (in_transaction, "TransientTransactionError"),
-    ];
-    for (command, wanted) in cases {
-        let mut raw = stage.client(false).await?;
-        let documents = kind_1("documents", &[doc! { "pad": "y".repeat(900_000) }]);
-        let mut command = command;
-        command.insert("$db", "d");
-        raw.send(&op_msg_sections(1, 0, 0, &[kind_0(&command), documents]))
-            .await?;
-        let reply = raw.receive().await?.body;
-        ensure!(labels(&reply).contains(&wanted), "{reply}");
-    }
     Ok(())
 }
 

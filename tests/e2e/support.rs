@@ -24,6 +24,16 @@ pub(crate) async fn single() -> Result<WeirProcess> {
     before(shared::single().await?).await
 }
 
+/// The labels by which a newer driver knows that it may try again.
+pub(crate) const OVERLOAD: [&str; 2] = ["SystemOverloadedError", "RetryableError"];
+
+/// The labels of a reply.
+pub(crate) fn labels(reply: &Document) -> Vec<&str> {
+    let labels = reply.get_array("errorLabels").map(Vec::as_slice);
+    let labels = labels.unwrap_or_default().iter();
+    labels.filter_map(|label| label.as_str()).collect()
+}
+
 /// An insert as a driver sends it: it may be retried.
 pub(crate) fn retryable_insert() -> Document {
     let session = bson::Binary {
