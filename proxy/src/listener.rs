@@ -116,7 +116,7 @@ impl Listener {
             let accepted = tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
-                accepted = self.accept_within(&admission.crowd) => accepted,
+                accepted = self.accept_within(&admission) => accepted,
             };
             match accepted {
                 Ok((socket, address)) => admission.admit(socket, address),
@@ -157,9 +157,20 @@ impl Listener {
     }
 
     /// The next client, once there are files for one more.
-    async fn accept_within(&self, crowd: &Crowd) -> io::Result<(Socket, Option<SocketAddr>)> {
+    async fn accept_within(
+        &self,
+        admission: &Admission,
+    ) -> io::Result<(Socket, Option<SocketAddr>)> {
+        let crowd = &admission.crowd;
         if crowd.is_full() {
-            return Err(io::Error::other("the files left are kept for the upstream"));
+            admission.front.metrics.not_accepted();
+            tracing::warn!(
+                clients = crowd.files,
+                "no more clients are accepted for now: the files left are kept for the upstream"
+            );
+            while crowd.is_full() {
+                sleep(EXHAUSTED_PAUSE).await;
+            }
         }
         self.accept().await
     }

@@ -1,12 +1,17 @@
 //! Several Weirs behind one balancer address, clients that say nothing of a balancer: each
 //! connection goes to another Weir, and so may a cursor's next batch.
 
+use std::time::{Duration, Instant};
+
 use anyhow::{Context, Result, ensure};
 use bson::{Document, doc};
 use weir_tests::balancer::Balancer;
 use weir_tests::cluster::{Cluster, shared, unique};
+use weir_tests::message::op_msg;
 use weir_tests::python::{Generation, Python};
 use weir_tests::raw::Raw;
+use weir_tests::scripted::{Act, Face, Scripted};
+use weir_tests::wait::{LIMIT, until};
 use weir_tests::weir::WeirProcess;
 
 use crate::support::before;
@@ -147,5 +152,33 @@ async fn drivers_work_as_if_there_were_one() -> Result<()> {
             said.with_context(|| format!("{script}, {}", generation.version()))?;
         }
     }
+    Ok(())
+}
+
+/// One router does not know the cursor, the other is away: it is waited for a little, and who
+/// leaves meanwhile is forgotten.
+#[tokio::test]
+async fn a_getmore_waits_a_little_for_a_node_that_is_away() -> Result<()> {
+    let router = Scripted::start(Face::Mongos)?;
+    let unknown = || Act::error(43, "CursorNotFound", &[]);
+    router.script("getMore", [unknown(), unknown()]);
+    let away = weir::demo::mongod::free_port()?;
+    let weir = WeirProcess::builder()
+        .upstream(format!("mongodb://{},127.0.0.1:{away}/", router.address()))
+        .start()
+        .await?;
+    let more = doc! { "getMore": 7_i64, "collection": "c", "$db": "d" };
+    let mut leaving = Raw::connect(weir.address()).await?;
+    leaving.send(&op_msg(1, 0, 0, &more)).await?;
+    let asked = || async { (!router.received_of("getMore").is_empty()).then_some(()) };
+    until("the router to be asked", LIMIT, asked).await?;
+    drop(leaving);
+    let mut staying = Raw::connect(weir.address()).await?;
+    let began = Instant::now();
+    let reply = staying.command("d", more).await?;
+    let took = began.elapsed();
+    ensure!(reply.get_i32("code").ok() == Some(43), "{reply}");
+    ensure!(took > Duration::from_millis(1_500), "{took:?}");
+    ensure!(took < Duration::from_secs(10), "{took:?}");
     Ok(())
 }

@@ -42,10 +42,10 @@ impl NodePool {
         }
     }
 
-    /// Whether operations wait for a connection.
+    /// Whether operations wait for a connection; those that wait for data do so anyway.
     #[must_use]
     pub fn has_queue(&self) -> bool {
-        self.machine.lock().counts().queued > 0
+        self.machine.lock().has_work_queued()
     }
 
     /// Whether waiting getMores may take every slot that normal work has.

@@ -166,10 +166,10 @@ impl Later {
                     return tracing::error!(%error, "the upstream cannot be watched");
                 }
             };
-            let life = state.borrow_and_update().life;
-            while state.changed().await.is_ok() {
+            let begun = *state.borrow_and_update();
+            while begun.phase != Phase::Stopped && state.changed().await.is_ok() {
                 let now = *state.borrow_and_update();
-                if now.phase != Phase::Awake || now.life != life {
+                if now.phase != Phase::Awake || now.life != begun.life {
                     break;
                 }
             }

@@ -111,7 +111,7 @@ impl Relay {
                     break;
                 }
                 Waited::Again => {
-                    let patience = Deadline::of(request, &self.settings).hold_at_most(AWAY);
+                    let patience = Deadline::of(request, &self.settings).hold_from_now(AWAY);
                     self.home(client, request, pin, patience).await?;
                     tokio::task::yield_now().await;
                     continue;

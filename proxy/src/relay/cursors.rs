@@ -157,20 +157,25 @@ impl Relay {
             lane: Lane::Finishing,
             ..Want::default()
         };
-        let patience = deadline.hold_at_most(AWAY);
+        let patience = deadline.hold_from_now(AWAY);
         let mut asked: Vec<NodeAddress> = Vec::new();
         loop {
             let table = arc_swap::Guard::into_inner(self.cluster.table());
             let Some(pool) = next_to_ask(&table, &asked) else {
                 let nodes = table.snapshot.nodes.iter();
-                if all_asked(nodes.map(|node| (&node.address, node.kind)), &asked)
-                    || Box::pin(self.hold(client, request, &table, patience))
-                        .await
-                        .is_err_and(|stop| matches!(stop, Stop::Error(_)))
-                {
-                    return Err(self.refuse(Failure::CursorNotFound, Class::GetMore).into());
+                let all = all_asked(nodes.map(|node| (&node.address, node.kind)), &asked);
+                let over = all || patience.is_over();
+                if !over {
+                    let held = Box::pin(self.hold(client, request, &table, patience)).await;
+                    match held {
+                        Err(Stop::Error(_)) if patience.is_over() && !deadline.is_over() => {}
+                        held => {
+                            held?;
+                            continue;
+                        }
+                    }
                 }
-                continue;
+                return Err(self.refuse(Failure::CursorNotFound, Class::GetMore).into());
             };
             let asking = self.ask_node(client, request, &pool, want, deadline);
             let answer = asking.await?;

@@ -88,6 +88,15 @@ impl Deadline {
         }
     }
 
+    /// The same, from now on.
+    #[must_use]
+    pub fn hold_from_now(self, most: Duration) -> Self {
+        Self {
+            started: Instant::now(),
+            ..self.hold_at_most(most)
+        }
+    }
+
     /// What to tell who waited in vain until `instant`: whose end that was. `own` is for
     /// Weir's own.
     #[must_use]

@@ -27,7 +27,7 @@ impl Retries {
         let here = |(of, _): &&(Arc<NodePool>, Place)| Arc::ptr_eq(of, pool);
         let place = self.kept.as_ref().filter(here).map(|(_, place)| *place);
         Want {
-            place: place.or(want.place).or(self.held),
+            place: place.into_iter().chain(want.place).chain(self.held).min(),
             ..want
         }
     }

@@ -97,10 +97,18 @@ impl Relay {
             }
             let missing = passage.missing;
             let holds_up = |stalled| self.holds_up(passage.lease.pool(), missing, stalled);
-            let unsent = pass(client, &chunk, holds_up).await?;
-            if unsent > 0 {
-                let rest = chunk.split_off(chunk.len() - unsent);
-                return self.spool(client, request, passage, rest).await;
+            if let Some(stalled) = pass(client, &chunk, holds_up).await? {
+                chunk.drain(..chunk.len() - stalled.unsent);
+                let room = self.budget.try_reserve(stalled.unsent + missing);
+                if let Some(room) = room {
+                    return self.spool(client, request, passage, chunk, room).await;
+                }
+                // Somebody else was quicker to take the room.
+                let too_long = |more| stalled.time + more >= STALL_IN_A_QUEUE;
+                if too_long(Duration::ZERO) || pass(client, &chunk, too_long).await?.is_some() {
+                    self.metrics.stalled_client();
+                    return Err(Stop::Hangup);
+                }
             }
             chunk.clear();
             self.next_chunk(request, &mut passage, &mut chunk).await?;
@@ -175,7 +183,8 @@ impl Relay {
         reply: &[u8],
     ) -> Result<Attempt, Stop> {
         let is_stall = |stalled| stalled >= STALL;
-        if !request.facts.is_unacknowledged() && pass(client, reply, is_stall).await? > 0 {
+        let wanted = !request.facts.is_unacknowledged();
+        if wanted && pass(client, reply, is_stall).await?.is_some() {
             self.metrics.stalled_client();
             return Err(Stop::Hangup);
         }
@@ -205,14 +214,8 @@ impl Relay {
         request: &Request,
         mut passage: Passage,
         mut held: Vec<u8>,
+        _room: Reserved,
     ) -> Result<Attempt, Stop> {
-        let _bytes: Reserved = self
-            .budget
-            .try_reserve(held.len() + passage.missing)
-            .ok_or_else(|| {
-                self.metrics.stalled_client();
-                Stop::Hangup
-            })?;
         held.reserve_exact(passage.missing);
         while passage.missing > 0 {
             self.next_chunk(request, &mut passage, &mut held).await?;
@@ -255,13 +258,20 @@ impl Relay {
     }
 }
 
-/// Writes a chunk to the client until it has taken no byte for too long; returns how many
-/// bytes are left then.
+/// A client that takes nothing.
+struct Stalled {
+    /// Bytes of the chunk that it has not taken.
+    unsent: usize,
+    /// Since when.
+    time: Duration,
+}
+
+/// Writes a chunk to the client until it has taken no byte for too long.
 async fn pass<C: ClientSide>(
     client: &mut C,
     chunk: &[u8],
     is_too_long: impl Fn(Duration) -> bool,
-) -> Result<usize, Stop> {
+) -> Result<Option<Stalled>, Stop> {
     let mut rest = chunk;
     let mut taken = Instant::now();
     while !rest.is_empty() {
@@ -271,9 +281,14 @@ async fn pass<C: ClientSide>(
                 taken = Instant::now();
             }
             Ok(Err(_)) => return Err(Stop::Hangup),
-            Err(_) if is_too_long(taken.elapsed()) => return Ok(rest.len()),
+            Err(_) if is_too_long(taken.elapsed()) => {
+                return Ok(Some(Stalled {
+                    unsent: rest.len(),
+                    time: taken.elapsed(),
+                }));
+            }
             Err(_) => {}
         }
     }
-    Ok(0)
+    Ok(None)
 }

@@ -7,6 +7,12 @@ use crate::pool::state::{
 };
 
 impl<C, W> Machine<C, W> {
+    /// Whether anybody waits but for data.
+    pub fn has_work_queued(&self) -> bool {
+        let [normal, finishing, _] = self.queue.unbound();
+        normal + finishing > 0
+    }
+
     /// The place in the queue that whoever comes next gets; see [`Want::place`].
     #[must_use]
     pub const fn next_place(&self) -> Place {
