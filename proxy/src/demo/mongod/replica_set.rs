@@ -282,9 +282,12 @@ fn config(name: &str, options: &SetOptions, addresses: &[SocketAddr]) -> Documen
         })
         .collect();
     let timeout = i32::try_from(options.election_timeout.as_millis()).unwrap_or(i32::MAX);
+    // A primary that hears of its set no more often than this time-out resigns now and then
+    // when a member is gone.
+    let heartbeat = (timeout / 4).clamp(1, 2_000);
     doc! {
         "_id": name,
         "members": members,
-        "settings": { "electionTimeoutMillis": timeout },
+        "settings": { "electionTimeoutMillis": timeout, "heartbeatIntervalMillis": heartbeat },
     }
 }
