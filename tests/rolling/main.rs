@@ -45,10 +45,12 @@ async fn leave(weir: &WeirProcess) -> Result<Duration> {
 
 /// Behind a balancer, without `loadBalanced=true`, a driver can only be moved by making it give
 /// all connections up. Go and Java fail a getMore that falls into the moment in which they
-/// have none, as they do when a mongos is restarted: no error of Weir's, and told apart.
+/// have none, Node a statement of a transaction, as they do when a mongos is restarted: no error
+/// of Weir's, and told apart.
 fn is_the_drivers(done: &Done, error: &str) -> bool {
     let cleared = error.contains("was cleared") || error.contains("is paused");
-    done.target == "mongos" && error.contains("cursor: ") && cleared
+    let repeated_by_nobody = error.contains("cursor: ") || error.contains("transaction: ");
+    done.target == "mongos" && repeated_by_nobody && cleared
 }
 
 fn judge(all: &[Done]) -> Result<()> {
