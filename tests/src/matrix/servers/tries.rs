@@ -49,6 +49,12 @@ impl Seen {
     }
 }
 
+/// Whether any driver failed this feature on any road.
+fn fails(seen: &[Seen], feature: &str) -> bool {
+    let mut seen = seen.iter();
+    seen.any(|seen| seen.feature == feature && seen.verdict == "fail")
+}
+
 /// What one process has seen.
 struct Try {
     seen: Vec<Seen>,
@@ -60,10 +66,7 @@ struct Try {
 /// refuses transactions for a moment after a collection was made, and says so in a note.
 pub(super) fn sturdy(server: &Path) -> Result<Vec<Seen>> {
     let mut all = ask(server, false, &DRIVERS, &FACES, &FEATURES)?.seen;
-    let has_failed = |feature: &&str| {
-        let mut seen = all.iter();
-        seen.any(|seen| seen.feature == *feature && seen.verdict == "fail")
-    };
+    let has_failed = |feature: &&str| fails(&all, feature);
     let failed: Vec<&str> = FEATURES.into_iter().filter(has_failed).collect();
     if !failed.is_empty() {
         let again = ask(server, false, &DRIVERS, &FACES, &failed)?.seen;
@@ -97,10 +100,7 @@ fn take<'a>(
     ends: usize,
     all: &mut Vec<Seen>,
 ) -> (&'a [&'a str], usize) {
-    let failed = |feature: &&str| {
-        let mut seen = tried.seen.iter();
-        seen.any(|seen| seen.feature == *feature && seen.verdict == "fail")
-    };
+    let failed = |feature: &&str| fails(&tried.seen, feature);
     let fatal = tried.ended.then(|| features.iter().position(failed));
     let (done, next_ends) = match fatal.flatten() {
         None => (features.len(), 0),
