@@ -143,8 +143,8 @@ impl ErrorReply {
 /// run the whole transaction again.
 #[must_use]
 pub fn reply(failure: Failure, class: Class) -> ErrorReply {
-    let (code, name, message) = wording(failure);
-    let mut reply = ErrorReply::new(code, name, message);
+    let (code, name) = code(failure);
+    let mut reply = ErrorReply::new(code, name, text(failure));
     reply.labels = labels(failure, class);
     if let Failure::Overloaded {
         backpressure: true,
@@ -156,66 +156,50 @@ pub fn reply(failure: Failure, class: Class) -> ErrorReply {
     reply
 }
 
-const fn wording(failure: Failure) -> (i32, &'static str, &'static str) {
+/// The server's own code and name that come nearest.
+const fn code(failure: Failure) -> (i32, &'static str) {
     match failure {
-        Failure::Interrupted => (
-            6,
-            "HostUnreachable",
-            "Weir lost its connection to the database during this operation",
-        ),
-        Failure::ReplyTimeout => (
-            89,
-            "NetworkTimeout",
-            "Weir received no reply from the database in time",
-        ),
-        Failure::LoginRefused => (
-            18,
-            "AuthenticationFailed",
-            "Weir could not log in to the database; see weir status",
-        ),
-        Failure::DeadlinePassed => (
-            50,
-            "MaxTimeMSExpired",
-            "the operation's time limit passed while it waited in Weir; nothing was sent",
-        ),
-        Failure::WorkEnds { sent: true } => (
-            50,
-            "MaxTimeMSExpired",
-            "the function's time is nearly over and the database has not answered; the \
-             operation may have been carried out",
-        ),
-        Failure::WorkEnds { sent: false } => (
-            50,
-            "MaxTimeMSExpired",
-            "the function's time is nearly over; the operation waited in Weir and nothing was \
-             sent",
-        ),
-        Failure::Overloaded {
-            backpressure: true, ..
-        } => (
-            462,
-            "IngressRequestRateLimitExceeded",
-            "no connection became free in time in Weir; nothing was sent",
-        ),
-        Failure::Overloaded {
+        Failure::Interrupted
+        | Failure::Overloaded {
             backpressure: false,
             ..
-        } => (
-            6,
-            "HostUnreachable",
-            "no connection became free in time in Weir; nothing was sent",
-        ),
-        Failure::NoNode => (
-            133,
-            "FailedToSatisfyReadPreference",
-            "no database node suited this operation for the whole hold time of Weir",
-        ),
-        Failure::Draining => (
-            91,
-            "ShutdownInProgress",
-            "this Weir is leaving; nothing was sent",
-        ),
-        Failure::CursorNotFound => (43, "CursorNotFound", "no database node knows this cursor"),
+        } => (6, "HostUnreachable"),
+        Failure::ReplyTimeout => (89, "NetworkTimeout"),
+        Failure::LoginRefused => (18, "AuthenticationFailed"),
+        Failure::DeadlinePassed | Failure::WorkEnds { .. } => (50, "MaxTimeMSExpired"),
+        Failure::Overloaded {
+            backpressure: true, ..
+        } => (462, "IngressRequestRateLimitExceeded"),
+        Failure::NoNode => (133, "FailedToSatisfyReadPreference"),
+        Failure::Draining => (91, "ShutdownInProgress"),
+        Failure::CursorNotFound => (43, "CursorNotFound"),
+    }
+}
+
+/// What people read.
+const fn text(failure: Failure) -> &'static str {
+    match failure {
+        Failure::Interrupted => "Weir lost its connection to the database during this operation",
+        Failure::ReplyTimeout => "Weir received no reply from the database in time",
+        Failure::LoginRefused => {
+            "the database refuses Weir's own login: correct user and password in its upstream \
+             string (Weir's log has the database's words)"
+        }
+        Failure::DeadlinePassed => {
+            "the operation's time limit passed while it waited in Weir; nothing was sent"
+        }
+        Failure::WorkEnds { sent: true } => {
+            "the function's time is nearly over and the database has not answered; the \
+             operation may have been carried out"
+        }
+        Failure::WorkEnds { sent: false } => {
+            "the function's time is nearly over; the operation waited in Weir and nothing was \
+             sent"
+        }
+        Failure::Overloaded { .. } => "no connection became free in time in Weir; nothing was sent",
+        Failure::NoNode => "no database node suited this operation for the whole hold time of Weir",
+        Failure::Draining => "this Weir is leaving; nothing was sent",
+        Failure::CursorNotFound => "no database node knows this cursor",
     }
 }
 

@@ -59,7 +59,11 @@ pub(crate) fn rewrite(old: &str, target: &Target) -> Result<Rewritten, Refusal> 
     let (database, query) = (parts.database, options.query());
     let new = format!("mongodb://{user_info}{hosts}/{database}{query}");
     let masked = if user.is_some() { "***@" } else { "" };
-    let shown = format!("mongodb://{masked}{hosts}/{database}{}", options.shown());
+    let shown_database = parts.shown_database();
+    let shown = format!(
+        "mongodb://{masked}{hosts}/{shown_database}{}",
+        options.shown()
+    );
     Ok(Rewritten {
         cluster: normalized(parts.hosts, parts.srv),
         loses_tls: !target.is_local() && (parts.srv || options.drops_tls()),
@@ -72,7 +76,7 @@ pub(crate) fn rewrite(old: &str, target: &Target) -> Result<Rewritten, Refusal> 
 
 /// Refuses a login that does not reach the server through Weir.
 fn check_login(parts: &Parts<'_>, options: &Options<'_>, target: &Target) -> Result<(), Refusal> {
-    let (hosts, database) = (target.hosts(), parts.database);
+    let (hosts, database) = (target.hosts(), parts.shown_database());
     let password = || format!("mongodb://USER:PASSWORD@{hosts}/{database}?authSource=admin");
     match options.login {
         Login::Password => Ok(()),

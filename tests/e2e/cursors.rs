@@ -1,12 +1,14 @@
 //! Cursors and change streams.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use bson::doc;
 use weir_tests::cluster::{Cluster, shared, unique};
+use weir_tests::message::op_msg;
 use weir_tests::raw::Raw;
 use weir_tests::relay::{Fault, Side, Trigger};
+use weir_tests::wait::LIMIT;
 use weir_tests::weir::WeirProcess;
 
 use crate::support::{before, passes, scripts, single};
@@ -89,6 +91,45 @@ async fn only_a_load_balanced_client_takes_its_cursors_with_it() -> Result<()> {
             let reply = direct.command("cursors", more).await?;
             ensure!(reply.get_f64("ok").ok() == Some(1.0), "{reply}");
         }
+    }
+    Ok(())
+}
+
+/// The same for one that leaves in the middle of a first batch too large to be held.
+#[tokio::test]
+async fn a_client_that_leaves_inside_a_large_batch_takes_its_cursor_with_it() -> Result<()> {
+    let cluster = shared::single().await?;
+    let weir = single().await?;
+    let mut direct = Raw::connect(cluster.member(0)?.address()).await?;
+    let name = unique("large");
+    let filler = "x".repeat(1024 * 1024);
+    let documents: Vec<_> = (0..13).map(|n| doc! { "_id": n, "f": &filler }).collect();
+    let insert = doc! { "insert": &name, "documents": documents };
+    direct.command("cursors", insert).await?;
+    let mut open = async || -> Option<usize> {
+        let theirs = doc! { "$match": { "type": "idleCursor", "ns": format!("cursors.{name}") } };
+        let look = doc! { "aggregate": 1, "cursor": {},
+        "pipeline": [{ "$currentOp": { "idleCursors": true } }, theirs] };
+        let reply = direct.command("admin", look).await.ok()?;
+        let found = reply.get_document("cursor").ok()?;
+        Some(found.get_array("firstBatch").ok()?.len())
+    };
+    let mut raw = Raw::connect(weir.address()).await?;
+    let hello = doc! { "hello": 1, "loadBalanced": true };
+    raw.command("admin", hello).await?;
+    let find = doc! { "find": &name, "batchSize": 12, "$db": "cursors" };
+    raw.send(&op_msg(1, 0, 0, &find)).await?;
+    until_is(&mut open, 1).await?;
+    // Weir has as much of the reply as the sockets between hold, and no more.
+    drop(raw);
+    until_is(&mut open, 0).await
+}
+
+async fn until_is(count: &mut impl AsyncFnMut() -> Option<usize>, wanted: usize) -> Result<()> {
+    let began = Instant::now();
+    while count().await != Some(wanted) {
+        ensure!(began.elapsed() < LIMIT, "never {wanted} cursors");
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
     Ok(())
 }

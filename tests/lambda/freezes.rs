@@ -15,33 +15,7 @@ use weir_tests::relay::{Accept, Fault, Side};
 use weir_tests::scripted::{Act, Face, Scripted};
 use weir_tests::wait::{LIMIT, until, until_true};
 
-use crate::support::{LONG, Service, ends_well, extension, insert, works};
-
-/// Connections unused for so long are doubted here; in earnest it is ten seconds.
-const DOUBT: &str = "300ms";
-const DOUBT_TIME: Duration = Duration::from_millis(300);
-
-/// A frozen environment, as long as a connection is trusted and a little longer.
-async fn freeze(extension: &Extension) -> Result<()> {
-    extension.signal(Signal::Stop)?;
-    let pid = extension.pid();
-    until_true("the extension to be frozen", LIMIT, || {
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        stat.rsplit(')')
-            .next()
-            .is_some_and(|rest| rest.trim_start().starts_with('T'))
-    })
-    .await?;
-    // The freeze itself is what is tested, not something waited for.
-    let began = std::time::Instant::now();
-    until_true("the freeze to last", LIMIT, || began.elapsed() > DOUBT_TIME).await
-}
-
-/// Wakes the extension and invokes at the same moment, as Lambda does.
-fn thaw(api: &ScriptedApi, extension: &Extension, id: &str) -> Result<()> {
-    api.invoke(id, LONG);
-    extension.signal(Signal::Continue)
-}
+use crate::support::{DOUBT, LONG, Service, ends_well, extension, freeze, insert, thaw, works};
 
 /// A service behind a relay, an extension before it, and a function that has worked once.
 struct Stand {

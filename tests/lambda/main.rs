@@ -26,3 +26,4 @@ mod stage;
 mod storm;
 mod support;
 mod warm;
+mod watching;

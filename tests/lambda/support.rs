@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use bson::{Document, doc};
+use weir::demo::process::Signal;
 use weir_tests::cluster::Cluster;
 use weir_tests::lambda::{Extension, ScriptedApi};
 use weir_tests::raw::Raw;
 use weir_tests::relay::{Counts, Relay};
+use weir_tests::wait::{LIMIT, until_true};
 use weir_tests::weir::WeirProcess;
 
 /// Longer than any test lasts.
@@ -44,6 +46,32 @@ pub(crate) async fn ends_well(api: &ScriptedApi, extension: &Extension) -> Resul
     let took = told.elapsed();
     ensure!(status.success(), "{status}");
     Ok(took)
+}
+
+/// Connections unused for so long are doubted here; in earnest it is ten seconds.
+pub(crate) const DOUBT: &str = "300ms";
+const DOUBT_TIME: Duration = Duration::from_millis(300);
+
+/// A frozen environment, as long as a connection is trusted and a little longer.
+pub(crate) async fn freeze(extension: &Extension) -> Result<()> {
+    extension.signal(Signal::Stop)?;
+    let pid = extension.pid();
+    until_true("the extension to be frozen", LIMIT, || {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        stat.rsplit(')')
+            .next()
+            .is_some_and(|rest| rest.trim_start().starts_with('T'))
+    })
+    .await?;
+    // The freeze itself is what is tested, not something waited for.
+    let began = std::time::Instant::now();
+    until_true("the freeze to last", LIMIT, || began.elapsed() > DOUBT_TIME).await
+}
+
+/// Wakes the extension and invokes at the same moment, as Lambda does.
+pub(crate) fn thaw(api: &ScriptedApi, extension: &Extension, id: &str) -> Result<()> {
+    api.invoke(id, LONG);
+    extension.signal(Signal::Continue)
 }
 
 /// A shared Weir behind a relay, which counts and hurts.

@@ -12,6 +12,7 @@ use crate::{
     relay::{
         ClientSide, Relay, Request, Stop,
         abandon::{self, NEXT_TURN, PATIENCE},
+        budget::Reserved,
         deadline::Deadline,
         learn::Lesson,
         pulse::{self, Pulse},
@@ -19,6 +20,7 @@ use crate::{
     },
     upstream::{ReceiveError, Received},
     wire::{
+        Header,
         compressed::{decompress, plain_len},
         header::{MAX_MESSAGE_LEN, opcode, set_response_to},
         op_msg::{self, OpMsg},
@@ -58,16 +60,9 @@ impl Relay {
     ) -> Result<Attempt, Stop> {
         let class = request.facts.class;
         if pulse::is_in_doubt(&lease, &request.facts) {
-            match Box::pin(pulse::feel(&mut lease, &self.cluster)).await {
-                Pulse::Beats { news } if !news || class == Class::GetMore => {}
-                Pulse::Beats { .. } => {
-                    lease.give_back();
-                    return self.again(class, deadline);
-                }
-                dead => {
-                    pulse::give_up(lease, dead);
-                    return self.again(class, deadline);
-                }
+            match Box::pin(self.assure(lease, class)).await {
+                Some(alive) => lease = alive,
+                None => return self.again(class, deadline),
             }
         }
         let id = self.prepare(request, &mut lease, deadline)?;
@@ -93,13 +88,8 @@ impl Relay {
         match received {
             Received::Whole(_) => {}
             Received::Head(header) if header.op_code == opcode::COMPRESSED => {
-                _packed = self.budget.try_reserve(header.length);
-                if _packed.is_none() {
-                    return Err(self.overloaded_after_sending(class));
-                }
-                let conn = lease.connection().ok_or(Stop::Abandoned)?;
-                let rest = conn.receive_rest(&mut reply, &header).await;
-                rest.map_err(|error| self.broken(&lease, class, &error))?;
+                let rest = self.receive_packed(&mut lease, &mut reply, &header, class);
+                _packed = Some(rest.await?);
             }
             Received::Head(header) => {
                 let stream = self.stream_reply(client, request, lease, reply, header);
@@ -108,6 +98,22 @@ impl Relay {
         }
         self.finish(client, request, lease, reply, deadline, retries)
             .await
+    }
+
+    /// Asks a connection that may have died unseen for a sign of life. `None`: it gave none,
+    /// or one that shows that this node is no longer the one to ask.
+    async fn assure(&self, mut lease: Lease, class: Class) -> Option<Lease> {
+        match pulse::feel(&mut lease, &self.cluster).await {
+            Pulse::Beats { news } if !news || class == Class::GetMore => Some(lease),
+            Pulse::Beats { .. } => {
+                lease.give_back();
+                None
+            }
+            dead => {
+                pulse::give_up(lease, dead);
+                None
+            }
+        }
     }
 
     /// Nothing was sent: another try, unless the time for trying is over.
@@ -155,6 +161,23 @@ impl Relay {
         }
     }
 
+    /// Reads the rest of a compressed reply, within the budget: it can only be read whole.
+    async fn receive_packed(
+        &self,
+        lease: &mut Lease,
+        reply: &mut Vec<u8>,
+        header: &Header,
+        class: Class,
+    ) -> Result<Reserved, Stop> {
+        let Some(bytes) = self.budget.try_reserve(header.length) else {
+            return Err(self.overloaded_after_sending(class));
+        };
+        let conn = lease.connection().ok_or(Stop::Abandoned)?;
+        let rest = conn.receive_rest(reply, header).await;
+        rest.map_err(|error| self.broken(lease, class, &error))?;
+        Ok(bytes)
+    }
+
     /// The connection broke with the operation on it.
     pub(crate) fn broken(&self, lease: &Lease, class: Class, error: &ReceiveError) -> Stop {
         let pool = lease.pool();
@@ -193,7 +216,7 @@ impl Relay {
         client: &mut C,
         request: &Request,
         lease: Lease,
-        mut reply: Vec<u8>,
+        reply: Vec<u8>,
         deadline: Deadline,
         retries: &mut Retries,
     ) -> Result<Attempt, Stop> {
@@ -203,11 +226,9 @@ impl Relay {
         if size > WHOLE_REPLY && matches!(room, Some(None)) {
             return Err(self.overloaded_after_sending(class));
         }
-        if let Some(plain) = unpack(&reply) {
-            reply = plain.map_err(|error| self.broken(&lease, class, &error))?;
-        }
-        let (msg, outcome) = match parse(&reply) {
-            Ok(parsed) => parsed,
+        let read = unpack(reply).and_then(|plain| Ok((parse(&plain)?, plain)));
+        let ((msg, outcome), mut reply) = match read {
+            Ok(read) => read,
             Err(error) => return Err(self.broken(&lease, class, &error)),
         };
         let traits = client.traits();
@@ -236,12 +257,12 @@ impl Relay {
                 Ok(Attempt::Done(Answer::Message(rewritten)))
             }
             Lesson::Again { pause, discard } => {
+                buffer::give(reply);
                 if discard {
                     lease.destroy()
                 } else {
                     lease.give_back()
                 }
-                buffer::give(reply);
                 // A large request is not kept, and a pause beyond the deadline helps nobody.
                 if request.is_spent() || !deadline.allows(pause) {
                     return Err(self.overloaded(traits, class).into());
@@ -288,14 +309,13 @@ async fn after_departure<F: Future + Unpin>(
     }
 }
 
-/// The plain form of a compressed reply; `None`: it is plain.
-fn unpack(reply: &[u8]) -> Option<Result<Vec<u8>, ReceiveError>> {
-    let compressed = crate::wire::Header::decode(reply, MAX_MESSAGE_LEN)
-        .ok()
-        .flatten()?
-        .op_code
-        == opcode::COMPRESSED;
-    compressed.then(|| decompress(reply, MAX_MESSAGE_LEN).map_err(ReceiveError::Wire))
+/// A reply in its plain form.
+fn unpack(reply: Vec<u8>) -> Result<Vec<u8>, ReceiveError> {
+    let header = Header::decode(&reply, MAX_MESSAGE_LEN).ok().flatten();
+    if header.is_some_and(|header| header.op_code == opcode::COMPRESSED) {
+        return decompress(&reply, MAX_MESSAGE_LEN).map_err(ReceiveError::Wire);
+    }
+    Ok(reply)
 }
 
 fn parse(reply: &[u8]) -> Result<(OpMsg, Outcome), ReceiveError> {

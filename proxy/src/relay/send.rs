@@ -2,10 +2,16 @@
 
 use std::sync::Arc;
 
+use tokio::time::timeout;
+
 use crate::{
     error::{Class, Failure},
     pool::Lease,
-    relay::{ClientSide, Relay, Request, Stop, deadline::Deadline},
+    relay::{
+        ClientSide, Relay, Request, Stop,
+        deadline::Deadline,
+        stream::{CHUNK, STALL},
+    },
     wire::{
         compressed::{compress, is_compressible},
         edit,
@@ -69,6 +75,40 @@ impl Relay {
         }
         if request.missing > 0 {
             return Box::pin(self.stream_request(client, request, lease)).await;
+        }
+        Ok(Ok(()))
+    }
+
+    /// Passes the rest of a large request on. `Ok(Err(n))`: the server's stream broke, or
+    /// the client stalled; `request.missing` says what it has yet to send.
+    async fn stream_request<C: ClientSide>(
+        &self,
+        client: &mut C,
+        request: &mut Request,
+        lease: &mut Lease,
+    ) -> Result<Result<(), usize>, Stop> {
+        let mut chunk = Vec::with_capacity(CHUNK);
+        let mut sent = request.message.len();
+        while request.missing > 0 {
+            chunk.clear();
+            let want = CHUNK.min(request.missing);
+            match timeout(STALL, client.read_some(&mut chunk, want)).await {
+                Ok(Ok(0) | Err(_)) => return Err(Stop::Abandoned),
+                Ok(Ok(_)) => {}
+                Err(_) => {
+                    self.metrics.stalled_client();
+                    return Ok(Err(sent));
+                }
+            }
+            request.missing = request.missing.saturating_sub(chunk.len());
+            let conn = lease.connection().ok_or(Stop::Abandoned)?;
+            if let Err(error) = conn.send(&chunk).await {
+                let generation = lease.generation();
+                self.cluster
+                    .on_network_error(lease.pool(), generation, &error.source);
+                return Ok(Err(sent + error.sent));
+            }
+            sent += chunk.len();
         }
         Ok(Ok(()))
     }

@@ -1,12 +1,13 @@
-//! Messages too large to be held: passed on in pieces, without letting a slow client
-//! hold a connection of the pool.
+//! Replies too large to be held: passed on in pieces, without letting a slow client hold
+//! a connection of the pool.
 //!
 //! A reply flows to its client in chunks. When the client takes no byte for two seconds,
 //! or for a moment while others wait for a connection, the rest is read into memory within
 //! the budget, the connection goes back, and the client may take its time. Without room in
-//! the budget it has two seconds, and one while others wait; then the connection is
-//! destroyed and the client's socket closed: it holds half a reply, and nothing true can be
-//! told on it any more.
+//! the budget it has two seconds, and one while others wait; then the client's socket is
+//! closed: it holds half a reply, and nothing true can be told on it any more. The
+//! connection is destroyed, or read to the end where the reply may open a cursor that ends
+//! with the client.
 
 use std::time::Duration;
 
@@ -31,7 +32,7 @@ use crate::{
 };
 
 /// Bytes passed on at a time.
-const CHUNK: usize = 128 * 1024;
+pub(super) const CHUNK: usize = 128 * 1024;
 
 /// A peer that takes or gives no byte for so long holds nothing any more.
 pub const STALL: Duration = Duration::from_secs(2);
@@ -95,24 +96,71 @@ impl Relay {
             if passage.missing == 0 {
                 return self.last_chunk(client, request, passage, &chunk).await;
             }
-            let missing = passage.missing;
-            let holds_up = |stalled| self.holds_up(passage.lease.pool(), missing, stalled);
-            if let Some(stalled) = pass(client, &chunk, holds_up).await? {
-                chunk.drain(..chunk.len() - stalled.unsent);
-                let room = self.budget.try_reserve(stalled.unsent + missing);
-                if let Some(room) = room {
+            match self.push(client, &passage, &mut chunk).await {
+                Pushed::All => {}
+                Pushed::Spool(room) => {
                     return self.spool(client, request, passage, chunk, room).await;
                 }
-                // Somebody else was quicker to take the room.
-                let too_long = |more| stalled.time + more >= STALL_IN_A_QUEUE;
-                if too_long(Duration::ZERO) || pass(client, &chunk, too_long).await?.is_some() {
-                    self.metrics.stalled_client();
-                    return Err(Stop::Hangup);
-                }
+                Pushed::Lost => return Err(self.forsake(client, request, passage).await),
             }
             chunk.clear();
             self.next_chunk(request, &mut passage, &mut chunk).await?;
         }
+    }
+
+    /// Writes what has come to the client, for as long as it may hold the connection.
+    async fn push<C: ClientSide>(
+        &self,
+        client: &mut C,
+        passage: &Passage,
+        chunk: &mut Vec<u8>,
+    ) -> Pushed {
+        let missing = passage.missing;
+        let holds_up = |stalled| self.holds_up(passage.lease.pool(), missing, stalled);
+        let stalled = match pass(client, chunk, holds_up).await {
+            Ok(None) => return Pushed::All,
+            Ok(Some(stalled)) => stalled,
+            Err(_) => return Pushed::Lost,
+        };
+        chunk.drain(..chunk.len() - stalled.unsent);
+        if let Some(room) = self.budget.try_reserve(stalled.unsent + missing) {
+            return Pushed::Spool(room);
+        }
+        // Somebody else was quicker to take the room.
+        let too_long = |more| stalled.time + more >= STALL_IN_A_QUEUE;
+        if !too_long(Duration::ZERO) {
+            match pass(client, chunk, too_long).await {
+                Ok(None) => return Pushed::All,
+                Ok(Some(_)) => {}
+                Err(_) => return Pushed::Lost,
+            }
+        }
+        self.metrics.stalled_client();
+        Pushed::Lost
+    }
+
+    /// The client gets no more of this reply. In the load-balanced face the cursor that it
+    /// opens ends with the client, so the rest is read to learn which; elsewhere the
+    /// connection is cheaper to replace.
+    async fn forsake<C: ClientSide>(
+        &self,
+        client: &mut C,
+        request: &Request,
+        mut passage: Passage,
+    ) -> Stop {
+        if client.leavings().is_none() {
+            return Stop::Hangup;
+        }
+        let mut chunk = Vec::with_capacity(CHUNK);
+        while passage.missing > 0 {
+            chunk.clear();
+            let next = self.next_chunk(request, &mut passage, &mut chunk);
+            if !matches!(timeout(STALL, next).await, Ok(Ok(()))) {
+                return Stop::Hangup;
+            }
+        }
+        self.settle(client, request, passage);
+        Stop::Hangup
     }
 
     /// Whether a client that has taken no byte for so long is to hold a connection of this
@@ -152,7 +200,7 @@ impl Relay {
         Ok(())
     }
 
-    /// Everything has been read: learn, give the connection back, then write the rest.
+    /// Nothing is left to read: the connection goes back before the rest is written.
     async fn last_chunk<C: ClientSide>(
         &self,
         client: &mut C,
@@ -160,11 +208,7 @@ impl Relay {
         passage: Passage,
         chunk: &[u8],
     ) -> Result<Attempt, Stop> {
-        self.note_streamed(request, &passage);
-        if let Some(leavings) = client.leavings() {
-            leavings.after(request, &[], passage.scan.outcome());
-        }
-        passage.lease.give_back();
+        self.settle(client, request, passage);
         self.metrics.answered(request.facts.class, true);
         let mut rest = chunk;
         while !rest.is_empty() {
@@ -172,6 +216,15 @@ impl Relay {
             rest = rest.get(n..).unwrap_or_default();
         }
         Ok(Attempt::Done(Answer::Streamed))
+    }
+
+    /// Everything has been read: notes what it teaches and gives the connection back.
+    fn settle<C: ClientSide>(&self, client: &mut C, request: &Request, passage: Passage) {
+        self.note_streamed(request, &passage);
+        if let Some(leavings) = client.leavings() {
+            leavings.after(request, &[], passage.scan.outcome());
+        }
+        passage.lease.give_back();
     }
 
     /// Writes a reply for which there is no room to wait: a client that does not take it
@@ -222,40 +275,16 @@ impl Relay {
         }
         self.last_chunk(client, request, passage, &held).await
     }
+}
 
-    /// Passes the rest of a large request on. `Ok(Err(n))`: the server's stream broke, or
-    /// the client stalled; `request.missing` says what it has yet to send.
-    pub(crate) async fn stream_request<C: ClientSide>(
-        &self,
-        client: &mut C,
-        request: &mut Request,
-        lease: &mut Lease,
-    ) -> Result<Result<(), usize>, Stop> {
-        let mut chunk = Vec::with_capacity(CHUNK);
-        let mut sent = request.message.len();
-        while request.missing > 0 {
-            chunk.clear();
-            let want = CHUNK.min(request.missing);
-            match timeout(STALL, client.read_some(&mut chunk, want)).await {
-                Ok(Ok(0) | Err(_)) => return Err(Stop::Abandoned),
-                Ok(Ok(_)) => {}
-                Err(_) => {
-                    self.metrics.stalled_client();
-                    return Ok(Err(sent));
-                }
-            }
-            request.missing = request.missing.saturating_sub(chunk.len());
-            let conn = lease.connection().ok_or(Stop::Abandoned)?;
-            if let Err(error) = conn.send(&chunk).await {
-                let generation = lease.generation();
-                self.cluster
-                    .on_network_error(lease.pool(), generation, &error.source);
-                return Ok(Err(sent + error.sent));
-            }
-            sent += chunk.len();
-        }
-        Ok(Ok(()))
-    }
+/// What became of a piece of a reply.
+enum Pushed {
+    /// The client has taken it.
+    All,
+    /// The client is slow, and there is room for the rest of the reply.
+    Spool(Reserved),
+    /// The client has left, or is slow without there being room: it gets no more.
+    Lost,
 }
 
 /// A client that takes nothing.

@@ -56,6 +56,16 @@ impl<'a> Parts<'a> {
         })
     }
 
+    /// The database, for people to read. Where a string is written in the wrong order, what
+    /// stands in this place may be a user and a password.
+    pub(super) fn shown_database(&self) -> &'a str {
+        if self.database.contains(':') {
+            "DATABASE"
+        } else {
+            self.database
+        }
+    }
+
     pub(super) fn options(&self) -> impl Iterator<Item = &'a str> + use<'a> {
         let options = self.query.split(['&', ';']);
         options.filter(|option| !option.is_empty())

@@ -223,6 +223,7 @@ proptest! {
                 let query = once.uri.split_once('?').unwrap_or_default().1;
                 let tls = query.split('&').any(|option| option.starts_with("tls"));
                 prop_assert!(twice.was_done && !tls, "{}", text);
+                prop_assert!(!once.shown.contains("u:p"), "{}", once.shown);
             }
             Err(refusal) => prop_assert!(!refusal.to_string().contains("u:p")),
         }

@@ -221,3 +221,13 @@ fn other_places_are_written_as_drivers_read_them() {
         assert!(rewrite(&new.uri, &target(text)).unwrap().was_done);
     }
 }
+
+/// Written in the wrong order, a string has its password where the database belongs.
+#[test]
+fn a_login_in_the_databases_place_is_not_shown() {
+    let plain = rewritten("mongodb://h/u:p").unwrap();
+    assert_eq!(plain.uri, "mongodb://127.0.0.1:27017/u:p");
+    assert!(!plain.shown.contains("u:p"), "{}", plain.shown);
+    let refused = rewritten("mongodb://h/u:p?authMechanism=PLAIN").unwrap_err();
+    assert!(!refused.to_string().contains("u:p"), "{refused}");
+}

@@ -8,10 +8,11 @@ use std::process::Command;
 
 use weir::demo::parts::{download_wheel, once, step, take_from_wheel};
 
+use crate::matrix::drivers::newest_version;
 use crate::surroundings::surroundings;
 
-/// The newest Java driver, and AWS's runtime client for Java.
-const JAVA: (&str, &str) = ("5.14.0", "2.9.0");
+/// AWS's runtime client for Java.
+const JAVA_RUNTIME: &str = "2.9.0";
 
 /// The wheel with cargo-lambda, and its checksum.
 const CARGO_LAMBDA: (&str, &str) = (
@@ -70,19 +71,17 @@ pub fn python() -> io::Result<PathBuf> {
 /// # Errors
 /// The last line of what npm said.
 pub fn node_modules() -> io::Result<PathBuf> {
-    let place = once(
-        &surroundings().parts(),
-        "lambda-node-mongodb-7.8.0",
-        |scratch, ready| {
-            step(
-                Command::new("npm")
-                    .args(["install", "--silent", "--no-audit", "--no-fund", "--prefix"])
-                    .arg(ready)
-                    .arg("mongodb@7.8.0"),
-                scratch,
-            )
-        },
-    )?;
+    let driver = newest_version("node");
+    let name = format!("lambda-node-mongodb-{driver}");
+    let place = once(&surroundings().parts(), &name, |scratch, ready| {
+        step(
+            Command::new("npm")
+                .args(["install", "--silent", "--no-audit", "--no-fund", "--prefix"])
+                .arg(ready)
+                .arg(format!("mongodb@{driver}")),
+            scratch,
+        )
+    })?;
     Ok(place.join("node_modules"))
 }
 
@@ -91,7 +90,7 @@ pub fn node_modules() -> io::Result<PathBuf> {
 /// # Errors
 /// The last line of what Maven or the compiler said.
 pub fn java_class_path() -> io::Result<String> {
-    let (driver, runtime) = JAVA;
+    let (driver, runtime) = (newest_version("java"), JAVA_RUNTIME);
     let folder = source("java");
     let parts = surroundings().parts();
     let name = format!("lambda-java-{driver}-{runtime}");

@@ -17,16 +17,25 @@ pub struct Driver {
 pub const DRIVERS: [Driver; 11] = [
     newest("PyMongo", "python", "4.20.0"),
     older("PyMongo", "python", "4.6.3"),
-    newest("Node", "node", "7.8.0"),
+    newest("Node", "node", "7.9.0"),
     older("Node", "node", "6.22.0"),
     older("Node", "node", "5.9.2"),
-    newest("Java", "java", "5.7.0"),
+    newest("Java", "java", "5.14.0"),
     older("Java", "java", "4.11.5"),
     newest("Go", "go", "2.9.3"),
     older("Go", "go", "1.17.10"),
     newest("Rust", "rust", "3.9.1"),
     newest("mongosh", "mongosh", "2.12.0"),
 ];
+
+/// The newest version of the driver for this language; empty: there is none.
+#[must_use]
+pub fn newest_version(language: &str) -> &'static str {
+    let mut newest = DRIVERS.iter().filter(|driver| driver.newest);
+    newest
+        .find(|driver| driver.language == language)
+        .map_or("", |driver| driver.version)
+}
 
 const fn newest(name: &'static str, language: &'static str, version: &'static str) -> Driver {
     Driver {
