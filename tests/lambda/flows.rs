@@ -6,7 +6,6 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use bson::doc;
 use serde_json::json;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use weir_tests::cluster::shared;
 use weir_tests::raw::Raw;
@@ -15,7 +14,7 @@ use weir_tests::skip::skip;
 use weir_tests::sockets;
 use weir_tests::wait::{LIMIT, until_true};
 
-use crate::support::{LONG, Service, ends_well, extension, insert, works};
+use crate::support::{LONG, Service, ends_well, extension, insert, post, works};
 
 /// What an invocation opens ends with it, the connection that watches among it.
 #[tokio::test]
@@ -162,17 +161,5 @@ async fn the_functions_own_login_is_accepted_beside_the_services() -> Result<()>
         .await;
     ensure!(refused.is_err(), "{refused:?}");
     ends_well(&api, &extension).await?;
-    Ok(())
-}
-
-async fn post(port: u16, body: &str) -> Result<()> {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
-    let length = body.len();
-    let head = format!("POST / HTTP/1.1\r\nHost: sandbox\r\nContent-Length: {length}\r\n");
-    let request = format!("{head}Connection: close\r\n\r\n{body}");
-    stream.write_all(request.as_bytes()).await?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await?;
-    ensure!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     Ok(())
 }

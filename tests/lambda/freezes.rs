@@ -5,8 +5,6 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use bson::doc;
 use serde_json::json;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use weir::demo::process::Signal;
 use weir_tests::cluster::{Cluster, shared};
 use weir_tests::lambda::{Extension, ScriptedApi};
@@ -291,18 +289,5 @@ async fn work_left_behind_is_finished_before_the_freeze() -> Result<()> {
         "it asked after {waited:?}"
     );
     ends_well(&api, &extension).await?;
-    Ok(())
-}
-
-/// Tells the extension something, as Lambda's Telemetry API does.
-async fn post(port: u16, body: &str) -> Result<()> {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
-    let length = body.len();
-    let head = format!("POST / HTTP/1.1\r\nHost: sandbox\r\nContent-Length: {length}\r\n");
-    let request = format!("{head}Connection: close\r\n\r\n{body}");
-    stream.write_all(request.as_bytes()).await?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await?;
-    ensure!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     Ok(())
 }

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use bson::{Document, doc};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use weir::demo::process::Signal;
 use weir_tests::cluster::Cluster;
 use weir_tests::lambda::{Extension, ScriptedApi};
@@ -72,6 +74,19 @@ pub(crate) async fn freeze(extension: &Extension) -> Result<()> {
 pub(crate) fn thaw(api: &ScriptedApi, extension: &Extension, id: &str) -> Result<()> {
     api.invoke(id, LONG);
     extension.signal(Signal::Continue)
+}
+
+/// Tells the extension something, as Lambda's Telemetry API does.
+pub(crate) async fn post(port: u16, body: &str) -> Result<()> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
+    let length = body.len();
+    let head = format!("POST / HTTP/1.1\r\nHost: sandbox\r\nContent-Length: {length}\r\n");
+    let request = format!("{head}Connection: close\r\n\r\n{body}");
+    stream.write_all(request.as_bytes()).await?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await?;
+    ensure!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    Ok(())
 }
 
 /// A shared Weir behind a relay, which counts and hurts.

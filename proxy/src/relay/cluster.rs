@@ -42,6 +42,17 @@ pub struct Table {
     pub keeps_transactions_apart: bool,
 }
 
+impl Table {
+    /// Pools of the nodes that hold data, the primary first.
+    #[must_use]
+    pub fn data_pools(&self) -> Vec<Arc<NodePool>> {
+        let nodes = self.snapshot.nodes.iter().zip(&self.pools);
+        let mut data: Vec<_> = nodes.filter(|(node, _)| node.kind.holds_data()).collect();
+        data.sort_by_key(|(node, _)| node.kind != NodeKind::Primary);
+        data.into_iter().map(|(_, pool)| Arc::clone(pool)).collect()
+    }
+}
+
 /// Sizes of the pools.
 #[derive(Clone, Debug)]
 pub struct PoolSettings {
@@ -255,16 +266,6 @@ impl Cluster {
     pub fn pool_of(&self, address: &NodeAddress) -> Option<Arc<NodePool>> {
         let table = self.table.load();
         table.pools.get(table.snapshot.position(address)?).cloned()
-    }
-
-    /// Pools of the nodes that hold data, the primary first.
-    #[must_use]
-    pub fn data_pools_primary_first(&self) -> Vec<Arc<NodePool>> {
-        let table = self.table.load();
-        let nodes = table.snapshot.nodes.iter().zip(&table.pools);
-        let mut data: Vec<_> = nodes.filter(|(node, _)| node.kind.holds_data()).collect();
-        data.sort_by_key(|(node, _)| node.kind != NodeKind::Primary);
-        data.into_iter().map(|(_, pool)| Arc::clone(pool)).collect()
     }
 
     /// All pools, for `status`.

@@ -12,7 +12,6 @@ use crate::{
     relay::{
         ClientSide, Relay, Request, Stop,
         attempt::{Answer, Attempt},
-        cluster::Table,
         deadline::Deadline,
         retries::Retries,
     },
@@ -161,7 +160,9 @@ impl Relay {
         let mut asked: Vec<NodeAddress> = Vec::new();
         loop {
             let table = arc_swap::Guard::into_inner(self.cluster.table());
-            let Some(pool) = next_to_ask(&table, &asked) else {
+            let mut pools = table.data_pools().into_iter();
+            let next = pools.find(|pool| !asked.contains(pool.node()));
+            let Some(pool) = next else {
                 let nodes = table.snapshot.nodes.iter();
                 let all = all_asked(nodes.map(|node| (&node.address, node.kind)), &asked);
                 let over = all || patience.is_over();
@@ -188,15 +189,6 @@ impl Relay {
             asked.push(pool.node().clone());
         }
     }
-}
-
-/// The primary, or another node that holds data, that has not been asked yet.
-fn next_to_ask(table: &Table, asked: &[NodeAddress]) -> Option<Arc<NodePool>> {
-    let nodes = table.snapshot.nodes.iter().zip(&table.pools);
-    let askable =
-        nodes.filter(|(node, _)| node.kind.holds_data() && !asked.contains(&node.address));
-    let next = askable.min_by_key(|(node, _)| node.kind != NodeKind::Primary);
-    next.map(|(_, pool)| Arc::clone(pool))
 }
 
 /// Whether everybody who may hold the cursor was asked.

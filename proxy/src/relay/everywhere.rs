@@ -26,7 +26,8 @@ impl Relay {
         deadline: Deadline,
     ) -> Result<Answer, Stop> {
         let mut last = None;
-        for pool in self.cluster.data_pools_primary_first() {
+        let pools = self.cluster.table().data_pools();
+        for pool in pools {
             let answer = self
                 .ask_node(client, request, &pool, Want::default(), deadline)
                 .await?;

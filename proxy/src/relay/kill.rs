@@ -121,7 +121,7 @@ impl Relay {
                     .push(*id);
                 continue;
             }
-            for pool in self.cluster.data_pools_primary_first() {
+            for pool in self.cluster.table().data_pools() {
                 homes
                     .entry((pool.node().clone(), None))
                     .or_default()

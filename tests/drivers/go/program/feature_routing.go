@@ -7,16 +7,19 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
-	"go.mongodb.org/mongo-driver/v2/mongo/readconcern"
 	"go.mongodb.org/mongo-driver/v2/mongo/readpref"
 	"go.mongodb.org/mongo-driver/v2/mongo/writeconcern"
 	"go.mongodb.org/mongo-driver/v2/tag"
 )
 
-// writtenByMajority writes three documents that every member will show.
-func writtenByMajority(f *feature, name string) {
+// writtenEverywhere writes three documents that every member shows.
+func writtenEverywhere(f *feature, name string) {
+	members := 1
+	if f.Secondaries {
+		members = 3
+	}
 	things := f.database(f.client(nil)).Collection(name,
-		options.Collection().SetWriteConcern(writeconcern.Majority()))
+		options.Collection().SetWriteConcern(&writeconcern.WriteConcern{W: members}))
 	f.clear(things)
 	for id := 1; id <= 3; id++ {
 		f.insert(things, bson.D{{"_id", id}})
@@ -30,8 +33,7 @@ func countThrough(f *feature, name string, mode readpref.Mode, opts ...readpref.
 		return 0, err
 	}
 	client := f.client(func(opts *options.ClientOptions) { opts.SetServerSelectionTimeout(2 * time.Second) })
-	things := f.database(client).Collection(name, options.Collection().
-		SetReadPreference(preference).SetReadConcern(readconcern.Majority()))
+	things := f.database(client).Collection(name, options.Collection().SetReadPreference(preference))
 	var documents []bson.M
 	var cursor *mongo.Cursor
 	if cursor, err = things.Find(f.ctx, bson.D{}); err == nil {
@@ -46,7 +48,7 @@ func region(name string) tag.Set {
 
 func readPreference(f *feature) {
 	const name = "read_preference"
-	writtenByMajority(f, name)
+	writtenEverywhere(f, name)
 	three := func(what string, mode readpref.Mode, opts ...readpref.Option) {
 		found, err := countThrough(f, name, mode, opts...)
 		f.must(what, err)
@@ -76,7 +78,7 @@ func readPreference(f *feature) {
 
 func maxStaleness(f *feature) {
 	const name = "max_staleness"
-	writtenByMajority(f, name)
+	writtenEverywhere(f, name)
 	within := func(limit time.Duration) (int, error) {
 		return countThrough(f, name, readpref.SecondaryPreferredMode, readpref.WithMaxStaleness(limit))
 	}
