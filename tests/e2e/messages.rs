@@ -97,7 +97,12 @@ async fn a_wrong_upstream_password_is_told_to_everybody() -> Result<()> {
     let mut raw = Raw::connect(weir.address()).await?;
     let reply = raw.command("shop", doc! { "find": "things" }).await?;
     ensure!(reply.get_i32("code")? == 18, "{reply}");
-    ensure!(reply.get_str("errmsg")?.contains("weir status"), "{reply}");
+    ensure!(
+        reply
+            .get_str("errmsg")?
+            .contains("correct user and password"),
+        "{reply}"
+    );
     let status = weir.status().await?;
     ensure!(
         status["listeners"][0]["nodes"][0]["login_refused"] == true,

@@ -13,7 +13,9 @@ use weir_tests::relay::{Accept, Fault, Side};
 use weir_tests::scripted::{Act, Face, Scripted};
 use weir_tests::wait::{LIMIT, until, until_true};
 
-use crate::support::{DOUBT, LONG, Service, ends_well, extension, freeze, insert, thaw, works};
+use crate::support::{
+    DOUBT, LONG, Service, ends_well, extension, freeze, insert, post, thaw, works,
+};
 
 /// A service behind a relay, an extension before it, and a function that has worked once.
 struct Stand {

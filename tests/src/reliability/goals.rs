@@ -142,7 +142,7 @@ fn refused(outcome: &Outcome) -> Goal {
     let late = outcome.windows.iter().any(|window| window.late.is_some());
     Goal {
         wanted: "The upstream refuses Weir's login after a bad change of the password: every \
-                 operation is told so (18 AuthenticationFailed, \"see weir status\"), \
+                 operation is told so (18 AuthenticationFailed, which names the string to correct), \
                  what was under way that its connection broke (6), and all works again by itself"
             .to_owned(),
         seen: format!(
