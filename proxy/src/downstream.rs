@@ -82,7 +82,13 @@ impl Crowd {
     /// Whether no more are to be accepted now.
     #[must_use]
     pub fn is_full(&self) -> bool {
-        self.now.load(Ordering::Relaxed) >= self.files
+        self.room() == 0
+    }
+
+    /// How many more may be accepted now.
+    #[must_use]
+    pub fn room(&self) -> usize {
+        self.files.saturating_sub(self.now.load(Ordering::Relaxed))
     }
 
     /// A crowd of at most so many, which `files` may narrow.

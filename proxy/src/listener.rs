@@ -128,13 +128,14 @@ impl Listener {
             }
         }
         // Who stands in the backlog is connected, as far as he knows.
-        for (socket, address) in self.close() {
+        for (socket, address) in self.close(&admission.crowd) {
             admission.admit(socket, address);
         }
     }
 
-    /// Closes the listening socket; returns who had not been accepted yet.
-    fn close(self) -> Vec<(Socket, Option<SocketAddr>)> {
+    /// Closes the listening socket; returns who had not been accepted yet, as far as there are
+    /// files for them.
+    fn close(self, crowd: &Crowd) -> Vec<(Socket, Option<SocketAddr>)> {
         match self {
             Self::Tcp(listener) => {
                 let Ok(listener) = listener.into_std() else {
@@ -146,7 +147,7 @@ impl Listener {
                     let stream = TcpStream::from_std(stream).ok()?;
                     Some((Socket::Tcp(stream), Some(address)))
                 });
-                of_tokio.collect()
+                of_tokio.take(crowd.room()).collect()
             }
             Self::Unix(listener, path) => {
                 drop(listener);

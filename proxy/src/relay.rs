@@ -140,9 +140,6 @@ impl Relay {
         if let Some(seen) = &self.seen_sessions {
             seen.note(request);
         }
-        if let Some(leavings) = client.leavings() {
-            leavings.before(&request.facts);
-        }
         let outcome = match request.facts.treatment {
             // On the heap: they are large, and every operation would be as large as they.
             Treatment::KillCursors => Box::pin(self.kill_cursors(client, request, deadline)).await,

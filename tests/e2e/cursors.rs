@@ -106,29 +106,42 @@ async fn a_client_that_leaves_inside_a_large_batch_takes_its_cursor_with_it() ->
     let documents: Vec<_> = (0..13).map(|n| doc! { "_id": n, "f": &filler }).collect();
     let insert = doc! { "insert": &name, "documents": documents };
     direct.command("cursors", insert).await?;
-    let mut open = async || -> Option<usize> {
-        let theirs = doc! { "$match": { "type": "idleCursor", "ns": format!("cursors.{name}") } };
+    let mut open = async |mark: &str| -> Option<usize> {
+        let theirs = doc! { "type": "idleCursor", "cursor.originatingCommand.comment": mark };
         let look = doc! { "aggregate": 1, "cursor": {},
-        "pipeline": [{ "$currentOp": { "idleCursors": true } }, theirs] };
+        "pipeline": [{ "$currentOp": { "idleCursors": true } }, { "$match": theirs }] };
         let reply = direct.command("admin", look).await.ok()?;
         let found = reply.get_document("cursor").ok()?;
         Some(found.get_array("firstBatch").ok()?.len())
     };
-    let mut raw = Raw::connect(weir.address()).await?;
-    let hello = doc! { "hello": 1, "loadBalanced": true };
-    raw.command("admin", hello).await?;
-    let find = doc! { "find": &name, "batchSize": 12, "$db": "cursors" };
-    raw.send(&op_msg(1, 0, 0, &find)).await?;
-    until_is(&mut open, 1).await?;
-    // Weir has as much of the reply as the sockets between hold, and no more.
-    drop(raw);
-    until_is(&mut open, 0).await
+    let find = doc! { "find": &name, "batchSize": 12 };
+    // A cursor of no collection has a name of its own.
+    let each = doc! { "$map": { "input": { "$range": [0, 13] }, "in": { "f": &filler[1_000..] } } };
+    let aggregate = doc! { "aggregate": 1, "pipeline": [{ "$documents": each }],
+    "cursor": { "batchSize": 12 } };
+    for (mark, mut command) in [("a find", find), ("an aggregation", aggregate)] {
+        let mark = format!("{mark} of {name}");
+        command.extend(doc! { "comment": &mark, "$db": "cursors" });
+        let mut raw = Raw::connect(weir.address()).await?;
+        let hello = doc! { "hello": 1, "loadBalanced": true };
+        raw.command("admin", hello).await?;
+        raw.send(&op_msg(1, 0, 0, &command)).await?;
+        until_is(&mark, &mut open, 1).await?;
+        // Weir has as much of the reply as the sockets between hold, and no more.
+        drop(raw);
+        until_is(&mark, &mut open, 0).await?;
+    }
+    Ok(())
 }
 
-async fn until_is(count: &mut impl AsyncFnMut() -> Option<usize>, wanted: usize) -> Result<()> {
+async fn until_is(
+    mark: &str,
+    count: &mut impl AsyncFnMut(&str) -> Option<usize>,
+    wanted: usize,
+) -> Result<()> {
     let began = Instant::now();
-    while count().await != Some(wanted) {
-        ensure!(began.elapsed() < LIMIT, "never {wanted} cursors");
+    while count(mark).await != Some(wanted) {
+        ensure!(began.elapsed() < LIMIT, "never {wanted} cursors of {mark}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     Ok(())

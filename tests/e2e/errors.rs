@@ -187,6 +187,29 @@ async fn a_change_of_role_inside_a_reply_fails_a_retryable_write_as_a_whole() ->
     Ok(())
 }
 
+/// A load that is repeated, unordered: one error for each document, and among them the word of
+/// a change of role, in a reply too large to be looked at in passing.
+#[tokio::test]
+async fn a_change_of_role_behind_a_thousand_other_errors_is_kept_from_the_client() -> Result<()> {
+    let stage = Stage::set().await?;
+    let mut raw = stage.client(true).await?;
+    let twice = |n: i32| doc! { "index": n, "code": 11000, "errmsg": "E".repeat(200) };
+    let errors: Vec<Document> = (0..1_500).map(twice).collect();
+    let unsure = doc! { "code": 11602, "errmsg": "operation was interrupted" };
+    let reply = doc! { "n": 0, "writeErrors": errors, "writeConcernError": unsure, "ok": 1 };
+    let insert = doc! { "insert": "c", "documents": [{}], "ordered": false };
+    stage.server.script("insert", [Act::Reply(reply.clone())]);
+    let told = raw.command("d", insert).await?;
+    let concern = told.get_document("writeConcernError")?;
+    ensure!(concern.get_i32("code").ok() == Some(6), "{concern}");
+    ensure!(told.get_array("writeErrors")?.len() == 1_500);
+    stage.server.script("insert", [Act::Reply(reply)]);
+    let told = raw.command("d", retryable_insert()).await?;
+    ensure!(told.get_i32("code").ok() == Some(6), "{told}");
+    ensure!(labels(&told) == ["RetryableWriteError"], "{told}");
+    Ok(())
+}
+
 /// The server answered that it executed nothing, so the read may go out once more, and the
 /// driver's own retry stays unspent.
 #[tokio::test]

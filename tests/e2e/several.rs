@@ -155,6 +155,56 @@ async fn drivers_work_as_if_there_were_one() -> Result<()> {
     Ok(())
 }
 
+/// Who waits for data at a Weir that did not open the cursor takes no slot from others there.
+#[tokio::test]
+async fn waiting_at_the_other_weir_is_nobodys_loss() -> Result<()> {
+    const STREAMS: u64 = 6;
+    let cluster = shared::single().await?;
+    let opener = before(cluster).await?;
+    let other = WeirProcess::builder()
+        .upstream(cluster.uri())
+        .args(&["--max-connections", "4"])
+        .start()
+        .await?;
+    let name = unique("streams");
+    let mut one = Raw::connect(opener.address()).await?;
+    one.command("several", doc! { "create": &name }).await?;
+    let began = Instant::now();
+    let mut waiting = Vec::new();
+    for _ in 0..STREAMS {
+        let watch = doc! { "aggregate": &name, "pipeline": [{ "$changeStream": {} }],
+        "cursor": {} };
+        let reply = one.command("several", watch).await?;
+        let id = reply.get_document("cursor")?.get_i64("id")?;
+        let wait = doc! { "getMore": id, "collection": &name, "maxTimeMS": 20_000,
+        "$db": "several" };
+        let mut raw = Raw::connect(other.address()).await?;
+        raw.send(&op_msg(1, 0, 0, &wait)).await?;
+        waiting.push(raw);
+    }
+    let found = || async {
+        let status = other.status().await.ok()?;
+        let known = status.pointer("/listeners/0/cursors")?.as_u64()?;
+        (known == STREAMS).then_some(())
+    };
+    until("every stream to be found", LIMIT, found).await?;
+    let mut busy = Raw::connect(other.address()).await?;
+    for n in 0..20 {
+        let insert = doc! { "insert": "ordinary", "documents": [{ "n": n }] };
+        busy.command("several", insert).await?;
+    }
+    let took = began.elapsed();
+    ensure!(took < Duration::from_secs(8), "others waited: {took:?}");
+    let event = doc! { "insert": &name, "documents": [{ "_id": "event" }] };
+    busy.command("several", event).await?;
+    for raw in &mut waiting {
+        let reply = raw.receive().await?.body;
+        let batch = reply.get_document("cursor")?.get_array("nextBatch")?;
+        ensure!(batch.len() == 1, "{reply}");
+    }
+    Ok(())
+}
+
 /// One router does not know the cursor, the other is away: it is waited for a little, and who
 /// leaves meanwhile is forgotten.
 #[tokio::test]

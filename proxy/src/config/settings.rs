@@ -191,7 +191,7 @@ pub const SETTINGS: &[Setting] = &[
     setting!(name::QUEUE_TIMEOUT, "WEIR_QUEUE_TIMEOUT", Some("queue_timeout"), EACH, Form::Duration, DefaultValue::Duration(defaults::QUEUE_TIMEOUT),
         "Longest wait for a connection when the client gave no nearer deadline. waitQueueTimeoutMS in the upstream string sets it when nothing else does."),
     setting!(name::QUEUE_DEPTH, "WEIR_QUEUE_DEPTH", Some("queue_depth"), EACH, Form::Count, DefaultValue::Count(defaults::QUEUE_DEPTH),
-        "Operations that may wait for a connection; above it, operations are shed at once."),
+        "Operations that may wait for a connection; above it, operations are shed at once, but for those that end a transaction or fetch from a cursor."),
     setting!(name::HOLD_TIMEOUT, "WEIR_HOLD_TIMEOUT", Some("hold_timeout"), EACH, Form::Duration, DefaultValue::Duration(defaults::HOLD_TIMEOUT),
         "Longest an operation is held while no suitable node exists, as in an election. serverSelectionTimeoutMS in the upstream string sets it when nothing else does."),
     setting!(name::MAX_CONNECTING, "WEIR_MAX_CONNECTING", Some("max_connecting"), EACH, Form::Count, DefaultValue::Count(defaults::MAX_CONNECTING),

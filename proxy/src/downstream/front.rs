@@ -119,7 +119,7 @@ impl Front {
         self.connection_ids.fetch_add(1, Ordering::Relaxed) & i32::MAX
     }
 
-    /// Says once per cause and source what was wrong with a client's bytes.
+    /// Says what was wrong with a client's bytes.
     pub(crate) fn log_malformed(&self, peer: &Peer, error: &InboxError) {
         if error.is_departure() {
             return;

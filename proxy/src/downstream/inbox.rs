@@ -1,8 +1,11 @@
 //! Reading one message from a client, in any of the forms clients use.
 
-use std::{io, task::Poll};
+use std::{io, task::Poll, time::Duration};
 
-use tokio::{io::AsyncReadExt, time::Instant};
+use tokio::{
+    io::AsyncReadExt,
+    time::{Instant, timeout},
+};
 
 use crate::{
     buffer,
@@ -23,6 +26,10 @@ pub const STREAMED_FROM: usize = 1024 * 1024;
 
 /// Nothing a client says before it has logged in is longer.
 const LONGEST_BEFORE_LOGIN: usize = 64 * 1024;
+
+/// A client that sends nothing for so long in the middle of a message holds memory that was
+/// kept for its rest no longer. (Between messages a client may be silent for ever.)
+const STALL: Duration = Duration::from_secs(30);
 
 /// How a request came, so that its reply can go the same way.
 #[derive(Debug)]
@@ -72,6 +79,9 @@ pub(crate) enum InboxError {
     /// The client left in the middle of a message.
     #[error("the client closed the connection in the middle of a message")]
     Torn,
+    /// It went silent in the middle of one.
+    #[error("the client sent nothing for 30 s in the middle of a message")]
+    Stalled,
     /// The socket broke.
     #[error("the client's connection broke: {0}")]
     Io(#[from] io::Error),
@@ -235,7 +245,11 @@ impl Client {
         while buf.len() < length {
             let missing = u64::try_from(length - buf.len()).unwrap_or(u64::MAX);
             let read = if length > buffer::SIZE {
-                (&mut self.socket).take(missing).read_buf(buf).await?
+                let mut rest = (&mut self.socket).take(missing);
+                match timeout(STALL, rest.read_buf(buf)).await {
+                    Ok(read) => read?,
+                    Err(_) => return Err(InboxError::Stalled),
+                }
             } else {
                 self.socket.read_buf(buf).await?
             };

@@ -118,9 +118,14 @@ impl Lease {
     }
 
     /// Back to the pool: the exchange ended and not a byte is left over.
-    pub fn give_back(mut self) {
+    pub fn give_back(self) {
+        self.pool.breaker.succeeded();
+        self.give_back_greeted();
+    }
+
+    /// The same after a hello only: a node may greet and fail whatever it is asked to do.
+    pub fn give_back_greeted(mut self) {
         if let Some(slot) = self.slot.take() {
-            self.pool.breaker.succeeded();
             self.pool.check_in(slot);
         }
     }

@@ -267,6 +267,19 @@ async fn any_number_of_waiters_may_have_left_without_a_word() {
     assert_eq!((counts.queued, counts.idle, counts.leased), (0, 1, [0; 3]));
 }
 
+/// A node may greet and fail whatever it is asked to do.
+#[tokio::test]
+async fn a_hello_does_not_count_as_success() {
+    let server = Server::start().await;
+    let pool = pool(&server, 2);
+    let lease = || pool.lease(Want::default(), Instant::now() + LONG);
+    (0..5).for_each(|_| pool.failed());
+    lease().await.unwrap().give_back_greeted();
+    assert!(pool.has_tripped());
+    lease().await.unwrap().give_back();
+    assert!(!pool.has_tripped());
+}
+
 #[tokio::test]
 async fn an_operation_that_gives_up_leaves_the_queue() {
     let server = Server::start().await;

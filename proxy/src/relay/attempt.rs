@@ -66,6 +66,9 @@ impl Relay {
             }
         }
         let id = self.prepare(request, &mut lease, deadline)?;
+        if let Some(leavings) = client.leavings() {
+            leavings.before(&request.facts);
+        }
         if let Err(sent) = self.send(client, request, &mut lease).await? {
             lease.destroy();
             // Then nothing of it was taken from the client either.
@@ -87,9 +90,10 @@ impl Relay {
         let mut _packed = None;
         match received {
             Received::Whole(_) => {}
-            Received::Head(header) if header.op_code == opcode::COMPRESSED => {
-                let rest = self.receive_packed(&mut lease, &mut reply, &header, class);
-                _packed = Some(rest.await?);
+            Received::Head(header) if must_be_whole(&header, class) => {
+                let rest = self.receive_rest(&mut lease, &mut reply, &header, class);
+                let bytes = rest.await?;
+                _packed = (header.op_code == opcode::COMPRESSED).then_some(bytes);
             }
             Received::Head(header) => {
                 let stream = self.stream_reply(client, request, lease, reply, header);
@@ -106,7 +110,7 @@ impl Relay {
         match pulse::feel(&mut lease, &self.cluster).await {
             Pulse::Beats { news } if !news || class == Class::GetMore => Some(lease),
             Pulse::Beats { .. } => {
-                lease.give_back();
+                lease.give_back_greeted();
                 None
             }
             dead => {
@@ -161,8 +165,8 @@ impl Relay {
         }
     }
 
-    /// Reads the rest of a compressed reply, within the budget: it can only be read whole.
-    async fn receive_packed(
+    /// Reads the rest of a reply that can only be read whole, within the budget.
+    async fn receive_rest(
         &self,
         lease: &mut Lease,
         reply: &mut Vec<u8>,
@@ -316,6 +320,13 @@ fn unpack(reply: Vec<u8>) -> Result<Vec<u8>, ReceiveError> {
         return decompress(&reply, MAX_MESSAGE_LEN).map_err(ReceiveError::Wire);
     }
     Ok(reply)
+}
+
+/// Whether a reply is of no use in pieces: a compressed one cannot be looked at, and in that
+/// of a write news of a change of role may stand behind any number of other errors.
+const fn must_be_whole(header: &Header, class: Class) -> bool {
+    let is_write = matches!(class, Class::Write | Class::RetryableWrite);
+    header.op_code == opcode::COMPRESSED || is_write
 }
 
 fn parse(reply: &[u8]) -> Result<(OpMsg, Outcome), ReceiveError> {

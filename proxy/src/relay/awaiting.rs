@@ -128,6 +128,8 @@ impl Relay {
             let deadline = Deadline::of(request, &self.settings);
             let tried = self.attempt(client, request, lease, deadline, &mut retries);
             match tried.await? {
+                // What went through in pieces cannot be asked again.
+                Attempt::Done(answer) if request.is_spent() => return Ok(answer),
                 Attempt::Done(answer) if is_empty_batch(&answer) => {
                     last = Some(answer);
                     turn = self.next_turn(pool);
@@ -147,7 +149,7 @@ impl Relay {
     }
 
     /// Writes the wait of one poll into the request, adding the field when it is missing.
-    fn set_wait(&self, request: &mut Request, wait: Duration) {
+    pub(super) fn set_wait(&self, request: &mut Request, wait: Duration) {
         let ms = i64::try_from(wait.as_millis()).unwrap_or(1000).max(1);
         if let Some(max) = request.facts.max_time {
             edit::overwrite_number(&mut request.message, max.at, max.kind, ms);
@@ -267,7 +269,7 @@ fn namespace_asked(request: &Request) -> String {
 }
 
 /// An empty batch of a cursor that is still open.
-fn is_empty_batch(answer: &Answer) -> bool {
+pub(super) fn is_empty_batch(answer: &Answer) -> bool {
     let Answer::Message(message) = answer else {
         return false;
     };

@@ -12,6 +12,7 @@ use crate::{
     relay::{
         ClientSide, Relay, Request, Stop,
         attempt::{Answer, Attempt},
+        awaiting::is_empty_batch,
         deadline::Deadline,
         retries::Retries,
     },
@@ -24,6 +25,9 @@ use crate::{
 /// go on elsewhere and loses nothing, but must hear of it to do so; a node that only lost
 /// its connections is back by then.
 pub(super) const AWAY: Duration = Duration::from_secs(2);
+
+/// How long a getMore that waits for data waits at a node that may not have its cursor.
+const GLANCE: Duration = Duration::from_millis(20);
 
 impl Relay {
     /// Whether this getMore is for a change stream that was open at that moment.
@@ -146,6 +150,9 @@ impl Relay {
     /// A cursor of another Weir: ask the primary, then the others, one at a time. A node
     /// that does not know it answers 43 and has done nothing; any other answer is final. A
     /// node that cannot be asked now may be the one: it is waited for a little.
+    ///
+    /// One that is to wait for data waits for a moment only, outside of the lane for such;
+    /// once it is found it takes its turn with the others.
     async fn probe<C: ClientSide>(
         &self,
         client: &mut C,
@@ -157,6 +164,11 @@ impl Relay {
             ..Want::default()
         };
         let patience = deadline.hold_from_now(AWAY);
+        // A server allows the field on no other getMore.
+        let awaits = request.facts.max_time.is_some();
+        if awaits {
+            self.set_wait(request, GLANCE);
+        }
         let mut asked: Vec<NodeAddress> = Vec::new();
         loop {
             let table = arc_swap::Guard::into_inner(self.cluster.table());
@@ -183,8 +195,15 @@ impl Relay {
             let Answer::Message(message) = &answer else {
                 return Ok(answer);
             };
-            if !says_not_found(message) || request.is_spent() {
+            if request.is_spent() {
                 return Ok(answer);
+            }
+            if !says_not_found(message) {
+                let found = self.pins.cursor(request.facts.cursor_id);
+                return match found.filter(|_| awaits && is_empty_batch(&answer)) {
+                    Some(pin) => Box::pin(self.await_data(client, request, &pool, &pin)).await,
+                    None => Ok(answer),
+                };
             }
             asked.push(pool.node().clone());
         }

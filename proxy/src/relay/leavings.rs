@@ -107,11 +107,13 @@ fn namespace_in(body: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// The namespace by the request itself: of a reply that passed in pieces the body is not
-/// at hand. A getMore names its collection in a field of its own, other commands first.
+/// at hand. A getMore names its collection in a field of its own, other commands first; what
+/// is about no collection, as `listCollections` and some aggregations, has a name for it.
 fn namespace_of(request: &Request) -> Vec<u8> {
     let (facts, message) = (&request.facts, &request.message);
     let body = facts.body.of(message);
     let collection = find(body, b"collection").or_else(|| find(body, facts.name.of(message)));
     let collection = collection.and_then(|field| field.as_str().map(<[u8]>::to_vec));
-    [facts.db.of(message), b".", &collection.unwrap_or_default()].concat()
+    let collection = collection.unwrap_or_else(|| [b"$cmd.", facts.name.of(message)].concat());
+    [facts.db.of(message), b".", &collection].concat()
 }

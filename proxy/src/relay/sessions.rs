@@ -53,6 +53,8 @@ impl Relay {
 
 /// Forwards `endSessions` in the background; the client has been told `ok` already, so
 /// that its shutdown never waits.
+///
+/// What waits counts as in flight; without room for it the sessions end by themselves.
 pub fn end_later(relay: &Arc<Relay>, mut request: Request) {
     static WAITING: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
     use std::sync::atomic::Ordering::Relaxed;
@@ -61,11 +63,15 @@ pub fn end_later(relay: &Arc<Relay>, mut request: Request) {
         return;
     }
     let relay = Arc::clone(relay);
+    let room = relay.budget.try_reserve(request.message.len());
     tokio::spawn(async move {
-        if let Ok(_permit) = TIDYING.acquire().await {
+        if room.is_some()
+            && let Ok(_permit) = TIDYING.acquire().await
+        {
             request.started = tokio::time::Instant::now();
             drop(relay.run(&mut Nobody, &mut request).await);
         }
+        drop(room);
         WAITING.fetch_sub(1, Relaxed);
     });
 }

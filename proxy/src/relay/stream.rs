@@ -77,9 +77,6 @@ impl Relay {
             let strange = ReceiveError::Unasked;
             return Err(self.broken(&lease, class, &strange));
         }
-        let Some(_bytes) = self.budget.try_reserve(CHUNK) else {
-            return Err(self.overloaded_after_sending(class));
-        };
         set_response_to(&mut reply, request.id);
         let mut scan = StreamScan::default();
         scan.feed(reply.get(BODY..).unwrap_or_default());

@@ -43,7 +43,7 @@ impl Relay {
         match pulse::feel(&mut lease, &self.cluster).await {
             pulse::Pulse::Silent => lease.abandon(),
             pulse::Pulse::Broken => lease.destroy(),
-            pulse::Pulse::Beats { .. } => lease.give_back(),
+            pulse::Pulse::Beats { .. } => lease.give_back_greeted(),
         }
     }
 

@@ -274,6 +274,6 @@ async fn hello_of(pool: &Arc<NodePool>) -> Option<(Instant, Hello)> {
     let started = Instant::now();
     let command = bson::rawdoc! { "hello": 1, "$db": "admin" };
     let document = lease.connection()?.ask(&command).await.ok()?;
-    lease.give_back();
+    lease.give_back_greeted();
     Some((started, Hello::parse(&document).ok()?))
 }
