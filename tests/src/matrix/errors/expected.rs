@@ -47,7 +47,7 @@ impl Expected {
 #[must_use]
 pub fn expected(row: &Row, class: &str, backpressure: bool) -> Expected {
     match row.fault {
-        Fault::Raw(..) => Expected::Anything,
+        Fault::Raw(..) | Fault::InReply => Expected::Anything,
         Fault::Own(Failure::Interrupted | Failure::ReplyTimeout)
         | Fault::StateChange
         | Fault::Close

@@ -1,6 +1,6 @@
 //! The rows of the table, and what a client is sent in each.
 
-use bson::Document;
+use bson::{Document, doc};
 use weir::error::{Class, ErrorReply, Failure, Labels, executed_perhaps, reply};
 
 use crate::scripted::Act;
@@ -25,6 +25,8 @@ pub enum Fault {
     Close,
     /// A state change that was not rewritten.
     Raw(i32, &'static str),
+    /// The code of a rewritten one, left in the `writeConcernError` of a reply that says `ok`.
+    InReply,
 }
 
 /// One row.
@@ -59,8 +61,8 @@ const fn overloaded(backpressure: bool) -> Fault {
     })
 }
 
-/// All rows that reach a client, and three that show why they are as they are.
-pub const ROWS: [Row; 15] = [
+/// All rows that reach a client, and four that show why they are as they are.
+pub const ROWS: [Row; 17] = [
     row(
         "A2",
         "upstream refuses Weir's login",
@@ -85,6 +87,11 @@ pub const ROWS: [Row; 15] = [
         "E",
         "deadline passed while queued",
         Fault::Own(Failure::DeadlinePassed),
+    ),
+    row(
+        "E'",
+        "the function's time is nearly over (Lambda)",
+        Fault::Own(Failure::WorkEnds { sent: true }),
     ),
     row(
         "F",
@@ -128,13 +135,23 @@ pub const ROWS: [Row; 15] = [
         "10107 not rewritten (for comparison)",
         Fault::Raw(10_107, "NotWritablePrimary"),
     ),
+    row(
+        "in a reply",
+        "6 in the writeConcernError of a reply that says ok (for comparison)",
+        Fault::InReply,
+    ),
 ];
 
 impl Row {
     /// Whether this row can happen to a class.
     #[must_use]
     pub fn happens_to(&self, class: &str) -> bool {
-        self.fault != Fault::Own(Failure::CursorNotFound) || matches!(class, "GM" | "CS")
+        match self.fault {
+            Fault::Own(Failure::CursorNotFound) => matches!(class, "GM" | "CS"),
+            // It says that a write was applied here, and perhaps nowhere else.
+            Fault::InReply => class == "RW",
+            _ => true,
+        }
     }
 
     /// Whether Weir sends it to clients of this kind; the two forms of overload exclude
@@ -153,7 +170,7 @@ impl Row {
     /// For comparison only: nothing is expected.
     #[must_use]
     pub fn is_comparison(&self) -> bool {
-        matches!(self.fault, Fault::Raw(..))
+        matches!(self.fault, Fault::Raw(..) | Fault::InReply)
     }
 
     /// Whether a cleared pool and an Unknown address are part of it.
@@ -168,7 +185,7 @@ impl Row {
         let class = class_of(class);
         Some(match self.fault {
             Fault::Own(failure) => reply(failure, class),
-            Fault::StateChange => labelled(
+            Fault::StateChange | Fault::InReply => labelled(
                 ErrorReply::new(6, "HostUnreachable", "the node changed its role"),
                 executed_perhaps(class),
             ),
@@ -193,6 +210,7 @@ impl Row {
         let document = self.error(class).map(|error| decoded(&error));
         match (self.fault, document) {
             (Fault::Leaving, Some(document)) => Act::Leave(document),
+            (Fault::InReply, Some(document)) => Act::Reply(in_reply(&document)),
             (_, Some(document)) => Act::Reply(document),
             (_, None) => Act::Close,
         }
@@ -206,6 +224,18 @@ fn labelled(mut error: ErrorReply, labels: Labels) -> ErrorReply {
 
 fn decoded(error: &ErrorReply) -> Document {
     Document::try_from(error.document()).unwrap_or_default()
+}
+
+/// The error as a part of a reply to a write that was applied.
+fn in_reply(error: &Document) -> Document {
+    let mut reply = doc! { "ok": 1, "n": 1, "nModified": 1 };
+    let mut concern = error.clone();
+    concern.remove("ok");
+    if let Some(labels) = concern.remove("errorLabels") {
+        reply.insert("errorLabels", labels);
+    }
+    reply.insert("writeConcernError", concern);
+    reply
 }
 
 /// Weir's class of a program's class.
