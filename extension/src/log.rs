@@ -15,18 +15,23 @@ use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
-/// A driver that was greeted in init and is used much later is nothing to be told.
-const ALWAYS: &str = ",weir::downstream::newcomers=off";
+/// Tells of clients that only greet.
+const GREETERS: &str = "weir::downstream::newcomers";
+
+/// Goes with what that one says: a driver may be made in init and used much later.
+const NOT_YET: &str = "nothing is wrong if the function has not used the database yet; if its \
+    operations end with a server selection timeout, look for replicaSet in its code too: the shim \
+    takes it out of the string only";
 
 static REQUEST: Mutex<Option<String>> = Mutex::new(None);
 
 /// Starts the log. A filter that cannot be read is the default, and `info` the default.
 pub(crate) fn start(filter: Option<&str>) {
-    let read = |text: &str| EnvFilter::builder().parse(format!("{text}{ALWAYS}"));
+    let read = |text: &str| EnvFilter::builder().parse(text);
     let (filter, wrong) = match filter.map(read) {
         Some(Ok(filter)) => (filter, None),
-        Some(Err(error)) => (EnvFilter::new(format!("info{ALWAYS}")), Some(error)),
-        None => (EnvFilter::new(format!("info{ALWAYS}")), None),
+        Some(Err(error)) => (EnvFilter::new("info"), Some(error)),
+        None => (EnvFilter::new("info"), None),
     };
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
@@ -64,6 +69,11 @@ pub(crate) fn of_panic(panic: &PanicHookInfo<'_>) {
     let _ = writeln!(std::io::stderr(), "{}", Value::Object(line));
 }
 
+/// Before the first invocation no function has had anything to ask.
+fn is_too_early(target: &str, request: Option<&str>) -> bool {
+    target == GREETERS && request.is_none()
+}
+
 /// One line for each event.
 struct Lines;
 
@@ -78,16 +88,25 @@ where
         mut writer: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
+        let request = REQUEST.lock().clone();
+        let greets_only = event.metadata().target() == GREETERS;
+        if is_too_early(event.metadata().target(), request.as_deref()) {
+            return Ok(());
+        }
         let mut time = String::new();
         SystemTime.format_time(&mut Writer::new(&mut time))?;
         let mut line = Line(Map::new());
         line.put("timestamp", time);
         line.put("level", event.metadata().level().as_str());
         line.put("logger", event.metadata().target());
-        if let Some(request) = REQUEST.lock().as_deref() {
+        if let Some(request) = request {
             line.put("requestId", request);
         }
         event.record(&mut line);
+        if greets_only {
+            line.put("level", "INFO");
+            line.put("here", NOT_YET);
+        }
         writeln!(writer, "{}", Value::Object(line.0))
     }
 }
@@ -123,5 +142,17 @@ impl Visit for Line {
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         self.put(field.name(), format!("{value:?}"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_only_greets_in_init_is_nothing_to_be_told() {
+        assert!(is_too_early(GREETERS, None));
+        assert!(!is_too_early(GREETERS, Some("r-1")));
+        assert!(!is_too_early("weir::downstream::front", None));
     }
 }

@@ -71,7 +71,11 @@ pub(crate) fn choose(surroundings: &Surroundings, listen: &str) -> Result<Chosen
             Err(NotFound::Several(why)) if !has_login(service) => return Err(why),
             Err(_) => None,
         };
-        let text = service_string(service, original.as_deref())?;
+        let here = match &original {
+            Some(_) => None,
+            None => own::leading_here(surroundings, listen),
+        };
+        let text = service_string(service, original.as_deref().or(here.as_deref()))?;
         return Ok(Chosen {
             road: road_of(&text),
             text,

@@ -1,6 +1,6 @@
 //! Where Weir listens, as the new strings name it. Pure.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// The port of a host that is written without one.
 const PORT: u16 = 27017;
@@ -41,16 +41,29 @@ impl Target {
     /// The first of Weir's own listeners, as `WEIR_LISTEN` names them, that is reached from the
     /// same machine.
     pub(crate) fn of_listener(listen: &str) -> Option<Self> {
-        let mut addresses = listen
-            .split([',', ' '])
-            .filter_map(|text| text.parse().ok());
-        let mut address = addresses.find(|address: &SocketAddr| {
-            address.port() != 0 && (address.ip().is_loopback() || address.ip().is_unspecified())
-        })?;
+        listen.split(',').map(str::trim).find_map(Self::of_address)
+    }
+
+    fn of_address(text: &str) -> Option<Self> {
+        if text.starts_with("unix:") {
+            return Self::parse(text);
+        }
+        let (host, port) = text.rsplit_once(':')?;
+        if host.eq_ignore_ascii_case("localhost") {
+            let port = port.parse().ok().filter(|port| *port != 0)?;
+            // Weir takes the first address that the system has for the name; a driver tries both.
+            let both: [IpAddr; 2] = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
+            let both = both.map(|ip| Place::Tcp(SocketAddr::new(ip, port)));
+            let hosts = format!("localhost:{port}");
+            let places = both.to_vec();
+            return Some(Self { hosts, places });
+        }
+        let mut address: SocketAddr = text.parse().ok()?;
         if address.ip().is_unspecified() {
             address.set_ip(IpAddr::V4(Ipv4Addr::LOCALHOST));
         }
-        Self::parse(&address.to_string())
+        let is_here = address.port() != 0 && address.ip().is_loopback();
+        is_here.then(|| Self::parse(&address.to_string()))?
     }
 
     /// As a connection string names them.
@@ -198,17 +211,28 @@ mod tests {
     fn a_listener_on_this_machine_is_a_target() {
         for (listen, hosts) in [
             ("127.0.0.1:27018", Some("127.0.0.1:27018")),
-            ("unix:/weir.sock,0.0.0.0:4", Some("127.0.0.1:4")),
+            ("unix:/run/weir.sock,0.0.0.0:4", Some("%2Frun%2Fweir.sock")),
+            ("10.0.0.1:7, 0.0.0.0:4 ,[::1]:6", Some("127.0.0.1:4")),
+            ("unix:weir.sock,0.0.0.0:4", Some("127.0.0.1:4")),
+            ("unix:/weir.sock", Some("%2Fweir.sock")),
+            ("localhost:27027", Some("localhost:27027")),
+            ("LocalHost:8,127.0.0.1:9", Some("localhost:8")),
+            ("localhost:0", None),
+            ("localhost", None),
+            ("weir.internal:27017", None),
             ("[::]:5", Some("127.0.0.1:5")),
             ("[::1]:6", Some("[::1]:6")),
             ("10.0.0.1:7", None),
             ("127.0.0.1:0", None),
-            ("unix:/weir.sock", None),
             ("27017", None),
         ] {
             let target = Target::of_listener(listen);
             assert_eq!(target.as_ref().map(Target::hosts), hosts, "{listen}");
+            assert!(target.is_none_or(|target| target.is_local()), "{listen}");
         }
+        // What the system has for the name, nobody knows.
+        let name = Target::of_listener("localhost:8").unwrap();
+        assert_eq!(name.places(), [tcp("127.0.0.1:8"), tcp("[::1]:8")]);
     }
 
     #[test]

@@ -163,3 +163,31 @@ async fn the_functions_own_login_is_accepted_beside_the_services() -> Result<()>
     ends_well(&api, &extension).await?;
     Ok(())
 }
+
+/// The string was changed and an option in the function's code was not: its driver finds no such
+/// replica set, and asks nothing but hello for ever.
+#[tokio::test]
+async fn a_driver_that_only_greets_in_an_invocation_is_told_of() -> Result<()> {
+    let cluster = shared::single().await?;
+    let uri = cluster.uri();
+    let (api, extension) = extension(&[("DB", uri.as_str())]).await?;
+    api.invoke("r-1", LONG);
+    api.is_asked().await?;
+    let mut function = Raw::connect(extension.address()).await?;
+    let client = doc! {
+        "driver": { "name": "SomeDriver", "version": "1" },
+        "os": { "type": "Linux" },
+    };
+    let hello = doc! { "hello": 1, "client": client };
+    function.command("admin", hello).await?;
+    let line = extension.says("nothing but hello").await?;
+    // A function may have had nothing to ask: it is no warning.
+    ensure!(
+        line["level"] == "INFO" && line["requestId"] == "r-1",
+        "{line}"
+    );
+    let here = line["here"].as_str().unwrap_or_default();
+    ensure!(here.contains("in its code"), "{line}");
+    ends_well(&api, &extension).await?;
+    Ok(())
+}

@@ -108,8 +108,33 @@ impl std::fmt::Display for NotFound {
     }
 }
 
+/// The string that leads to the extension itself and says who logs in, where nothing else does:
+/// a runtime without an exec wrapper has the address written into the function's configuration.
+/// `None`: there is none, or they say different things.
+pub(super) fn leading_here(surroundings: &Surroundings, listen: &str) -> Option<String> {
+    let here = meant(surroundings).into_iter();
+    let mut here: Vec<Own> = here.filter(|own| is_own(&own.text, listen)).collect();
+    here.retain(|own| is_moved(&own.text) && user_of(&own.text).is_some());
+    let login = |own: &Own| {
+        Some((
+            user_of(&own.text)?,
+            Parts::of(&own.text)?.login_options().ok()?,
+        ))
+    };
+    let first = here.first()?;
+    let agree = here.iter().all(|own| login(own) == login(first));
+    agree.then(|| first.text.clone())
+}
+
 /// Every string that does not lead to the extension itself.
 fn all(surroundings: &Surroundings, listen: &str) -> Vec<Own> {
+    let mut found = meant(surroundings);
+    found.retain(|own| !is_own(&own.text, listen));
+    found
+}
+
+/// Every string of the function's, but for variables that are not meant.
+fn meant(surroundings: &Surroundings) -> Vec<Own> {
     let named = surroundings.get("WEIR_SHIM_VARS");
     let named: Option<Vec<&str>> = named.map(|names| {
         let names = names.split([',', ' ']);
@@ -127,7 +152,7 @@ fn all(surroundings: &Surroundings, listen: &str) -> Vec<Own> {
             text,
         })
     });
-    found.filter(|own| !is_own(&own.text, listen)).collect()
+    found.collect()
 }
 
 /// The connection strings that a variable holds: all of it, or strings of a JSON object, at any

@@ -142,6 +142,39 @@ fn what_leads_to_the_extension_itself_is_no_road() {
     assert_eq!(chosen([("DB", other)]).unwrap().text, other);
 }
 
+/// A runtime without an exec wrapper: the function's string was changed by hand.
+#[test]
+fn a_string_that_leads_here_says_who_logs_in_to_the_service() {
+    let service = ("WEIR_SERVICE", "weir:1");
+    let text = |own: &str| chosen([service, ("DB", own)]).map(|chosen| chosen.text);
+    let bare = "mongodb://weir:1/?loadBalanced=true&connectTimeoutMS=2000";
+    let with = |login: &str, source: &str| {
+        let bare = bare.replacen("//", &format!("//{login}@"), 1);
+        Ok(format!("{bare}&authSource={source}"))
+    };
+    let here = "mongodb://u:p%40ss@127.0.0.1:27017/shop?authSource=x";
+    assert_eq!(text(here), with("u:p%40ss", "x"));
+    assert_eq!(text("mongodb://u:p@localhost/"), with("u:p", "admin"));
+    assert_eq!(text("mongodb://localhost/").unwrap(), bare);
+    // It is no way to the database.
+    assert_eq!(chosen([service, ("DB", here)]).unwrap().original, None);
+    // Whoever else says it says it first.
+    let own = ("WEIR_SERVICE", "mongodb://a:b@weir:1");
+    let own = chosen([own, ("DB", here)]).unwrap();
+    assert!(own.text.starts_with("mongodb://a:b@weir:1"), "{}", own.text);
+    let both = chosen([service, ("DB", here), ("FAR", ATLAS)]).unwrap();
+    assert!(both.text.contains("//user:"), "{}", both.text);
+    // Two users are no guess; one user twice is none to make.
+    let two = |other| {
+        chosen([service, ("DB", here), ("TWO", other)])
+            .unwrap()
+            .text
+    };
+    assert_eq!(two("mongodb://v:p@127.0.0.1/?authSource=x"), bare);
+    let same = "mongodb://u:p%40ss@localhost:27017/?authSource=x";
+    assert_eq!(Ok(two(same)), with("u:p%40ss", "x"));
+}
+
 #[test]
 fn several_clusters_are_no_guess() {
     let two = [("ONE", "mongodb://one/"), ("TWO", "mongodb://two/")];
