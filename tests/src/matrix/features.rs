@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use serde_json::Value;
 
-use super::drivers::Driver;
+use super::drivers::{Driver, SERVER_STATUS};
 use super::program::{Program, two_at_a_time};
 use super::stage::{BULK_WRITE, Face, Stage};
 
 /// Every feature, in the order of `tests/drivers/README.md`.
-pub const FEATURES: [&str; 35] = [
+pub const FEATURES: [&str; 36] = [
     "connect",
     "server-api",
     "server-api-strict",
@@ -48,6 +48,7 @@ pub const FEATURES: [&str; 35] = [
     "concurrent",
     "commands",
     "pool",
+    SERVER_STATUS,
 ];
 
 /// No program may take longer for all its features.
@@ -166,7 +167,8 @@ fn one(
         |feature: &str| feature == "client-bulk-write" && stage.wire_version < BULK_WRITE;
     let mut real = Vec::new();
     for feature in features {
-        match stage.not_applicable(face, feature) {
+        let lacking = program.driver.not_applicable(feature);
+        match lacking.or_else(|| stage.not_applicable(face, feature)) {
             Some(reason) => run.note(feature, Cell::not_applicable(reason), told),
             None if scripted(feature) => {}
             None => real.push(feature.clone()),
