@@ -312,4 +312,12 @@ impl Matrix {
         let cells = self.runs.iter().flat_map(|run| run.cells.values());
         cells.filter(|cell| cell.verdict == verdict).count()
     }
+
+    /// How many fields passed before the scripted server only.
+    #[must_use]
+    pub fn scripted_passes(&self) -> usize {
+        let cells = self.runs.iter().flat_map(|run| run.cells.values());
+        let is_one = |cell: &&Cell| cell.scripted && cell.verdict == Verdict::Pass;
+        cells.filter(is_one).count()
+    }
 }

@@ -32,9 +32,10 @@ pub fn markdown(matrix: &Matrix, missing: &[(Driver, String)]) -> String {
 pub fn summary(matrix: &Matrix) -> String {
     let (ours, everywhere) = matrix.failures();
     format!(
-        "{} passed, {} failed ({} of them through Weir alone), {} not applicable; {:.0} s, \
+        "{} passed ({} of them before the scripted server), {} failed ({} of them through Weir alone), {} not applicable; {:.0} s, \
          two programs at a time.\n",
         matrix.count(Verdict::Pass),
+        matrix.scripted_passes(),
         ours.len() + everywhere.len(),
         ours.len(),
         matrix.count(Verdict::NotApplicable),
