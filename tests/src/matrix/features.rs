@@ -70,7 +70,7 @@ pub enum Verdict {
 pub struct Cell {
     /// What became of it.
     pub verdict: Verdict,
-    /// Why, unless it passed.
+    /// Why; of a pass, what it does not show.
     pub reason: String,
     /// How long it took.
     pub ms: u64,
