@@ -118,9 +118,10 @@ mod tests {
         let tried = |driver: &&Driver| driver.not_applicable(SERVER_STATUS).is_none();
         let names: Vec<_> = DRIVERS.iter().filter(tried).map(|each| each.name).collect();
         assert_eq!(names, ["mongosh"]);
-        assert_eq!(
-            DRIVERS.map(|driver| driver.not_applicable("crud")),
-            [const { None }; 11]
+        assert!(
+            DRIVERS
+                .iter()
+                .all(|each| each.not_applicable("crud").is_none())
         );
     }
 }
