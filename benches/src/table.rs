@@ -15,6 +15,7 @@ use crate::targets::targets;
 pub(crate) struct Report {
     cells: Vec<Cell>,
     how: String,
+    command: String,
 }
 
 /// One row of a table.
@@ -30,6 +31,7 @@ impl Report {
                  over the rounds",
                 args.rounds, args.seconds
             ),
+            command: command(std::env::args().skip(1)),
         }
     }
 
@@ -53,11 +55,7 @@ impl Report {
 
     fn markdown(&self, targets: &[Row]) -> Result<String> {
         let mut text = String::from("# Benchmarks\n\n");
-        writeln!(
-            text,
-            "Made by `cargo run --release -p weir-benches -- --write docs/benchmarks.md`; not \
-             written by hand.\n"
-        )?;
+        writeln!(text, "Made by `{}`; not written by hand.\n", self.command)?;
         writeln!(text, "Machine: {}. {}.\n", machine(), self.how)?;
         writeln!(
             text,
@@ -98,6 +96,12 @@ const SECTIONS: [(&str, &[Measure]); 4] = [
     ("Idle clients", &[Measure::Idle]),
     ("Documents of 16 MB", &[Measure::Large]),
 ];
+
+/// What was typed, as it is typed from the repository.
+fn command(arguments: impl Iterator<Item = String>) -> String {
+    let start = "cargo run --release -p weir-benches --".to_owned();
+    arguments.fold(start, |typed, argument| typed + " " + &argument)
+}
 
 fn machine() -> String {
     let model = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
@@ -286,4 +290,16 @@ fn pipes(rows: &[Row]) -> Result<String> {
         }
     }
     Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::command;
+
+    #[test]
+    fn the_command_has_its_arguments() {
+        let typed = ["--seconds", "2.5"].map(str::to_owned);
+        let wanted = "cargo run --release -p weir-benches -- --seconds 2.5";
+        assert_eq!(command(typed.into_iter()), wanted);
+    }
 }

@@ -34,26 +34,70 @@ impl Wanted {
 /// One line: what, how much of it is wanted, how much was measured.
 type Line = (String, Wanted, Option<f64>);
 
-/// The targets whose load was measured, as a table.
+/// A target that this program has no measure for: what, how much of it, why not.
+type Unmeasured = (&'static str, Wanted, &'static str);
+
+const NO_TLS: &str = "the clients here speak no TLS";
+const NO_STREAM: &str = "only the peak of the whole process is seen, below";
+const NO_MONGOBETWEEN: &str = "its module cannot be had from the Go module proxy";
+
+/// What the design asks beyond the lines of [`rates`] and [`costs`].
+const UNMEASURED: [Unmeasured; 5] = [
+    (
+        "KiB for each idle client with TLS",
+        Wanted::AtMost(20.0),
+        NO_TLS,
+    ),
+    (
+        "MiB for each stream of 16 MB replies",
+        Wanted::AtMost(1.0),
+        NO_STREAM,
+    ),
+    (
+        "operations per CPU-second, to mongobetween",
+        Wanted::AtLeast(3.0),
+        NO_MONGOBETWEEN,
+    ),
+    (
+        "rate, to mongobetween",
+        Wanted::AtLeast(2.0),
+        NO_MONGOBETWEEN,
+    ),
+    (
+        "memory, 1,500 clients, to mongobetween",
+        Wanted::AtMost(0.2),
+        NO_MONGOBETWEEN,
+    ),
+];
+
+/// All targets of the design as a table.
 pub(crate) fn targets(cells: &[Cell]) -> Vec<Row> {
     let head = ["target", "wanted", "measured", "verdict"];
     let mut rows = vec![head.map(ToString::to_string).to_vec()];
     let lines = rates(cells).into_iter().chain(costs(cells));
-    rows.extend(lines.filter_map(|(what, wanted, measured)| {
-        let number = measured?;
-        let verdict = if wanted.is_met_by(number) {
-            "met"
-        } else {
-            "missed"
-        };
-        Some(vec![
-            what,
-            wanted.text(),
-            format!("{number:.2}"),
-            verdict.to_owned(),
-        ])
+    rows.extend(lines.map(|(what, wanted, measured)| match measured {
+        Some(number) => {
+            let met = wanted.is_met_by(number);
+            let verdict = if met { "met" } else { "missed" };
+            row(&what, wanted, &format!("{number:.2}"), verdict)
+        }
+        None => unmeasured(&what, wanted, "its load or its road was left out"),
     }));
+    rows.extend(UNMEASURED.map(|(what, wanted, why)| unmeasured(what, wanted, why)));
     rows
+}
+
+fn row(what: &str, wanted: Wanted, measured: &str, verdict: &str) -> Row {
+    vec![
+        what.to_owned(),
+        wanted.text(),
+        measured.to_owned(),
+        verdict.to_owned(),
+    ]
+}
+
+fn unmeasured(what: &str, wanted: Wanted, why: &str) -> Row {
+    row(what, wanted, "not measured", why)
 }
 
 fn p50(sample: &Sample) -> f64 {
@@ -161,4 +205,20 @@ fn ratio(cells: &[Cell], load: Load, road: RoadName, number: fn(&Sample) -> f64)
 /// Weir's own number.
 fn weir(cells: &[Cell], load: Load, number: fn(&Sample) -> f64) -> Option<f64> {
     Some(find_cell(cells, load)?.of(RoadName::Weir)?.median(number))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_not_measured_is_listed_with_the_reason() {
+        let rows = targets(&[]);
+        let body: Vec<_> = rows.iter().skip(1).collect();
+        assert_eq!(body.len(), 19);
+        for row in body {
+            assert_eq!(row.get(2).map(String::as_str), Some("not measured"));
+            assert!(row.get(3).is_some_and(|why| why.len() > 10), "{row:?}");
+        }
+    }
 }

@@ -17,7 +17,7 @@ use weir_tests::matrix::features::{self, Choice, Verdict};
 use weir_tests::matrix::program::{Program, prepare_all};
 use weir_tests::matrix::report;
 use weir_tests::matrix::stage::{Face, Stage};
-use weir_tests::skip::skip;
+use weir_tests::skip::skip_language;
 use weir_tests::surroundings::blocking;
 
 /// Both tests run two programs at a time; together they would be four on two cores.
@@ -32,7 +32,7 @@ async fn programs() -> Result<Vec<Program>> {
 async fn prepared() -> Result<Vec<Program>> {
     let (programs, missing) = blocking(|| prepare_all(&newest_of_each())).await??;
     for (driver, reason) in missing {
-        skip(&driver.title(), &reason);
+        skip_language(&driver.title(), &reason)?;
     }
     let rust = programs
         .iter()

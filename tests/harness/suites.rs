@@ -56,6 +56,17 @@ fn a_verbose_run_is_read_test_by_test() {
 }
 
 #[test]
+fn what_fails_directly_is_broken_only_when_it_ran_on_both_roads() {
+    let begun = begins("T");
+    let direct = ran(&[&begun, "FAIL|T"]);
+    let fate = |through: &[&str]| compare(&direct, &ran(through)).remove("T");
+    assert_eq!(fate(&[&begun, "FAIL|T"]), Some(Fate::Broken));
+    assert_eq!(fate(&[&begun, "SKIP|T"]), Some(Fate::Unseen));
+    assert_eq!(fate(&[]), Some(Fate::Unseen));
+    assert_eq!(fate(&[&begun, "PASS|T"]), Some(Fate::Gained));
+}
+
+#[test]
 fn every_pair_of_verdicts_has_its_fate() {
     let names = [
         "T", "T/kept", "T/lost", "T/skips", "T/gains", "T/breaks", "T/file", "T/new",

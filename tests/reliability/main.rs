@@ -10,7 +10,7 @@ use weir_tests::matrix::program::prepare_all;
 use weir_tests::reliability::event::Event;
 use weir_tests::reliability::record::{Class, Road};
 use weir_tests::reliability::{Options, run};
-use weir_tests::skip::skip;
+use weir_tests::skip::skip_language;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn elections_and_kills_cost_time_and_nothing_else() -> Result<()> {
@@ -18,7 +18,7 @@ async fn elections_and_kills_cost_time_and_nothing_else() -> Result<()> {
     chosen.retain(|driver| driver.newest);
     let (programs, missing) = prepare_all(&chosen)?;
     for (driver, reason) in &missing {
-        skip(&driver.title(), reason);
+        skip_language(&driver.title(), reason)?;
     }
     if programs.is_empty() {
         return Ok(());

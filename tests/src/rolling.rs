@@ -20,7 +20,7 @@ use weir::demo::process::Scratch;
 
 use crate::matrix::drivers::newest_of_each;
 use crate::matrix::program::{Program, prepare_all};
-use crate::skip::skip;
+use crate::skip::skip_language;
 use crate::surroundings::{blocking, surroundings};
 use crate::wait::{LIMIT, until};
 
@@ -41,7 +41,7 @@ pub async fn programs() -> Result<Vec<Program>> {
     });
     let (programs, missing) = blocking(move || prepare_all(&drivers)).await??;
     for (driver, reason) in missing {
-        skip(&format!("rolling replacement, {}", driver.title()), &reason);
+        skip_language(&format!("rolling replacement, {}", driver.title()), &reason)?;
     }
     Ok(programs)
 }

@@ -4,9 +4,13 @@
 //! print. So a small shell waits on a pipe; when this process ends, the pipe
 //! closes and the shell prints the count and every line.
 
+use std::env;
+use std::ffi::OsStr;
 use std::io::Write;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
+
+use anyhow::{Result, ensure};
 
 /// Prints what it was told once its input ends.
 const PRINTER: &str = r#"
@@ -44,10 +48,53 @@ pub fn skip(what: &str, why: &str) {
         .push(line);
 }
 
+/// As [`skip`], for a language that is not installed; in CI, where all are, an error.
+///
+/// # Errors
+/// With `$CI` set.
+pub fn skip_language(what: &str, why: &str) -> Result<()> {
+    ensure!(
+        !is_ci(env::var_os("CI").as_deref()),
+        "{what}: {why}; in CI every language must be there"
+    );
+    skip(what, why);
+    Ok(())
+}
+
+/// Whether this value of `$CI` says that this is one.
+fn is_ci(value: Option<&OsStr>) -> bool {
+    value.is_some_and(|value| !value.is_empty() && value != "false" && value != "0")
+}
+
+/// Whether the search path has such a program.
+#[must_use]
+pub fn is_installed(program: &str) -> bool {
+    let path = env::var_os("PATH").unwrap_or_default();
+    env::split_paths(&path).any(|folder| folder.join(program).is_file())
+}
+
 /// What has been skipped so far.
 pub fn skipped() -> Vec<String> {
     SKIPPED
         .lock()
         .unwrap_or_else(PoisonError::into_inner)
         .clone()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ci_is_what_says_so() {
+        let is = |value: &str| is_ci(Some(OsStr::new(value)));
+        assert!(is("true") && is("1"));
+        assert!(!is("") && !is("false") && !is("0") && !is_ci(None));
+    }
+
+    #[test]
+    fn a_program_is_installed_or_not() {
+        assert!(is_installed("sh"));
+        assert!(!is_installed("no-such-program-of-weir"));
+    }
 }

@@ -28,6 +28,9 @@ pub const DRIVERS: [Driver; 11] = [
     newest("mongosh", "mongosh", "2.12.0"),
 ];
 
+/// `db.serverStatus().connections`, as it is typed.
+pub(super) const SERVER_STATUS: &str = "server-status";
+
 /// The newest version of the driver for this language; empty: there is none.
 #[must_use]
 pub fn newest_version(language: &str) -> &'static str {
@@ -73,6 +76,12 @@ impl Driver {
         self.language != "mongosh"
     }
 
+    /// What no program of this driver could try, with the reason.
+    pub(super) fn not_applicable(&self, feature: &str) -> Option<String> {
+        let shell = self.language == "mongosh";
+        (feature == SERVER_STATUS && !shell).then(|| "a command of the shell".to_owned())
+    }
+
     /// Whether a choice on the command line means this one: `python`, `Node` or `node-5.9.2`.
     #[must_use]
     pub fn is_meant_by(&self, choice: &str) -> bool {
@@ -96,4 +105,23 @@ pub fn chosen(choices: &[String]) -> Vec<Driver> {
 #[must_use]
 pub fn newest_of_each() -> Vec<Driver> {
     DRIVERS.iter().filter(|each| each.newest).copied().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::matrix::features::FEATURES;
+
+    #[test]
+    fn what_is_typed_in_the_shell_is_tried_in_the_shell_alone() {
+        assert!(FEATURES.contains(&SERVER_STATUS));
+        let tried = |driver: &&Driver| driver.not_applicable(SERVER_STATUS).is_none();
+        let names: Vec<_> = DRIVERS.iter().filter(tried).map(|each| each.name).collect();
+        assert_eq!(names, ["mongosh"]);
+        assert!(
+            DRIVERS
+                .iter()
+                .all(|each| each.not_applicable("crud").is_none())
+        );
+    }
 }

@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use serde_json::Value;
 
-use super::drivers::Driver;
+use super::drivers::{Driver, SERVER_STATUS};
 use super::program::{Program, two_at_a_time};
 use super::stage::{BULK_WRITE, Face, Stage};
 
 /// Every feature, in the order of `tests/drivers/README.md`.
-pub const FEATURES: [&str; 35] = [
+pub const FEATURES: [&str; 36] = [
     "connect",
     "server-api",
     "server-api-strict",
@@ -48,6 +48,7 @@ pub const FEATURES: [&str; 35] = [
     "concurrent",
     "commands",
     "pool",
+    SERVER_STATUS,
 ];
 
 /// No program may take longer for all its features.
@@ -69,7 +70,7 @@ pub enum Verdict {
 pub struct Cell {
     /// What became of it.
     pub verdict: Verdict,
-    /// Why, unless it passed.
+    /// Why; of a pass, what it does not show.
     pub reason: String,
     /// How long it took.
     pub ms: u64,
@@ -166,7 +167,8 @@ fn one(
         |feature: &str| feature == "client-bulk-write" && stage.wire_version < BULK_WRITE;
     let mut real = Vec::new();
     for feature in features {
-        match stage.not_applicable(face, feature) {
+        let lacking = program.driver.not_applicable(feature);
+        match lacking.or_else(|| stage.not_applicable(face, feature)) {
             Some(reason) => run.note(feature, Cell::not_applicable(reason), told),
             None if scripted(feature) => {}
             None => real.push(feature.clone()),
@@ -309,5 +311,13 @@ impl Matrix {
     pub fn count(&self, verdict: Verdict) -> usize {
         let cells = self.runs.iter().flat_map(|run| run.cells.values());
         cells.filter(|cell| cell.verdict == verdict).count()
+    }
+
+    /// How many fields passed before the scripted server only.
+    #[must_use]
+    pub fn scripted_passes(&self) -> usize {
+        let cells = self.runs.iter().flat_map(|run| run.cells.values());
+        let is_one = |cell: &&Cell| cell.scripted && cell.verdict == Verdict::Pass;
+        cells.filter(is_one).count()
     }
 }

@@ -32,9 +32,10 @@ pub fn markdown(matrix: &Matrix, missing: &[(Driver, String)]) -> String {
 pub fn summary(matrix: &Matrix) -> String {
     let (ours, everywhere) = matrix.failures();
     format!(
-        "{} passed, {} failed ({} of them through Weir alone), {} not applicable; {:.0} s, \
+        "{} passed ({} of them before the scripted server), {} failed ({} of them through Weir alone), {} not applicable; {:.0} s, \
          two programs at a time.\n",
         matrix.count(Verdict::Pass),
+        matrix.scripted_passes(),
         ours.len() + everywhere.len(),
         ours.len(),
         matrix.count(Verdict::NotApplicable),
@@ -71,7 +72,9 @@ fn field(cell: Option<&Cell>, notes: &mut Notes) -> String {
     };
     let scripted = if cell.scripted { " scripted" } else { "" };
     match cell.verdict {
-        Verdict::Pass => format!("{} ms{scripted}", cell.ms),
+        Verdict::Pass if cell.reason.is_empty() => format!("{} ms{scripted}", cell.ms),
+        // It passed by other means than the feature's name says.
+        Verdict::Pass => format!("{} ms{scripted} {}", cell.ms, notes.number(&cell.reason)),
         Verdict::Fail => format!("**fail**{scripted} {}", notes.number(&cell.reason)),
         Verdict::NotApplicable => format!("n/a {}", notes.number(&cell.reason)),
     }
@@ -86,4 +89,24 @@ fn failed(out: &mut String, heading: &str, lines: &[String]) {
         let _ = writeln!(out, "- {line}");
     }
     out.push('\n');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pass_by_other_means_has_a_note() {
+        let mut cell = Cell {
+            verdict: Verdict::Pass,
+            reason: String::new(),
+            ms: 7,
+            scripted: false,
+        };
+        let mut notes = Notes::default();
+        assert_eq!(field(Some(&cell), &mut notes), "7 ms");
+        cell.reason = "by maxTimeMS".to_owned();
+        assert_eq!(field(Some(&cell), &mut notes), "7 ms [1]");
+        assert_eq!(notes.text(), "1. by maxTimeMS\n");
+    }
 }

@@ -1,11 +1,13 @@
 //! One client's connection: asks, leaves, checks that answers are its own. It knows every
 //! Weir of its list and goes elsewhere when one sends it away, dies or is not there.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use bson::{Document, doc};
+use weir::relay::attempt::WHOLE_REPLY;
 
 use super::place::{Life, Place};
 use super::plan::Leave;
@@ -156,7 +158,7 @@ impl Link {
         self.drop();
         if life.was_killed() {
             self.report.count("connections that died with a Weir");
-        } else if is_large(command) {
+        } else if is_large(command) && is_cut(error) {
             self.report.count("large replies cut");
         } else {
             let leaving = life.is_leaving();
@@ -210,8 +212,56 @@ async fn connect(places: &[Place], at: usize, load_balanced: bool) -> Result<Mad
     Ok(Made { raw, life })
 }
 
-/// Whether its reply is passed on in pieces: then a broken upstream cannot be told about
-/// otherwise than by a close.
+/// Whether its reply, which repeats what it asks for, is passed on in pieces: once some of it
+/// is out, a broken upstream cannot be told about otherwise than by a close. A reply says less
+/// than a kilobyte of its own.
 fn is_large(command: &Document) -> bool {
-    command.to_vec().is_ok_and(|bytes| bytes.len() > 90_000)
+    let least = WHOLE_REPLY - 1_024;
+    command.to_vec().is_ok_and(|bytes| bytes.len() > least)
+}
+
+/// Whether the connection ended inside a reply whose head has arrived. One that ends before
+/// it, or with a reset, or that stays silent, has not been cut.
+fn is_cut(error: &anyhow::Error) -> bool {
+    let kind = error.downcast_ref::<io::Error>().map(io::Error::kind);
+    kind == Some(io::ErrorKind::UnexpectedEof)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncWriteExt;
+
+    use super::*;
+    use crate::message::HEADER;
+
+    fn asks_for(size: usize) -> Document {
+        doc! { "find": "rows", "projection": { "payload": { "$literal": "x".repeat(size) } } }
+    }
+
+    #[test]
+    fn what_weir_holds_until_it_is_whole_is_not_large() {
+        assert!(!is_large(&asks_for(100_000)));
+        assert!(!is_large(&asks_for(WHOLE_REPLY - 2_048)));
+        assert!(is_large(&asks_for(WHOLE_REPLY)));
+    }
+
+    /// The end of a connection after so many bytes of a reply.
+    async fn ends_after(bytes: usize) -> Result<anyhow::Error> {
+        let reply = op_msg(1, 1, 0, &doc! { "ok": 1 });
+        let (ours, mut theirs) = tokio::io::duplex(4096);
+        theirs
+            .write_all(reply.get(..bytes).context("so long it is not")?)
+            .await?;
+        drop(theirs);
+        let ended = Raw::over(ours).receive().await;
+        ended.err().context("a reply that was not there")
+    }
+
+    #[tokio::test]
+    async fn only_a_reply_that_has_begun_is_cut() -> Result<()> {
+        assert!(!is_cut(&ends_after(0).await?));
+        assert!(!is_cut(&ends_after(HEADER - 1).await?));
+        assert!(is_cut(&ends_after(HEADER + 1).await?));
+        Ok(())
+    }
 }

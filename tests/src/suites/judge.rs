@@ -30,6 +30,8 @@ pub enum Fate {
     Known(String),
     /// Failed on both roads.
     Broken,
+    /// Failed directly, did not run through Weir: nothing is known of it.
+    Unseen,
     /// Ran on neither road.
     Idle,
 }
@@ -98,7 +100,7 @@ fn fate_of(direct: &Ran, through: &Ran, name: &str) -> Fate {
                 Fate::Lost("its program ended before this test".to_owned())
             }
             Some((Verdict::Pass, _)) => Fate::Skipped("left out by the test's own code".to_owned()),
-            Some((Verdict::Fail, _)) => Fate::Broken,
+            Some((Verdict::Fail, _)) => Fate::Unseen,
             _ => Fate::Idle,
         };
     };
@@ -106,7 +108,8 @@ fn fate_of(direct: &Ran, through: &Ran, name: &str) -> Fate {
         (Some(Verdict::Pass), Verdict::Pass) => Fate::Kept,
         (_, Verdict::Pass) => Fate::Gained,
         (Some(Verdict::Pass), Verdict::Skip) => Fate::Skipped(words(said)),
-        (Some(Verdict::Fail), _) => Fate::Broken,
+        (Some(Verdict::Fail), Verdict::Fail) => Fate::Broken,
+        (Some(Verdict::Fail), Verdict::Skip) => Fate::Unseen,
         (_, Verdict::Fail) => Fate::Lost(said.to_owned()),
         (_, Verdict::Skip) => Fate::Idle,
     }

@@ -22,6 +22,8 @@ pub struct Counts {
     pub known: usize,
     /// [`Fate::Broken`].
     pub broken: usize,
+    /// [`Fate::Unseen`].
+    pub unseen: usize,
     /// [`Fate::Idle`].
     pub idle: usize,
 }
@@ -35,6 +37,7 @@ impl Counts {
             Fate::Lost(_) => &mut self.lost,
             Fate::Known(_) => &mut self.known,
             Fate::Broken => &mut self.broken,
+            Fate::Unseen => &mut self.unseen,
             Fate::Idle => &mut self.idle,
         };
         *count += 1;
@@ -48,9 +51,12 @@ impl Counts {
             lost,
             known,
             broken,
+            unseen,
             idle,
         } = self;
-        format!("| {name} | {kept} | {gained} | {skipped} | {lost} | {known} | {broken} | {idle} |")
+        let parts = [kept, gained, skipped, lost, known, broken, unseen, idle];
+        let fields = parts.map(usize::to_string).join(" | ");
+        format!("| {name} | {fields} |")
     }
 }
 
@@ -131,8 +137,8 @@ fn table(page: &mut String, judged: &Judged) {
     }
     page.push_str(
         "| suite | kept | only through Weir: passed | skipped only through Weir | lost | \
-         lost with a reason | failed on both | ran on neither |\n\
-         |---|---:|---:|---:|---:|---:|---:|---:|\n",
+         lost with a reason | failed on both | failed directly, not run through Weir | ran on neither |\n\
+         |---|---:|---:|---:|---:|---:|---:|---:|---:|\n",
     );
     for (suite, counts) in &suites {
         page.push_str(&counts.row(suite));
@@ -157,9 +163,23 @@ fn reasons(page: &mut String, judged: &Judged) {
         .iter()
         .map(|(test, _)| test.clone())
         .collect();
-    if !lost.is_empty() {
-        page.push_str("\nLost:\n\n");
-        list(page, &lost);
+    named(page, "Lost", &lost);
+    let of = |wanted: Fate| {
+        let fates = judged
+            .fates
+            .iter()
+            .filter(move |(_, fate)| **fate == wanted);
+        fates.map(|(test, _)| test.clone()).collect::<Vec<_>>()
+    };
+    named(page, "Failed on both", &of(Fate::Broken));
+    let unseen = of(Fate::Unseen);
+    named(page, "Failed directly, not run through Weir", &unseen);
+}
+
+fn named(page: &mut String, heading: &str, tests: &[String]) {
+    if !tests.is_empty() {
+        let _ = writeln!(page, "\n{heading}:\n");
+        list(page, tests);
     }
 }
 

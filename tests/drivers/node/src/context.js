@@ -10,9 +10,20 @@ class Context {
   #plan;
   #clients = [];
   #failPointUsed = false;
+  /** What a pass of the feature does not show. */
+  #note;
 
   constructor(plan) {
     this.#plan = plan;
+  }
+
+  get note() {
+    return this.#note;
+  }
+
+  /** The feature's line says this, also when it passes. */
+  sayAlso(note) {
+    this.#note = note;
   }
 
   get face() {

@@ -54,8 +54,9 @@ async function runFeature(name, plan) {
   if (!feature) return { feature: name, result: 'n/a', reason: 'the program does not know it' };
   const began = Date.now();
   try {
-    await attempt(feature, new Context(plan));
-    return { feature: name, result: 'pass', ms: Date.now() - began };
+    const context = new Context(plan);
+    await attempt(feature, context);
+    return { feature: name, result: 'pass', reason: context.note, ms: Date.now() - began };
   } catch (error) {
     const result = error instanceof NotApplicable ? 'n/a' : 'fail';
     return { feature: name, result, reason: error.message || String(error) };

@@ -54,6 +54,11 @@ async fn main() -> Result<()> {
     }
 }
 
+/// What a pass of a feature does not show.
+fn note(feature: &str) -> Option<String> {
+    (feature == "timeout").then(|| "by maxTimeMS: this driver has no timeoutMS".to_owned())
+}
+
 async fn features(plan: &Plan) -> Result<()> {
     let client = plan.client().await?;
     let database = client.database(&plan.database);
@@ -63,7 +68,7 @@ async fn features(plan: &Plan) -> Result<()> {
         let ended = tokio::time::timeout(LIMIT, one(plan, feature)).await;
         let ended = ended.unwrap_or_else(|_| bail!("took longer than 30 s"));
         let (result, reason) = match ended {
-            Ok(()) => ("pass", None),
+            Ok(()) => ("pass", note(feature)),
             Err(error) => match error.downcast_ref::<NotApplicable>() {
                 Some(reason) => ("n/a", Some(reason.0.clone())),
                 None => ("fail", Some(format!("{error:#}"))),

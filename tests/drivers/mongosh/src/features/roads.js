@@ -1,6 +1,6 @@
 // Other ways to the server than a plain one with acknowledged writes.
 
-/* global features, connection, database, emptyCollection, equal, fail, refused, uriNamed, withOption, plan */
+/* global features, connection, database, emptyCollection, equal, fail, refused, uriNamed, withOption, sayAlso, plan */
 
 features.unacknowledged = function () {
   const things = emptyCollection('unacknowledged', withOption(plan.uri, 'maxPoolSize=5'));
@@ -29,6 +29,7 @@ features.zstd = () => compressed('zstd');
 
 // With maxTimeMS: the shell's driver has no limit for a whole operation.
 features.timeout = function () {
+  sayAlso('by maxTimeMS: this driver has no timeoutMS');
   const things = emptyCollection('timeout');
   things.insertOne({ _id: 1 });
   const began = Date.now();

@@ -2,7 +2,7 @@
 
 /* global Mongo, EJSON, plan */
 
-const state = { connections: [], failPointUsed: false };
+const state = { connections: [], failPointUsed: false, note: undefined };
 
 globalThis.HOST_UNREACHABLE = 6;
 
@@ -12,6 +12,18 @@ globalThis.fail = (reason) => {
 
 globalThis.notApplicable = (reason) => {
   throw Object.assign(new Error(reason), { notApplicable: true });
+};
+
+/** The feature's line says this, also when it passes. */
+globalThis.sayAlso = (note) => {
+  state.note = note;
+};
+
+/** What this feature has said, once. */
+globalThis.takeNote = function () {
+  const { note } = state;
+  state.note = undefined;
+  return note;
 };
 
 globalThis.equal = (what, expected, actual) => {

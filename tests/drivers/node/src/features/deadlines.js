@@ -9,6 +9,7 @@ const MAX_TIME_MS_EXPIRED = 50;
  * others still take it and say in their source that it is a no-op.
  */
 async function timeout(context) {
+  context.sayAlso('by maxTimeMS: timeoutMS does nothing in this driver');
   const things = await context.emptyCollection('timeout');
   await things.insertOne({ _id: 1 });
   const slow = { $where: 'sleep(2000) || true' };

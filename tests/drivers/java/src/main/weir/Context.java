@@ -16,9 +16,20 @@ public final class Context implements AutoCloseable {
     private final Document plan;
     private final ConcurrentLinkedQueue<MongoClient> clients = new ConcurrentLinkedQueue<>();
     private volatile boolean failPointUsed;
+    private volatile String note;
 
     Context(Document plan) {
         this.plan = plan;
+    }
+
+    /** The feature's line says this, also when it passes. */
+    public void sayAlso(String note) {
+        this.note = note;
+    }
+
+    /** What a pass of the feature does not show; null: nothing. */
+    String note() {
+        return note;
     }
 
     public String face() {

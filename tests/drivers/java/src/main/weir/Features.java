@@ -110,6 +110,9 @@ final class Features {
                 return null;
             });
             running.get(LIMIT_SECONDS, TimeUnit.SECONDS);
+            if (context.note() != null) {
+                line.append("reason", context.note());
+            }
         } catch (TimeoutException late) {
             return line.append("result", "fail").append("reason", "took longer than 30 s");
         } catch (Exception exception) {

@@ -26,6 +26,7 @@ public final class Deadlines {
         if (hasOperationTimeout()) {
             byClient(context);
         } else {
+            context.sayAlso("by maxTimeMS: this driver has no timeoutMS");
             byServer(things);
         }
     }
