@@ -57,6 +57,19 @@ async fn malformed_messages_end_their_own_connection_only() -> Result<()> {
     Ok(())
 }
 
+/// The hello of TLS announces 66,326 bytes, read as a message; nobody waits for the rest.
+#[tokio::test]
+async fn a_client_that_speaks_tls_to_a_plain_port_is_told_of_in_the_log() -> Result<()> {
+    let weir = single().await?;
+    let mut raw = Raw::connect(weir.address()).await?;
+    let mut hello = vec![22, 3, 1, 0, 200, 1, 0, 0, 196, 3, 3];
+    hello.extend((0..194).map(|n| n ^ 0x5a));
+    raw.send(&hello).await?;
+    raw.closed().await?;
+    weir.wait_for_log("speaks TLS to a plain port").await?;
+    Ok(())
+}
+
 fn words(words: &[i32]) -> Vec<u8> {
     words.iter().flat_map(|word| word.to_le_bytes()).collect()
 }

@@ -32,6 +32,20 @@ fn a_service_gets_the_functions_login() {
     }
 }
 
+/// The shim moves both, whoever the extension serves.
+#[test]
+fn named_strings_of_two_clusters_are_never_served() {
+    let other = "mongodb://user:p%40ss@other.x.net/";
+    for road in [
+        ("WEIR_SERVICE", "mongodb://a:b@weir:1/"),
+        ("WEIR_UPSTREAM", ATLAS),
+    ] {
+        let named = ("WEIR_SHIM_VARS", "ONE,TWO");
+        let why = chosen([road, named, ("ONE", ATLAS), ("TWO", other)]).unwrap_err();
+        assert!(why.contains("WEIR_SHIM_VARS"), "{why}");
+    }
+}
+
 #[test]
 fn a_service_may_have_its_own_login_and_options() {
     let service = "mongodb://a:b@weir:1/?tls=true&connectTimeoutMS=9";

@@ -27,6 +27,9 @@ pub const STREAMED_FROM: usize = 1024 * 1024;
 /// Nothing a client says before it has logged in is longer.
 const LONGEST_BEFORE_LOGIN: usize = 64 * 1024;
 
+/// The first bytes of a TLS record that carries a handshake, in every version (RFC 8446, 5.1).
+const TLS_HANDSHAKE: [u8; 2] = [22, 3];
+
 /// A client that sends nothing for so long in the middle of a message holds memory that was
 /// kept for its rest no longer. (Between messages a client may be silent for ever.)
 const STALL: Duration = Duration::from_secs(30);
@@ -73,6 +76,12 @@ pub(crate) enum InboxError {
     /// An opcode that no current driver sends.
     #[error("opcode {0} is not spoken here; current drivers use OP_MSG")]
     Opcode(i32),
+    /// The beginning of a TLS handshake, whose bytes can be read as a header.
+    #[error(
+        "the client speaks TLS to a plain port: leave TLS out of its settings, or switch it on \
+         for this listener"
+    )]
+    Tls,
     /// Too long for somebody who has not logged in.
     #[error("a message of {0} bytes before login; 65,536 are allowed")]
     TooLongBeforeLogin(usize),
@@ -127,6 +136,7 @@ impl Client {
                 return Err(InboxError::Torn);
             }
         };
+        is_spoken(&buf, &header)?;
         // Most messages have arrived whole with nothing behind them; the rest is on the heap,
         // or an idle client's task would have room for it.
         let whole = buf.len() == header.length && header.length <= buffer::SIZE;
@@ -274,6 +284,16 @@ impl Client {
         }
         let msg = OpMsg::parse_prefix(buf, header.length)?;
         Ok(msg.map(|_| header.length - buf.len()))
+    }
+}
+
+/// Nobody waits, with room kept for it, for the rest of what is no message: the first bytes of
+/// a TLS handshake announce up to 33 MB.
+fn is_spoken(bytes: &[u8], header: &Header) -> Result<(), InboxError> {
+    match header.op_code {
+        opcode::MSG | opcode::QUERY | opcode::COMPRESSED => Ok(()),
+        _ if bytes.starts_with(&TLS_HANDSHAKE) => Err(InboxError::Tls),
+        other => Err(InboxError::Opcode(other)),
     }
 }
 

@@ -244,7 +244,10 @@ fn errors_document(body: &str, missing: &[(Driver, String)]) -> String {
          error documents are made by `weir::error`. *sent*: code and labels. *meant*: what the \
          table intends. A field tells what the driver did, as its own events and the face's \
          count of requests show it, and after how long; **≠** marks a disagreement. *–*: Weir \
-         does not send this to a driver of that kind. Classes: `tests/drivers/README.md`.\n\
+         does not send this to a driver of that kind. Not here is what no driver sees: what Weir \
+         tries again itself (rows A and M), a client too many (H: it gets F), the upstream's \
+         overload for an older driver (L: it gets F'), and writes that want no answer (N). \
+         Classes: `tests/drivers/README.md`.\n\
          {skipped}\n## Rows\n{body}",
         today(),
         env!("CARGO_PKG_VERSION"),
