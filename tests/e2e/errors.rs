@@ -278,24 +278,45 @@ async fn what_a_leaving_weir_has_not_done_is_done_again() -> Result<()> {
     Ok(())
 }
 
-/// Where there is no memory for a request, its class is still known by its beginning.
-#[tokio::test]
-async fn a_request_without_room_is_refused_by_its_class() -> Result<()> {
-    let stage = Stage::with(&["--max-in-flight", "16MiB"]).await?;
-    // Each of them takes its room as soon as its length is known.
+/// Takes nearly all of 16 MiB: each message takes its room as soon as its length is known.
+async fn take_all_room(stage: &Stage) -> Result<Vec<Raw>> {
     let mut begun = Vec::new();
-    for _ in 0..16 {
+    for n in 0..17 {
         let mut raw = stage.client(false).await?;
-        let count = doc! { "count": "c", "$db": "d", "pad": "x".repeat(1_000_000) };
+        let pad = if n < 16 { 1_000_000 } else { 700_000 };
+        let count = doc! { "count": "c", "$db": "d", "pad": "x".repeat(pad) };
         let message = op_msg(1, 0, 0, &count);
         raw.send(message.get(..100).context("too short")?).await?;
         begun.push(raw);
     }
     let taken = || async {
         let status = stage.weir.status().await.ok()?;
-        (status["listeners"][0]["bytes_in_flight"].as_u64()? >= 16_000_000).then_some(())
+        (status["listeners"][0]["bytes_in_flight"].as_u64()? >= 16_700_000).then_some(())
     };
     until("room to be taken", LIMIT, taken).await?;
+    Ok(begun)
+}
+
+/// Those who hold memory and do not go on are no matter of those who read what they ask for.
+#[tokio::test]
+async fn a_large_reply_passes_where_memory_is_used_up() -> Result<()> {
+    let stage = Stage::with(&["--max-in-flight", "16MiB"]).await?;
+    let _begun = take_all_room(&stage).await?;
+    let mut raw = stage.client(false).await?;
+    let row = doc! { "pad": "y".repeat(1_000_000) };
+    let cursor = doc! { "firstBatch": [row], "id": 0_i64, "ns": "d.c" };
+    let large = Act::Reply(doc! { "ok": 1, "cursor": cursor });
+    stage.server.script("find", [large]);
+    let reply = raw.command("d", doc! { "find": "c" }).await?;
+    ensure!(!reply.contains_key("code"), "{reply}");
+    Ok(())
+}
+
+/// Where there is no memory for a request, its class is still known by its beginning.
+#[tokio::test]
+async fn a_request_without_room_is_refused_by_its_class() -> Result<()> {
+    let stage = Stage::with(&["--max-in-flight", "16MiB"]).await?;
+    let _begun = take_all_room(&stage).await?;
     let session = retryable_insert();
     let retryable = doc! {
         "insert": "c", "lsid": session.get_document("lsid")?.clone(), "txnNumber": 1_i64,

@@ -17,6 +17,8 @@ use weir_tests::skip::skip;
 use weir_tests::wait::until;
 use weir_tests::weir::WeirProcess;
 
+use crate::ALONE;
+
 const MIB: u64 = 1024 * 1024;
 /// Of 16 MB each.
 const MESSAGES: usize = 1_000;
@@ -97,6 +99,7 @@ async fn large_work(weir: &WeirProcess, messages: usize) -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_large_messages_leave_no_memory_behind() -> Result<()> {
+    let _alone = ALONE.lock().await;
     if !can_look() {
         return Ok(());
     }
@@ -163,6 +166,7 @@ async fn most_held<F: Future<Output = Result<()>>>(
 /// A message of 47 MB each way, given and taken slowly: about one MiB of it is held.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_message_of_48_megabytes_is_passed_on_in_pieces() -> Result<()> {
+    let _alone = ALONE.lock().await;
     const LARGE: usize = 47_000_000;
     const PIECE: usize = 512 * 1024;
     if !can_look() {

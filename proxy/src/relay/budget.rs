@@ -42,6 +42,16 @@ impl Budget {
         })
     }
 
+    /// Counts `bytes` that are held whether there is room or not, as few for each connection.
+    #[must_use]
+    pub fn reserve(self: &Arc<Self>, bytes: usize) -> Reserved {
+        self.used.fetch_add(bytes, Ordering::AcqRel);
+        Reserved {
+            budget: Arc::clone(self),
+            bytes,
+        }
+    }
+
     /// Whether so many bytes more could be reserved now.
     #[must_use]
     pub fn has_room(&self, bytes: usize) -> bool {

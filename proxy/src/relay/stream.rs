@@ -77,6 +77,8 @@ impl Relay {
             let strange = ReceiveError::Unasked;
             return Err(self.broken(&lease, class, &strange));
         }
+        // A full budget stops nobody who reads: there is a piece for each connection at most.
+        let _bytes = self.budget.reserve(CHUNK);
         set_response_to(&mut reply, request.id);
         let mut scan = StreamScan::default();
         scan.feed(reply.get(BODY..).unwrap_or_default());
