@@ -291,7 +291,8 @@ async fn take_all_room(stage: &Stage) -> Result<Vec<Raw>> {
     }
     let taken = || async {
         let status = stage.weir.status().await.ok()?;
-        (status["listeners"][0]["bytes_in_flight"].as_u64()? >= 16_700_000).then_some(())
+        let taken = status.pointer("/listeners/0/bytes_in_flight")?.as_u64()?;
+        (taken >= 16_700_000).then_some(())
     };
     until("room to be taken", LIMIT, taken).await?;
     Ok(begun)
