@@ -69,9 +69,24 @@ pub(crate) fn of_panic(panic: &PanicHookInfo<'_>) {
     let _ = writeln!(std::io::stderr(), "{}", Value::Object(line));
 }
 
-/// Before the first invocation no function has had anything to ask.
-fn is_too_early(target: &str, request: Option<&str>) -> bool {
-    target == GREETERS && request.is_none()
+/// What becomes of an event.
+#[derive(Debug, PartialEq, Eq)]
+enum Fate {
+    Written,
+    /// Of a client that only greets: no warning, because of [`NOT_YET`].
+    Explained,
+    /// The same before the first invocation: no function has had anything to ask.
+    Unsaid,
+}
+
+impl Fate {
+    fn of(target: &str, request: Option<&str>) -> Self {
+        match (target == GREETERS, request) {
+            (false, _) => Self::Written,
+            (true, Some(_)) => Self::Explained,
+            (true, None) => Self::Unsaid,
+        }
+    }
 }
 
 /// One line for each event.
@@ -89,8 +104,8 @@ where
         event: &Event<'_>,
     ) -> fmt::Result {
         let request = REQUEST.lock().clone();
-        let greets_only = event.metadata().target() == GREETERS;
-        if is_too_early(event.metadata().target(), request.as_deref()) {
+        let fate = Fate::of(event.metadata().target(), request.as_deref());
+        if fate == Fate::Unsaid {
             return Ok(());
         }
         let mut time = String::new();
@@ -103,7 +118,7 @@ where
             line.put("requestId", request);
         }
         event.record(&mut line);
-        if greets_only {
+        if fate == Fate::Explained {
             line.put("level", "INFO");
             line.put("here", NOT_YET);
         }
@@ -151,8 +166,10 @@ mod tests {
 
     #[test]
     fn who_only_greets_in_init_is_nothing_to_be_told() {
-        assert!(is_too_early(GREETERS, None));
-        assert!(!is_too_early(GREETERS, Some("r-1")));
-        assert!(!is_too_early("weir::downstream::front", None));
+        assert_eq!(Fate::of(GREETERS, None), Fate::Unsaid);
+        assert_eq!(Fate::of(GREETERS, Some("r-1")), Fate::Explained);
+        for request in [None, Some("r-1")] {
+            assert_eq!(Fate::of("weir::downstream::front", request), Fate::Written);
+        }
     }
 }

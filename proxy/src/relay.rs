@@ -29,6 +29,8 @@ pub mod deadline;
 
 pub mod everywhere;
 
+mod finish;
+
 pub mod kill;
 
 pub mod learn;

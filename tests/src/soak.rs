@@ -104,7 +104,7 @@ pub async fn run(options: Options) -> Result<Vec<String>> {
     let began = Instant::now();
     let silences = soak.load().await?;
     let took = began.elapsed();
-    cap::check(&soak.places, &silences, &soak.report)?;
+    cap::check(&soak.places, &silences, &soak.report, began)?;
     soak.cluster.settled().await?;
     let after = soak.levels(&before).await?;
     for (after, before) in after.iter().zip(&before) {
@@ -249,6 +249,7 @@ impl Soak {
             places: &self.places,
             report: &self.report,
             seed: self.options.seed,
+            began: Instant::now(),
         };
         let struck = scene.strike(&sequence, burst).await;
         self.report.end();

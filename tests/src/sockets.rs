@@ -6,7 +6,7 @@
 //! but the kernel has not (FIN-WAIT and the like) belongs to no process any
 //! more; such orphans are counted beside.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -81,6 +81,8 @@ pub struct Count {
     /// Of these, the ones that were seen in the hands of this process before; only a
     /// [`Sampler`] remembers.
     pub left: usize,
+    /// Of these, the ones of a process that was here earlier.
+    pub inherited: usize,
 }
 
 impl Count {
@@ -95,11 +97,15 @@ impl Count {
 /// # Errors
 /// When the process is gone, or this is not Linux.
 pub fn of_process(pid: u32, ports: &[u16]) -> Result<BTreeMap<u16, Count>> {
-    look(pid, ports, &mut HashSet::new())
+    look(pid, ports, &mut HashMap::new())
 }
 
-/// `known` are the process's sockets of earlier looks, by their ports.
-fn look(pid: u32, ports: &[u16], known: &mut HashSet<(u16, u16)>) -> Result<BTreeMap<u16, Count>> {
+/// `known` are the sockets of earlier looks, by their ports, and whose they were.
+fn look(
+    pid: u32,
+    ports: &[u16],
+    known: &mut HashMap<(u16, u16), u32>,
+) -> Result<BTreeMap<u16, Count>> {
     // Each socket that is counted as held was there when the first look ended and when the
     // second one began: what is opened or closed meanwhile is never counted beside another.
     let inodes = inodes_of(pid)?;
@@ -114,9 +120,11 @@ fn look(pid: u32, ports: &[u16], known: &mut HashSet<(u16, u16)>) -> Result<BTre
         let ports = (row.local_port, row.remote_port);
         if row.inode == 0 {
             count.orphans += 1;
-            count.left += usize::from(known.contains(&ports));
+            let holder = known.get(&ports);
+            count.left += usize::from(holder.is_some());
+            count.inherited += usize::from(holder.is_some_and(|holder| *holder != pid));
         } else if inodes.contains(&row.inode) {
-            known.insert(ports);
+            known.insert(ports, pid);
             count.held += usize::from(seen.insert(row.inode));
         } else {
             known.remove(&ports);
@@ -216,7 +224,7 @@ impl Sampler {
         let thread = std::thread::Builder::new()
             .name("sockets".into())
             .spawn(move || {
-                let (mut maxima, mut known) = (Maxima::default(), HashSet::new());
+                let (mut maxima, mut known) = (Maxima::default(), HashMap::new());
                 while stopped.recv_timeout(EVERY) == Err(RecvTimeoutError::Timeout) {
                     // A process that has ended has no sockets.
                     let pid = of_thread.load(Ordering::Relaxed);

@@ -64,31 +64,18 @@ impl Build<'_> {
             fatal.clone(),
         );
         let watcher = Watcher::start(&upstream.seed, &topology, listener.freezing)?;
-        let settings = RelaySettings {
-            queue_timeout: listener.queue_timeout,
-            hold_timeout: listener.hold_timeout,
-            probe_cursors: listener.probe_cursors,
-            rules: Rules {
-                local_threshold: upstream.local_threshold,
-                heartbeat: upstream.heartbeat,
-            },
-            curfew: listener.freezing.map(|_| &*Box::leak(Box::default())),
-        };
-        let relay = Relay::new(settings, cluster, Arc::clone(budget), Arc::clone(&metrics));
+        let relay = Relay::new(
+            self.relay_settings(),
+            cluster,
+            Arc::clone(budget),
+            Arc::clone(&metrics),
+        );
         let salts = SaltSource::new(random::secret());
         let authenticator = Arc::new(Authenticator::new(
             upstream.credential.iter().chain(&listener.further_logins),
             salts,
         ));
-        let spare = listener.spare.as_deref().map(|spare| {
-            let build = Build {
-                listener: spare,
-                ..*self
-            };
-            // What can never be served there ends nothing here.
-            build.service(budget, &watch::Sender::new(None))
-        });
-        let spare = spare.transpose()?.map(Box::new);
+        let spare = self.spare(budget)?.map(Box::new);
         let front = Front::new(
             Arc::new(relay),
             spare.as_ref().map(|spare| Arc::clone(&spare.front.relay)),
@@ -108,6 +95,31 @@ impl Build<'_> {
             spare,
             bound: Vec::new(),
         })
+    }
+
+    /// Where work goes that this one cannot serve.
+    fn spare(&self, budget: &Arc<Budget>) -> Result<Option<Service>, StartError> {
+        let spare = self.listener.spare.as_deref().map(|listener| {
+            let build = Build { listener, ..*self };
+            // What can never be served there ends nothing here.
+            build.service(budget, &watch::Sender::new(None))
+        });
+        spare.transpose()
+    }
+
+    fn relay_settings(&self) -> RelaySettings {
+        let listener = self.listener;
+        let upstream = &listener.upstream;
+        RelaySettings {
+            queue_timeout: listener.queue_timeout,
+            hold_timeout: listener.hold_timeout,
+            probe_cursors: listener.probe_cursors,
+            rules: Rules {
+                local_threshold: upstream.local_threshold,
+                heartbeat: upstream.heartbeat,
+            },
+            curfew: listener.freezing.map(|_| &*Box::leak(Box::default())),
+        }
     }
 
     fn presentation(&self) -> Presentation {

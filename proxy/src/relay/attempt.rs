@@ -1,12 +1,10 @@
-//! One try: lease, check, edit, send, receive, learn, give back.
-
-use std::time::Duration;
+//! One try: check, edit, send, receive; [`finish`](super::finish) learns from the reply.
 
 use tokio::time::timeout;
 
 use crate::{
     buffer,
-    command::{Outcome, Treatment},
+    command::Treatment,
     error::{Class, Failure},
     pool::{Lease, NodePool},
     relay::{
@@ -14,17 +12,11 @@ use crate::{
         abandon::{self, NEXT_TURN, PATIENCE},
         budget::Reserved,
         deadline::Deadline,
-        learn::Lesson,
         pulse::{self, Pulse},
         retries::Retries,
     },
     upstream::{ReceiveError, Received},
-    wire::{
-        Header,
-        compressed::{decompress, plain_len},
-        header::{MAX_MESSAGE_LEN, opcode, set_response_to},
-        op_msg::{self, OpMsg},
-    },
+    wire::{Header, header::opcode},
 };
 
 /// A reply up to this many bytes is read whole before any of it is passed on.
@@ -207,88 +199,6 @@ impl Relay {
         };
         self.refuse(failure, class).into()
     }
-
-    /// The reply has arrived but may not be held: memory for messages in flight is used up.
-    pub(crate) fn overloaded_after_sending(&self, class: Class) -> Stop {
-        tracing::warn!("a reply was dropped: the budget for bytes in flight is used up");
-        self.refuse(Failure::Interrupted, class).into()
-    }
-
-    /// Reads what a whole reply teaches, gives the connection back, words the answer.
-    async fn finish<C: ClientSide>(
-        &self,
-        client: &mut C,
-        request: &Request,
-        lease: Lease,
-        reply: Vec<u8>,
-        deadline: Deadline,
-        retries: &mut Retries,
-    ) -> Result<Attempt, Stop> {
-        let class = request.facts.class;
-        let size = plain_len(&reply).unwrap_or(reply.len());
-        let room = (size > buffer::SIZE).then(|| self.budget.try_reserve(size));
-        if size > WHOLE_REPLY && matches!(room, Some(None)) {
-            return Err(self.overloaded_after_sending(class));
-        }
-        let read = unpack(reply).and_then(|plain| Ok((parse(&plain)?, plain)));
-        let ((msg, outcome), mut reply) = match read {
-            Ok(read) => read,
-            Err(error) => return Err(self.broken(&lease, class, &error)),
-        };
-        let traits = client.traits();
-        match self.learn(traits, request, &lease, &reply, &msg, &outcome, retries) {
-            Lesson::Pass => {
-                if let Some(leavings) = client.leavings() {
-                    let body = reply.get(msg.body.clone()).unwrap_or_default();
-                    leavings.after(request, body, &outcome);
-                }
-                lease.give_back();
-                set_response_to(&mut reply, request.id);
-                self.metrics.answered(class, outcome.ok);
-                match room {
-                    Some(None) => {
-                        return Box::pin(self.write_at_once(client, request, &reply)).await;
-                    }
-                    Some(Some(bytes)) => client.keep(bytes),
-                    None => {}
-                }
-                Ok(Attempt::Done(Answer::Message(reply)))
-            }
-            Lesson::Rewrite => {
-                lease.give_back();
-                let rewritten = self.without_state_change(request, &reply, &msg, class);
-                buffer::give(reply);
-                Ok(Attempt::Done(Answer::Message(rewritten)))
-            }
-            Lesson::Again { pause, discard } => {
-                buffer::give(reply);
-                if discard {
-                    lease.destroy()
-                } else {
-                    lease.give_back()
-                }
-                // A large request is not kept, and a pause beyond the deadline helps nobody.
-                if request.is_spent() || !deadline.allows(pause) {
-                    return Err(self.overloaded(traits, class).into());
-                }
-                Box::pin(self.pause(client, pause)).await
-            }
-            Lesson::Refuse(failure) => {
-                lease.give_back();
-                Err(self.refuse(failure, class).into())
-            }
-        }
-    }
-
-    async fn pause<C: ClientSide>(&self, client: &C, pause: Duration) -> Result<Attempt, Stop> {
-        if pause.is_zero() {
-            return Ok(Attempt::Again);
-        }
-        tokio::select! {
-            () = tokio::time::sleep(pause) => Ok(Attempt::Again),
-            () = client.departed() => Err(Stop::Abandoned),
-        }
-    }
 }
 
 /// The client has left: the operation may go on for two seconds, or to its end if it is
@@ -313,27 +223,9 @@ async fn after_departure<F: Future + Unpin>(
     }
 }
 
-/// A reply in its plain form.
-fn unpack(reply: Vec<u8>) -> Result<Vec<u8>, ReceiveError> {
-    let header = Header::decode(&reply, MAX_MESSAGE_LEN).ok().flatten();
-    if header.is_some_and(|header| header.op_code == opcode::COMPRESSED) {
-        return decompress(&reply, MAX_MESSAGE_LEN).map_err(ReceiveError::Wire);
-    }
-    Ok(reply)
-}
-
 /// Whether a reply is of no use in pieces: a compressed one cannot be looked at, and in that
 /// of a write news of a change of role may stand behind any number of other errors.
 const fn must_be_whole(header: &Header, class: Class) -> bool {
     let is_write = matches!(class, Class::Write | Class::RetryableWrite);
     header.op_code == opcode::COMPRESSED || is_write
-}
-
-fn parse(reply: &[u8]) -> Result<(OpMsg, Outcome), ReceiveError> {
-    let msg = OpMsg::parse(reply)?;
-    let outcome = Outcome::read(reply.get(msg.body.clone()).unwrap_or_default())?;
-    if msg.flags & op_msg::MORE_TO_COME != 0 {
-        return Err(ReceiveError::Unasked);
-    }
-    Ok((msg, outcome))
 }

@@ -87,12 +87,7 @@ impl Relay {
         pin: &CursorPin,
     ) -> Result<Answer, Stop> {
         let _counted = Counted::new(&self.cluster.awaiting);
-        let asked = request
-            .facts
-            .max_time
-            .and_then(|max| u64::try_from(max.ms).ok());
-        let wait = asked.map_or(DEFAULT_WAIT, Duration::from_millis);
-        let until = request.started + wait;
+        let until = request.started + wait_asked(request);
         let mut turn = pin.turn.unwrap_or_else(|| self.next_turn(pool));
         let mut retries = Retries::default();
         let mut last = None;
@@ -117,14 +112,7 @@ impl Relay {
                     continue;
                 }
             };
-            let streams = self.cluster.awaiting.load(Ordering::Relaxed);
-            let late = self.now().saturating_sub(turn.since) > LONGEST_ROUND;
-            let mut wait = share_of_round(streams, pool.awaiting_share(), late);
-            if pool.awaiting_takes_all() {
-                wait = wait.min(WITHOUT_SLOT);
-            }
-            let left = until.saturating_duration_since(Instant::now());
-            self.set_wait(request, wait.min(left));
+            self.set_wait(request, self.share(pool, turn, until));
             let deadline = Deadline::of(request, &self.settings);
             let tried = self.attempt(client, request, lease, deadline, &mut retries);
             match tried.await? {
@@ -139,6 +127,17 @@ impl Relay {
             }
         }
         Ok(last.unwrap_or_else(|| Answer::Message(self.empty_batch(request))))
+    }
+
+    /// How long the next question may wait at the server.
+    fn share(&self, pool: &NodePool, turn: Turn, until: Instant) -> Duration {
+        let streams = self.cluster.awaiting.load(Ordering::Relaxed);
+        let late = self.now().saturating_sub(turn.since) > LONGEST_ROUND;
+        let mut wait = share_of_round(streams, pool.awaiting_share(), late);
+        if pool.awaiting_takes_all() {
+            wait = wait.min(WITHOUT_SLOT);
+        }
+        wait.min(until.saturating_duration_since(Instant::now()))
     }
 
     fn next_turn(&self, pool: &NodePool) -> Turn {
@@ -231,6 +230,15 @@ enum Waited {
     Leased(Lease),
     InVain,
     Again,
+}
+
+/// How long the client waits for data.
+fn wait_asked(request: &Request) -> Duration {
+    let asked = request
+        .facts
+        .max_time
+        .and_then(|max| u64::try_from(max.ms).ok());
+    asked.map_or(DEFAULT_WAIT, Duration::from_millis)
 }
 
 /// How long one of so many streams may wait for data at the server, on so many slots.

@@ -28,6 +28,9 @@ const KILL_LISTS: [&str; 4] = [
     "cursorsUnknown",
 ];
 
+/// Where a cursor lives: a node, and the one connection of it that can see it, if only one can.
+type Home = (NodeAddress, Option<u64>);
+
 impl Relay {
     /// killCursors, split by the nodes that hold the cursors, results merged.
     pub(crate) async fn kill_cursors<C: ClientSide>(
@@ -47,27 +50,11 @@ impl Relay {
         let mut merged: BTreeMap<&str, Vec<i64>> = BTreeMap::new();
         let mut last = None;
         let single = homes.len() == 1;
-        for ((node, connection), ids) in homes {
-            // One that is away has lost its cursors or will end them by itself: not worth a
-            // long wait, which a driver would pass on before it resumes elsewhere.
-            let patience = deadline.hold_at_most(AWAY);
-            let there = self.comes_back(client, request, &node, patience).await;
-            let Some(pool) = self.cluster.pool_of(&node).filter(|_| there) else {
-                continue;
-            };
-            let only = connection.map(ConnId);
-            let want = Want {
-                lane: Lane::Finishing,
-                only,
-                opens_transaction: false,
-                place: None,
-            };
-            let mut part = part_of(request, &ids)?;
-            let asked = self
-                .ask_node(client, &mut part, &pool, want, deadline)
-                .await;
-            let answer = match asked {
-                Ok(answer) => answer,
+        for (home, ids) in homes {
+            let node = home.0.clone();
+            let answer = match self.kill_at(client, request, home, &ids, deadline).await {
+                Ok(Some(answer)) => answer,
+                Ok(None) => continue,
                 // Best effort: one unreachable node must not hide the others' results.
                 Err(Stop::Error(error)) if !single => {
                     tracing::debug!(%node, code = error.code, "killCursors failed on one node");
@@ -91,6 +78,33 @@ impl Relay {
         }
     }
 
+    /// What the node says to its part; `None` if it is away.
+    async fn kill_at<C: ClientSide>(
+        &self,
+        client: &mut C,
+        request: &Request,
+        (node, connection): Home,
+        ids: &[i64],
+        deadline: Deadline,
+    ) -> Result<Option<Answer>, Stop> {
+        // One that is away has lost its cursors or will end them by itself: not worth a
+        // long wait, which a driver would pass on before it resumes elsewhere.
+        let patience = deadline.hold_at_most(AWAY);
+        let there = self.comes_back(client, request, &node, patience).await;
+        let Some(pool) = self.cluster.pool_of(&node).filter(|_| there) else {
+            return Ok(None);
+        };
+        let want = Want {
+            lane: Lane::Finishing,
+            only: connection.map(ConnId),
+            opens_transaction: false,
+            place: None,
+        };
+        let mut part = part_of(request, ids)?;
+        let answer = self.ask_node(client, &mut part, &pool, want, deadline);
+        answer.await.map(Some)
+    }
+
     /// Whether the node is there, or comes back in time.
     async fn comes_back<C: ClientSide>(
         &self,
@@ -111,7 +125,7 @@ impl Relay {
     }
 
     /// Cursor ids by node and connection; unknown ones go to every node.
-    fn homes(&self, ids: &[i64]) -> BTreeMap<(NodeAddress, Option<u64>), Vec<i64>> {
+    fn homes(&self, ids: &[i64]) -> BTreeMap<Home, Vec<i64>> {
         let mut homes: BTreeMap<_, Vec<i64>> = BTreeMap::new();
         for id in ids {
             if let Some(pin) = self.pins.cursor(*id) {

@@ -56,23 +56,20 @@ impl Relay {
 ///
 /// What waits counts as in flight; without room for it the sessions end by themselves.
 pub fn end_later(relay: &Arc<Relay>, mut request: Request) {
-    static WAITING: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
-    use std::sync::atomic::Ordering::Relaxed;
-    if WAITING.fetch_add(1, Relaxed) >= MOST_WAITING {
-        WAITING.fetch_sub(1, Relaxed);
+    static WAITING: Semaphore = Semaphore::const_new(MOST_WAITING);
+    let (Ok(place), Some(room)) = (
+        WAITING.try_acquire(),
+        relay.budget.try_reserve(request.message.len()),
+    ) else {
         return;
-    }
+    };
     let relay = Arc::clone(relay);
-    let room = relay.budget.try_reserve(request.message.len());
     tokio::spawn(async move {
-        if room.is_some()
-            && let Ok(_permit) = TIDYING.acquire().await
-        {
+        let _counted = (place, room);
+        if let Ok(_permit) = TIDYING.acquire().await {
             request.started = tokio::time::Instant::now();
             drop(relay.run(&mut Nobody, &mut request).await);
         }
-        drop(room);
-        WAITING.fetch_sub(1, Relaxed);
     });
 }
 

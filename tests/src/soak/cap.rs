@@ -1,5 +1,7 @@
 //! No Weir ever has more sockets to a node than it may.
 
+use std::time::Instant;
+
 use anyhow::{Context, Result};
 
 use super::disaster::Silence;
@@ -11,8 +13,15 @@ use crate::sockets::Peak;
 /// Counts each Weir's sockets together with those that one before it has left behind. Beyond
 /// the cap may be, in the kernel's table alone, what was given up towards a node that was
 /// silent: nobody answers its farewell.
-pub(super) fn check(places: &[Place], silences: &[Silence], report: &Report) -> Result<()> {
-    for place in places {
+///
+/// Moments are told in seconds since the load `began`.
+pub(super) fn check(
+    places: &[Place],
+    silences: &[Silence],
+    report: &Report,
+    began: Instant,
+) -> Result<()> {
+    for (number, place) in places.iter().enumerate() {
         let Some(maxima) = place.counted()? else {
             skip("the cap", "this system has no /proc/net/tcp");
             continue;
@@ -29,8 +38,15 @@ pub(super) fn check(places: &[Place], silences: &[Silence], report: &Report) -> 
             excused.len(),
             maxima.looks
         );
-        if let Some(first) = wrong.first() {
-            report.violation(format!("{} looks beyond the cap: {first:?}", wrong.len()));
+        if let (Some(first), Some(last)) = (wrong.first(), wrong.last()) {
+            let [from, until] = [first, last].map(|peak| peak.at.duration_since(began));
+            report.violation(format!(
+                "Weir {number}: {} looks beyond the cap from {from:.1?} to {until:.1?}, first {:?} \
+                 to {}",
+                wrong.len(),
+                first.count,
+                first.port
+            ));
         }
     }
     Ok(())

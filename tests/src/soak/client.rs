@@ -275,6 +275,10 @@ impl Client {
         }
         let code = reply.get_i32("code").unwrap_or(0);
         self.link.report.count(&format!("errors {code}"));
+        if code == 6 {
+            let says = reply.get_str("errmsg").unwrap_or_default();
+            self.link.report.count(&format!("errors 6: {says}"));
+        }
         let excused = self.link.report.disastrous && OF_NODES.contains(&code);
         if !codes.contains(&code) && code != NO_NODE && !excused {
             self.violation("an error that does not belong here", reply);

@@ -33,7 +33,13 @@ impl Client {
         let mut asked = 1;
         while id != 0 {
             if kill && asked >= batches / 2 {
-                return self.kill(id).await;
+                if let Some(reply) = self.kill(id).await?
+                    && reply.get_array("cursorsKilled")?.len() != 1
+                    && !self.link.report.disastrous
+                {
+                    self.violation("a cursor that was not killed", &reply);
+                }
+                return Ok(());
             }
             asked += 1;
             let more = doc! { "getMore": id, "collection": "rows",
@@ -49,6 +55,8 @@ impl Client {
                 if !has_label(&reply, "ResumableChangeStreamError") && !by_server {
                     self.violation("the wrong label for a getMore", &reply);
                 }
+                // As a driver does that closes it: it may be open still, here or there.
+                self.kill(id).await?;
                 return Ok(());
             }
             seen = self.check_batch(&reply, "nextBatch", &payload, seen)?;
@@ -84,15 +92,10 @@ impl Client {
         Ok(next)
     }
 
-    async fn kill(&mut self, id: i64) -> Result<()> {
+    /// The answer, if there is one.
+    async fn kill(&mut self, id: i64) -> Result<Option<Document>> {
         let kill = doc! { "killCursors": "rows", "cursors": [id] };
-        if let Some(reply) = self.link.ask(kill, None).await?
-            && !self.failed(&reply, &[6])
-            && reply.get_array("cursorsKilled")?.len() != 1
-            && !self.link.report.disastrous
-        {
-            self.violation("a cursor that was not killed", &reply);
-        }
-        Ok(())
+        let reply = self.link.ask(kill, None).await?;
+        Ok(reply.filter(|reply| !self.failed(reply, &[6])))
     }
 }

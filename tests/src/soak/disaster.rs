@@ -110,6 +110,8 @@ pub(super) struct Scene<'a> {
     pub(super) places: &'a [Place],
     pub(super) report: &'a Report,
     pub(super) seed: u64,
+    /// When the load began.
+    pub(super) began: Instant,
 }
 
 impl Scene<'_> {
@@ -123,12 +125,17 @@ impl Scene<'_> {
         let mut random = Random::new(self.seed, u64::MAX - 1);
         let twice = u64::try_from(PEACE.as_millis() * 2)?;
         let mut silences = Vec::new();
+        let began = self.began;
         for disaster in disasters {
             sleep(Duration::from_millis(random.below(twice))).await;
             let place = random.below(u64::try_from(self.places.len())?);
             let primary = self.cluster.settled().await?;
-            println!("{disaster:?}; member {primary} is primary, Weir {place} would be the one");
             let from = Instant::now();
+            println!(
+                "at {:.1} s: {disaster:?}; member {primary} is primary, Weir {place} would be \
+                 the one",
+                from.duration_since(began).as_secs_f64()
+            );
             match disaster {
                 Disaster::Burst => burst().await?,
                 Disaster::Drain | Disaster::Death => {
