@@ -15,6 +15,9 @@ use crate::random::Random;
 const STEPPED_DOWN: Duration = Duration::from_secs(5);
 /// How long a node is frozen or cut off: longer than Weir believes in it.
 const SILENCE: Duration = Duration::from_secs(8);
+/// After it the node closes what was given up meanwhile. The set may be whole at once: another
+/// member has become primary long ago.
+const CATCHING_UP: Duration = Duration::from_secs(5);
 /// Between two disasters, at most twice this.
 const PEACE: Duration = Duration::from_secs(2);
 
@@ -100,7 +103,7 @@ pub struct Silence {
     pub port: u16,
     /// When it fell silent.
     pub from: Instant,
-    /// When the set was whole again.
+    /// When the farewells that it slept through have been heard, too.
     pub until: Instant,
 }
 
@@ -149,7 +152,7 @@ impl Scene<'_> {
             self.cluster.settled().await?;
             if matches!(disaster, Disaster::Freeze | Disaster::Cut) {
                 let port = self.cluster.relay(primary)?.address().port();
-                let until = Instant::now();
+                let until = Instant::now() + CATCHING_UP;
                 silences.push(Silence { port, from, until });
             }
         }
