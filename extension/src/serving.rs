@@ -98,6 +98,7 @@ fn login_of(chosen: &Chosen) -> Option<Credential> {
     Some(Credential {
         username,
         password: Secret::new(password),
+        session_token: None,
         source: "admin".to_owned(),
         mechanism: None,
     })
@@ -281,13 +282,11 @@ mod tests {
 
     #[tokio::test]
     async fn what_cannot_be_served_is_said_with_the_functions_variable() {
-        for mechanism in ["GSSAPI", "MONGODB-AWS"] {
-            let uri = format!("mongodb://u:p@h/?authMechanism={mechanism}");
-            let error = started(&[("DB", uri.as_str())]).await.err().unwrap().why;
-            assert!(error.contains("DB") && error.contains(mechanism), "{error}");
-            assert!(error.contains("SCRAM-SHA-256"), "what to do: {error}");
-            assert!(!error.contains("u:p"), "{error}");
-        }
+        let uri = "mongodb://u:p@h/?authMechanism=GSSAPI";
+        let error = started(&[("DB", uri)]).await.err().unwrap().why;
+        assert!(error.contains("DB") && error.contains("GSSAPI"), "{error}");
+        assert!(error.contains("SCRAM-SHA-256"), "what to do: {error}");
+        assert!(!error.contains("u:p"), "{error}");
     }
 
     #[tokio::test]

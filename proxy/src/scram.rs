@@ -94,6 +94,11 @@ impl Nonce {
         Self(STANDARD.encode(bytes))
     }
 
+    /// 32 of them, in letters.
+    pub fn as_bytes(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+
     fn as_str(&self) -> &str {
         &self.0
     }

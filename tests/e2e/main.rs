@@ -22,6 +22,7 @@ mod measures;
 mod messages;
 mod overload;
 mod pressure;
+mod roles;
 mod routing;
 mod several;
 mod stalled;

@@ -9,6 +9,8 @@ use serde_json::json;
 use weir_tests::cluster::{PASSWORD_IN_URI, USER, shared};
 use weir_tests::lambda::{Extension, ScriptedApi};
 use weir_tests::raw::Raw;
+use weir_tests::role::lets_in;
+use weir_tests::scripted::{Face, Scripted};
 use weir_tests::surroundings::blocking;
 use weir_tests::weir::program_called;
 
@@ -60,26 +62,36 @@ async fn shim_and_extension_find_the_same_strings() -> Result<()> {
     Ok(())
 }
 
-/// The shim takes a role of AWS out of the function's string, so somebody else's user must be
-/// there to log in; where there is none, the function keeps its role.
+/// The shim takes a role of AWS out of the function's string, so the extension must log in by
+/// itself: by that role at the database, by another user at a shared Weir. Where it cannot, the
+/// function keeps its role.
 #[tokio::test]
-async fn a_role_is_moved_only_where_another_user_logs_in() -> Result<()> {
+async fn a_role_is_moved_where_the_extension_logs_in_by_itself() -> Result<()> {
+    let server = Scripted::start(Face::Primary)?;
+    server.answer_with(lets_in("ASIAEXAMPLE"));
     let cluster = shared::login().await?;
     let service = crate::support::Service::before(cluster).await?;
     let (address, with_user) = (
         service.name(),
         format!("mongodb://{USER}:{PASSWORD_IN_URI}@{}", service.name()),
     );
-    for own in [
-        "mongodb://cluster.example/?authMechanism=MONGODB-AWS&authSource=%24external",
-        "mongodb://AKIA:secret@cluster.example/?authMechanism=MONGODB-AWS",
-    ] {
-        let role = || ("DB", own.to_owned());
-        for (variables, expected) in [
-            (vec![role()], false),
+    let of_function = [
+        ("AWS_ACCESS_KEY_ID", "ASIAEXAMPLE"),
+        ("AWS_SECRET_ACCESS_KEY", "secret"),
+        ("AWS_SESSION_TOKEN", "token"),
+    ];
+    for login in ["", "ASIAEXAMPLE:secret@"] {
+        let role = || {
+            let place = server.address();
+            let text = format!("mongodb://{login}{place}/?authMechanism=MONGODB-AWS");
+            ("DB", text)
+        };
+        for (mut variables, expected) in [
+            (vec![role()], true),
             (vec![role(), ("WEIR_SERVICE", address.clone())], false),
             (vec![role(), ("WEIR_SERVICE", with_user.clone())], true),
         ] {
+            variables.extend(of_function.map(|(name, value)| (name, value.to_owned())));
             let (api, extension) = started(&variables).await?;
             let moves = moved(&variables, &extension, "150ms").await?;
             ensure!(moves == expected, "{variables:?}");

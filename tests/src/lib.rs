@@ -42,6 +42,7 @@ pub mod random;
 pub mod raw;
 pub mod relay;
 pub mod reliability;
+pub mod role;
 pub mod rolling;
 pub mod scripted;
 pub mod skip;

@@ -80,7 +80,8 @@ fn where_a_user_is_defined_goes_with_him() {
     );
 }
 
-/// The shim takes a role out of the function's string; here is who logs in instead.
+/// The shim takes a role out of the function's string, and a shared Weir takes none: here is who
+/// logs in instead.
 #[test]
 fn a_role_needs_a_user_of_the_services() {
     for own in [
@@ -99,7 +100,7 @@ fn a_role_needs_a_user_of_the_services() {
             with_user.unwrap().text,
             "mongodb://u:p@weir:1/?loadBalanced=true&connectTimeoutMS=2000"
         );
-        // The road itself is refused by Weir, with the change to make (see `serving`).
+        // At the database itself the role logs in.
         assert_eq!(chosen([("DB", own)]).unwrap().road, Road::Direct);
     }
 }

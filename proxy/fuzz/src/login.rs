@@ -24,6 +24,7 @@ static KEYS: LazyLock<ClientKeys> = LazyLock::new(|| {
 static CREDENTIAL: LazyLock<Credential> = LazyLock::new(|| Credential {
     username: "app".into(),
     password: Secret::new("pencil"),
+    session_token: None,
     source: "admin".into(),
     mechanism: None,
 });

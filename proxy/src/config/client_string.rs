@@ -140,22 +140,31 @@ pub(crate) fn client_string(
     tls: bool,
 ) -> Option<ClientString> {
     let uri = UriText::parse(text).ok()?;
-    let x509 = credential.is_some_and(|known| known.mechanism == Some(Mechanism::X509));
+    let external = credential.and_then(|known| known.mechanism);
+    let external = external.filter(|mechanism| mechanism.is_external());
     let mut maker = Maker::default();
     for option in &uri.options {
-        maker.option(option, x509);
+        maker.option(option, external);
     }
-    if x509 {
+    if let Some(mechanism) = external {
         maker.drop_option(
             "user name",
-            "the certificate proves Weir, not the application; clients of this listener do not \
-             log in",
+            match mechanism {
+                Mechanism::Aws => {
+                    "the role proves Weir, not the application; clients of this listener do not \
+                     log in"
+                }
+                _ => {
+                    "the certificate proves Weir, not the application; clients of this listener \
+                     do not log in"
+                }
+            },
         );
     }
     if uri.srv {
         maker.drop_option("mongodb+srv://", "Weir resolves the SRV record");
     }
-    let source = credential.filter(|_| uri.srv && !x509 && !maker.has_source);
+    let source = credential.filter(|_| uri.srv && external.is_none() && !maker.has_source);
     if let Some(credential) = source {
         maker.keep(format!("authSource={}", percent_encode(&credential.source)));
     }
@@ -174,7 +183,7 @@ pub(crate) fn client_string(
             .notes
             .push("drivers take a path for a unix socket only if it ends in .sock: rename it");
     }
-    let user_info = uri.user_info.as_ref().filter(|_| !x509);
+    let user_info = uri.user_info.as_ref().filter(|_| external.is_none());
     Some(maker.finish(&uri, user_info, road))
 }
 
@@ -190,11 +199,18 @@ struct Maker {
 }
 
 impl Maker {
-    fn option(&mut self, option: &OptionText<'_>, x509: bool) {
+    /// `external`: how Weir logs in, if clients cannot do the same.
+    fn option(&mut self, option: &OptionText<'_>, external: Option<Mechanism>) {
         let known = table::find(option.name);
         let name = known.map_or(option.name, |known| known.name);
-        if x509 && name.starts_with("auth") {
-            self.drop_option(name, "clients do not log in by certificate");
+        if let Some(mechanism) = external
+            && name.starts_with("auth")
+        {
+            let why = match mechanism {
+                Mechanism::Aws => "clients do not log in by a role",
+                _ => "clients do not log in by certificate",
+            };
+            self.drop_option(name, why);
             return;
         }
         match table::in_client(option.name) {

@@ -73,7 +73,14 @@ password are percent-encoded.
 Of `--max-connections`, two sockets per node watch it (one with `serverMonitoringMode=poll`, none with
 `loadBalanced=true`); at least two must be left for operations.
 
-Login is by SCRAM-SHA-256, SCRAM-SHA-1 or MONGODB-X509. An option that is not in this table is named
+Login is by SCRAM-SHA-256, SCRAM-SHA-1, MONGODB-X509 or MONGODB-AWS. The last takes the keys of the
+string (`id:secret@`, with `authMechanismProperties=AWS_SESSION_TOKEN:…` where they have one), of
+`AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY` and `AWS_SESSION_TOKEN`, of the container
+(`AWS_CONTAINER_CREDENTIALS_RELATIVE_URI` or `AWS_CONTAINER_CREDENTIALS_FULL_URI`: ECS, EKS Pod
+Identity) or of the EC2 machine, the first that there are; what is fetched is fetched again five
+minutes before it ends. It does not exchange web identity tokens (`AWS_WEB_IDENTITY_TOKEN_FILE`).
+Clients log in with a name and a password, so that X.509 and MONGODB-AWS upstream are for listeners
+whose clients need not log in. An option that is not in this table is named
 in a warning and ignored; it stays in the client's string unless it begins with `tls` or `ssl`, as many
 of older drivers do.
 

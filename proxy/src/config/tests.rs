@@ -422,6 +422,9 @@ async fn clients_log_in_beyond_this_machine() {
     let x509 = "mongodb://h/?authMechanism=MONGODB-X509&tlsCertificateKeyFile=/dev/null";
     let problems = listen(x509, "0.0.0.0:1").refused().await;
     assert!(problems.contains("logs in by certificate"), "{problems}");
+    let role = "mongodb://h/?authMechanism=MONGODB-AWS";
+    let problems = listen(role, "0.0.0.0:1").refused().await;
+    assert!(problems.contains("logs in by a role of AWS"), "{problems}");
 }
 
 #[tokio::test]

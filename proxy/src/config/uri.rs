@@ -17,6 +17,7 @@ use crate::config::{Problem, Secret, TlsPolicy};
 
 pub(crate) mod draft;
 pub(crate) mod options;
+mod role;
 mod rules;
 pub(crate) mod table;
 pub(crate) mod text;
@@ -170,10 +171,13 @@ impl fmt::Display for Host {
 /// Who Weir logs in as.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Credential {
-    /// Decoded user name; empty only for X.509, whose certificate names the user.
+    /// Decoded user name, or the id of a role's key; empty only for X.509, whose certificate
+    /// names the user, and for a role whose keys are to be found elsewhere.
     pub username: String,
-    /// Decoded password; empty only for X.509.
+    /// Decoded password, or a role's secret key; empty only where the user name may be.
     pub password: Secret,
+    /// `AWS_SESSION_TOKEN` of `authMechanismProperties`: goes with a role's keys of some hours.
+    pub session_token: Option<Secret>,
     /// The database the user is defined in.
     pub source: String,
     /// `authMechanism`; `None` lets the server's own list decide.
@@ -189,15 +193,24 @@ pub enum Mechanism {
     ScramSha256,
     /// MONGODB-X509.
     X509,
+    /// MONGODB-AWS.
+    Aws,
 }
 
 impl Mechanism {
+    /// The user is known outside of the database, as an identity of `$external`; there is no
+    /// password that clients could show too.
+    pub const fn is_external(self) -> bool {
+        matches!(self, Self::X509 | Self::Aws)
+    }
+
     /// The name on the wire and in `authMechanism`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::ScramSha1 => "SCRAM-SHA-1",
             Self::ScramSha256 => "SCRAM-SHA-256",
             Self::X509 => "MONGODB-X509",
+            Self::Aws => "MONGODB-AWS",
         }
     }
 }

@@ -342,6 +342,7 @@ async fn a_refused_login_is_told_at_once() {
     let credential = Credential {
         username: "app".into(),
         password: Secret::new("wrong"),
+        session_token: None,
         source: "admin".into(),
         mechanism: None,
     };

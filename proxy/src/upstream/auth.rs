@@ -1,4 +1,5 @@
-//! Weir's own logins to the servers: SCRAM and X.509, begun inside the hello.
+//! Weir's own logins to the servers: SCRAM and X.509, begun inside the hello, and MONGODB-AWS,
+//! which cannot be.
 //!
 //! The steps are values and do no I/O:
 //!
@@ -9,6 +10,7 @@
 //! so that a handshake is one loop:
 //!
 //! ```ignore
+//! principal.prepare().await?;
 //! let mut next = speculation.after_hello(&hello_reply)?;
 //! while let Next::Send(command, login) = next {
 //!     next = login.step(&exchange(command).await?)?;
@@ -23,8 +25,9 @@ use std::sync::Arc;
 
 use bson::raw::cstr;
 use bson::spec::BinarySubtype;
-use bson::{Binary, RawBson, RawDocumentBuf, rawdoc};
+use bson::{Binary, DateTime, RawBson, RawDocumentBuf, rawdoc};
 
+use crate::config;
 use crate::scram::client::{AwaitFinal, First};
 use crate::scram::{Mechanism, Nonce};
 
@@ -32,10 +35,12 @@ pub use self::error::LoginError;
 pub use self::principal::Principal;
 use self::principal::{Method, Scram};
 use self::reply::Reply;
+use self::role::Role;
 
 mod error;
 mod principal;
 mod reply;
+pub mod role;
 #[cfg(test)]
 mod tests;
 
@@ -62,6 +67,10 @@ enum Attempt {
         spare: Nonce,
     },
     X509,
+    Role {
+        role: Arc<Role>,
+        first: role::First,
+    },
 }
 
 impl Speculation {
@@ -78,18 +87,23 @@ impl Speculation {
                 }
             }
             Method::X509 => Attempt::X509,
+            Method::Role(role) => Attempt::Role {
+                role: Arc::clone(role),
+                first: role::First { nonce },
+            },
         };
         Self { principal, attempt }
     }
 
-    /// The value of `speculativeAuthenticate` in the hello.
-    pub fn document(&self) -> RawDocumentBuf {
+    /// The value of `speculativeAuthenticate` in the hello, for mechanisms that know it.
+    pub fn document(&self) -> Option<RawDocumentBuf> {
         let mut document = match &self.attempt {
-            Attempt::Scram { scram, first, .. } => sasl_start(scram.preferred(), first),
+            Attempt::Scram { scram, first, .. } => scram_start(scram.preferred(), first),
             Attempt::X509 => authenticate(&self.principal),
+            Attempt::Role { .. } => return None,
         };
         document.append(cstr!("db"), self.principal.source());
-        document
+        Some(document)
     }
 
     /// The value of `saslSupportedMechs` in the hello, when the mechanism is the
@@ -128,6 +142,12 @@ impl Speculation {
                     },
                 ))
             }
+            (Attempt::Role { role, first }, _) => {
+                let start = sasl_start(config::Mechanism::Aws.name(), first.payload());
+                let command = addressed(start, &principal);
+                let state = State::Role { role, first };
+                Ok(Next::Send(command, ClientLogin { principal, state }))
+            }
             (Attempt::Scram { scram, first, .. }, Some(speculated)) => {
                 let mechanism = scram.preferred();
                 let state = State::Challenge {
@@ -140,7 +160,7 @@ impl Speculation {
             (Attempt::Scram { scram, spare, .. }, None) => {
                 let mechanism = scram.choose(&reply::strings(hello, "saslSupportedMechs")?);
                 let first = First::new(principal.user(), spare);
-                let command = addressed(sasl_start(mechanism, &first), &principal);
+                let command = addressed(scram_start(mechanism, &first), &principal);
                 let state = State::Challenge {
                     scram,
                     mechanism,
@@ -171,6 +191,10 @@ enum State {
     Empty,
     /// Sent `authenticate`; the certificate does the rest.
     X509,
+    /// Sent our nonce, wants the server's.
+    Role { role: Arc<Role>, first: role::First },
+    /// Sent what a role signed, wants to hear that it is one.
+    Signed,
 }
 
 impl ClientLogin {
@@ -225,19 +249,26 @@ impl ClientLogin {
                     },
                 ))
             }
-            State::Empty if reply.done => Ok(Next::Done),
+            State::Role { role, first } if !reply.done => {
+                let payload = first.respond(reply.payload, &role.keys()?, DateTime::now())?;
+                let command = sasl_continue(reply.conversation_id, payload, &principal);
+                let state = State::Signed;
+                Ok(Next::Send(command, Self { principal, state }))
+            }
+            State::Empty | State::Signed if reply.done => Ok(Next::Done),
             _ => Err(LoginError::Reply("done comes at the wrong time")),
         }
     }
 }
 
-fn sasl_start(mechanism: Mechanism, first: &First) -> RawDocumentBuf {
-    rawdoc! {
-        "saslStart": 1,
-        "mechanism": mechanism.name(),
-        "payload": binary(first.payload()),
-        "options": { "skipEmptyExchange": true },
-    }
+fn scram_start(mechanism: Mechanism, first: &First) -> RawDocumentBuf {
+    let mut start = sasl_start(mechanism.name(), first.payload());
+    start.append(cstr!("options"), rawdoc! { "skipEmptyExchange": true });
+    start
+}
+
+fn sasl_start(mechanism: &str, payload: Vec<u8>) -> RawDocumentBuf {
+    rawdoc! { "saslStart": 1, "mechanism": mechanism, "payload": binary(payload) }
 }
 
 fn sasl_continue(

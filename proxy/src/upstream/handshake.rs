@@ -13,7 +13,7 @@ use crate::{
     scram::Nonce,
     upstream::{
         Connection, Connector, Received,
-        auth::{Next, Speculation},
+        auth::{LoginError, Next, Speculation},
         connect::ConnectError,
     },
     wire::{
@@ -53,6 +53,9 @@ impl ServerHello {
 impl Connector {
     pub(super) async fn shake_hands(&self, conn: &mut Connection) -> Result<(), ConnectError> {
         let nonce = || Nonce::from_random(random::secret());
+        if let Some(principal) = &self.principal {
+            principal.prepare().await?;
+        }
         let login = self
             .principal
             .as_ref()
@@ -70,10 +73,16 @@ impl Connector {
             return Err(ConnectError::NotLoadBalanced);
         }
         conn.compressor = self.agreed_compressor(&reply);
-        match login {
-            Some(login) => log_in(conn, login, &reply).await,
-            None => Ok(()),
+        let Some(login) = login else {
+            return Ok(());
+        };
+        let logged_in = log_in(conn, login, &reply).await;
+        if let (Err(ConnectError::Login(LoginError::Refused { .. })), Some(principal)) =
+            (&logged_in, &self.principal)
+        {
+            principal.refused();
         }
+        logged_in
     }
 
     fn hello(&self, login: Option<&Speculation>) -> RawDocumentBuf {
@@ -99,7 +108,9 @@ impl Connector {
             if let Some(user) = login.sasl_supported_mechs() {
                 hello.append(cstr!("saslSupportedMechs"), user);
             }
-            hello.append(cstr!("speculativeAuthenticate"), login.document());
+            if let Some(document) = login.document() {
+                hello.append(cstr!("speculativeAuthenticate"), document);
+            }
         }
         hello.append(cstr!("$db"), "admin");
         hello

@@ -90,6 +90,9 @@ fn of_handshake(reason: &str, tls: bool) -> String {
 }
 
 fn of_login(error: &LoginError, upstream: &Upstream) -> String {
+    if let LoginError::Keys(keys) = error {
+        return keys.to_string();
+    }
     let LoginError::Refused { code, message } = error else {
         return format!("{error}; check user and password in --upstream");
     };
@@ -100,6 +103,12 @@ fn of_login(error: &LoginError, upstream: &Upstream) -> String {
         return format!(
             "the certificate in tlsCertificateKeyFile is refused as a login ({message}, code \
              {code}); its subject must be a user of $external"
+        );
+    }
+    if credential.mechanism == Some(Mechanism::Aws) {
+        return format!(
+            "the role, or the user of AWS, is refused as a login ({message}, code {code}): its \
+             ARN must be a user of $external, and its keys must be good now"
         );
     }
     let (user, source) = (&credential.username, &credential.source);

@@ -208,6 +208,9 @@ impl Join<'_> {
             Some(Mechanism::X509) => {
                 "the upstream string logs in by certificate, which clients cannot use"
             }
+            Some(Mechanism::Aws) => {
+                "the upstream string logs in by a role of AWS, which clients cannot use"
+            }
             _ if draft.has_user() => return,
             _ => "the upstream string has no user name and password to log in with",
         };

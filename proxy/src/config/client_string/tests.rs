@@ -13,6 +13,7 @@ fn credential(source: &str) -> Credential {
     Credential {
         username: "u".to_owned(),
         password: Secret::new("p"),
+        session_token: None,
         source: source.to_owned(),
         mechanism: None,
     }
@@ -112,6 +113,20 @@ async fn certificates_stay_with_weir() {
 }
 
 #[tokio::test]
+async fn a_roles_keys_stay_with_weir() {
+    let text = "mongodb+srv://AKIA:secret@a.example/db?authMechanism=MONGODB-AWS\
+                &authMechanismProperties=AWS_SESSION_TOKEN:token&authSource=%24external&w=1";
+    let role = Credential {
+        mechanism: Some(Mechanism::Aws),
+        ..credential("$external")
+    };
+    let made = client_string(text, Some(&role), &sidecar(), false).unwrap();
+    assert_eq!(made.reveal(), "mongodb://127.0.0.1:27017/db?w=1");
+    let why = made.dropped.iter().find(|(name, _)| name == "user name");
+    assert!(why.is_some_and(|(_, why)| why.contains("role")), "{why:?}");
+}
+
+#[tokio::test]
 async fn a_listener_with_tls_asks_for_it() {
     let upstream = Upstream::parse("mongodb://u:p@a/?tls=true", Surroundings::default())
         .await
@@ -134,12 +149,15 @@ fn the_shim_makes_the_same_string() {
         let [old, new] = lines.collect::<Vec<_>>()[..] else {
             continue;
         };
-        // Weir itself does not log in with a role of AWS, and only older Java drivers divide options
-        // by semicolons.
-        if old.contains("MONGODB-AWS") || old.contains(';') {
+        // Only older Java drivers divide options by semicolons.
+        if old.contains(';') {
             continue;
         }
-        let credential = old.contains('@').then(|| credential("admin"));
+        let role = old.contains("MONGODB-AWS").then_some(Mechanism::Aws);
+        let credential = (role.is_some() || old.contains('@')).then(|| Credential {
+            mechanism: role,
+            ..credential("admin")
+        });
         match client_string(old, credential.as_ref(), &sidecar(), false) {
             Some(made) => assert_eq!(made.reveal(), new, "{old}"),
             None => refused.push(old.rsplit('@').next().unwrap()),

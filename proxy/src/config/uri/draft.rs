@@ -5,6 +5,7 @@ use std::path::Path;
 
 use crate::config::defaults;
 use crate::config::uri::options::Options;
+use crate::config::uri::role;
 use crate::config::uri::rules;
 use crate::config::uri::table;
 use crate::config::uri::text::{OptionText, UriText};
@@ -156,18 +157,19 @@ impl<'a> Draft<'a> {
 
     fn credential(&self, looked_source: String) -> Option<Credential> {
         let (uri, options) = (&self.uri, &self.options);
-        let x509 = options.auth_mechanism == Some(Mechanism::X509);
-        if uri.username.is_none() && !x509 {
+        let external = options.auth_mechanism.is_some_and(Mechanism::is_external);
+        if uri.username.is_none() && !external {
             return None;
         }
         let source = match &options.auth_source {
-            _ if x509 => "$external".to_owned(),
+            _ if external => "$external".to_owned(),
             Some(source) => source.clone(),
             None => looked_source,
         };
         Some(Credential {
             username: uri.username.clone().unwrap_or_default(),
             password: uri.password.clone().unwrap_or_else(|| Secret::new("")),
+            session_token: role::session_token(options),
             source,
             mechanism: options.auth_mechanism,
         })
@@ -220,6 +222,7 @@ impl<'a> Draft<'a> {
     fn warnings(&self) -> Vec<String> {
         let options = &self.options;
         let mut warnings = options.warnings.clone();
+        warnings.extend(role::warning(options).map(str::to_owned));
         if options.heartbeat.is_some_and(|given| given > HEARTBEAT) {
             warnings.push(
                 "heartbeatFrequencyMS above 1000 is ignored: Weir looks every second, so that an \

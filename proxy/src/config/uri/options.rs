@@ -21,6 +21,8 @@ pub(crate) struct Options {
     pub(crate) app_name: Option<String>,
     pub(crate) auth_mechanism: Option<Mechanism>,
     pub(crate) auth_source: Option<String>,
+    /// `authMechanismProperties` as written; may hold a token.
+    pub(crate) mechanism_properties: Option<Secret>,
     pub(crate) compressors: Vec<String>,
     pub(crate) zlib_level: Option<i32>,
     pub(crate) connect_timeout: Option<Duration>,
@@ -125,9 +127,7 @@ impl Options {
         match name {
             "appName" => self.app_name = Some(app_name(value)?),
             "authMechanism" => self.auth_mechanism = Some(mechanism(value)?),
-            "authMechanismProperties" => self
-                .warnings
-                .push("authMechanismProperties is ignored: SCRAM and X.509 have none".to_owned()),
+            "authMechanismProperties" => self.mechanism_properties = Some(Secret::new(value)),
             "authSource" => self.auth_source = Some(text(value)?),
             "compressors" => self.set_compressors(value),
             "zlibCompressionLevel" => self.zlib_level = Some(zlib_level(value)?),
@@ -331,10 +331,7 @@ fn mechanism(value: &str) -> Result<Mechanism, Expected> {
         "SCRAM-SHA-1" => Ok(Mechanism::ScramSha1),
         "SCRAM-SHA-256" => Ok(Mechanism::ScramSha256),
         "MONGODB-X509" => Ok(Mechanism::X509),
-        "MONGODB-AWS" => Err(expected(
-            "is MONGODB-AWS, whose signed nonce cannot be used for other connections",
-            "give Weir a database user with SCRAM-SHA-256, or an X.509 certificate",
-        )),
+        "MONGODB-AWS" => Ok(Mechanism::Aws),
         "MONGODB-OIDC" => Err(expected(
             "is MONGODB-OIDC, which Weir does not speak",
             SCRAM,
@@ -353,7 +350,7 @@ fn mechanism(value: &str) -> Result<Mechanism, Expected> {
         )),
         _ => Err(expected(
             "is no mechanism Weir knows",
-            "write SCRAM-SHA-256, SCRAM-SHA-1 or MONGODB-X509, in capitals",
+            "write SCRAM-SHA-256, SCRAM-SHA-1, MONGODB-X509 or MONGODB-AWS, in capitals",
         )),
     }
 }

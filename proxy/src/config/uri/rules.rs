@@ -2,6 +2,7 @@
 
 use crate::config::uri::Mechanism;
 use crate::config::uri::options::Options;
+use crate::config::uri::role;
 use crate::config::uri::text::UriText;
 use crate::config::{Problem, Secret};
 
@@ -73,6 +74,9 @@ pub(crate) fn check_deployment(uri: &UriText<'_>, options: &Options, problems: &
 
 /// User, password and mechanism must make a login, or be absent together.
 pub(crate) fn check_login(uri: &UriText<'_>, options: &Options, problems: &mut Vec<Problem>) {
+    if options.auth_mechanism == Some(Mechanism::Aws) {
+        return role::check(uri, options, problems);
+    }
     let password = uri.password.as_ref().map(Secret::reveal);
     let mut add = |place, wrong, mend| problems.push(Problem::new(place, wrong, mend));
     if options.auth_mechanism == Some(Mechanism::X509) {

@@ -214,6 +214,16 @@ async fn users_are_defined_where_drivers_look_for_them() {
             "$external",
             Some(Mechanism::X509),
         ),
+        (
+            "mongodb://h/?authMechanism=MONGODB-AWS&authSource=%24external",
+            "$external",
+            Some(Mechanism::Aws),
+        ),
+        (
+            "mongodb://AKIA:s@h/orders?authMechanism=MONGODB-AWS",
+            "$external",
+            Some(Mechanism::Aws),
+        ),
     ] {
         let credential = parse(text).await.credential.unwrap();
         assert_eq!(
@@ -222,6 +232,39 @@ async fn users_are_defined_where_drivers_look_for_them() {
             "{text}"
         );
     }
+}
+
+/// The token is part of the login, and no log shows it.
+#[tokio::test]
+async fn a_roles_token_goes_with_its_keys() {
+    let text = "mongodb://AKIA:s%2Fk@h/?authMechanism=MONGODB-AWS\
+                &authMechanismProperties=AWS_SESSION_TOKEN:to%2Fken%2B%3D%3D";
+    let upstream = parse(text).await;
+    let credential = upstream.credential.as_ref().unwrap();
+    let token = credential.session_token.as_ref().unwrap();
+    assert_eq!(token.reveal(), "to/ken+==");
+    assert_eq!(credential.password.reveal(), "s/k");
+    assert_eq!(upstream.warnings, Vec::<String>::new());
+    assert!(
+        !upstream.redacted().contains("ken"),
+        "{}",
+        upstream.redacted()
+    );
+    let ignored = |mechanism| async move {
+        let text =
+            format!("mongodb://u:p@h/?authMechanism={mechanism}&authMechanismProperties=A:b");
+        parse(&text).await.warnings.concat()
+    };
+    assert!(
+        ignored("MONGODB-AWS")
+            .await
+            .contains("AWS_SESSION_TOKEN only")
+    );
+    assert!(
+        ignored("SCRAM-SHA-1")
+            .await
+            .contains("SCRAM and X.509 have none")
+    );
 }
 
 #[tokio::test]
@@ -368,8 +411,16 @@ async fn every_mistake_is_named_with_its_mend() {
         ),
         ("mongodb://u:p@h/?authSource=", "authSource: is empty"),
         (
-            "mongodb://k:s@h/?authMechanism=MONGODB-AWS",
-            "database user with SCRAM-SHA-256",
+            "mongodb://key@h/?authMechanism=MONGODB-AWS",
+            "write id:secret@ before the host, or nothing",
+        ),
+        (
+            "mongodb://h/?authMechanism=MONGODB-AWS&authMechanismProperties=AWS_SESSION_TOKEN:t",
+            "a session token without the keys",
+        ),
+        (
+            "mongodb://k:s@h/?authMechanism=MONGODB-AWS&authSource=admin",
+            "must be $external",
         ),
         ("mongodb://u@h/?authMechanism=GSSAPI", "Kerberos"),
         ("mongodb://u:p@h/?authMechanism=PLAIN", "LDAP"),

@@ -41,7 +41,7 @@ impl Authenticator {
     /// Derives the keys for both mechanisms, which takes some milliseconds:
     /// build it at start and keep it off busy async threads.
     ///
-    /// Without a credential that has a password (X.509 has none), every login is
+    /// Without a credential that has a password (X.509 and roles have none), every login is
     /// refused with [`LoginError::NoUser`]. Of two for one name the first counts.
     pub fn new<'a>(
         credentials: impl IntoIterator<Item = &'a Credential>,
@@ -49,7 +49,7 @@ impl Authenticator {
     ) -> Self {
         let accounts = credentials
             .into_iter()
-            .filter(|it| it.mechanism != Some(config::Mechanism::X509))
+            .filter(|it| !it.mechanism.is_some_and(config::Mechanism::is_external))
             .filter(|it| !it.username.is_empty() && !it.password.reveal().is_empty())
             .map(|credential| Account::new(credential, &salts))
             .collect();

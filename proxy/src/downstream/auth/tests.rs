@@ -20,6 +20,7 @@ fn with_password(password: &str) -> Authenticator {
     let credential = Credential {
         username: "app".into(),
         password: Secret::new(password),
+        session_token: None,
         source: "admin".into(),
         mechanism: None,
     };
@@ -229,10 +230,17 @@ fn without_an_upstream_user_the_error_says_so() {
     let x509 = Credential {
         username: "CN=weir".into(),
         password: Secret::new(""),
+        session_token: None,
         source: "$external".into(),
         mechanism: Some(config::Mechanism::X509),
     };
-    for credential in [None, Some(&x509)] {
+    let role = Credential {
+        username: "AKIA".into(),
+        password: Secret::new("secret"),
+        mechanism: Some(config::Mechanism::Aws),
+        ..x509.clone()
+    };
+    for credential in [None, Some(&x509), Some(&role)] {
         let authenticator = Authenticator::new(credential, SaltSource::new([7; 32]));
         assert_eq!(authenticator.user(), None);
         assert_eq!(offered(&authenticator), ["SCRAM-SHA-256", "SCRAM-SHA-1"]);

@@ -5,11 +5,14 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use crate::config::env::ProcessEnvironment;
 use crate::config::{self, Credential};
 use crate::scram::keys::{ClientKeys, Secret};
 use crate::scram::{Mechanism, ScramError};
 
+use super::error::LoginError;
 use super::reply;
+use super::role::Role;
 
 /// The user of the upstream string. One for all connections to a cluster.
 pub struct Principal {
@@ -22,6 +25,7 @@ pub struct Principal {
 pub(super) enum Method {
     Scram(Arc<Scram>),
     X509,
+    Role(Arc<Role>),
 }
 
 impl Principal {
@@ -33,6 +37,9 @@ impl Principal {
     pub fn new(credential: &Credential) -> Result<Self, ScramError> {
         let method = match credential.mechanism {
             Some(config::Mechanism::X509) => Method::X509,
+            Some(config::Mechanism::Aws) => {
+                Method::Role(Arc::new(Role::new(credential, &ProcessEnvironment)))
+            }
             _ => Method::Scram(Arc::new(Scram::new(credential)?)),
         };
         Ok(Self {
@@ -42,7 +49,8 @@ impl Principal {
         })
     }
 
-    /// The user name; empty for X.509 when the certificate alone names it.
+    /// The user name; empty for X.509 when the certificate alone names it, and for a role whose
+    /// keys are not the string's.
     pub fn user(&self) -> &str {
         &self.user
     }
@@ -56,11 +64,30 @@ impl Principal {
     pub fn mechanism_after(&self, hello: &[u8]) -> &'static str {
         match &self.method {
             Method::X509 => config::Mechanism::X509.name(),
+            Method::Role(_) => config::Mechanism::Aws.name(),
             Method::Scram(scram) => {
                 let supported = reply::parse(hello)
                     .and_then(|hello| reply::strings(hello, "saslSupportedMechs"));
                 scram.choose(&supported.unwrap_or_default()).name()
             }
+        }
+    }
+
+    /// Fetches what a login needs and is not known yet.
+    ///
+    /// # Errors
+    /// [`LoginError::Keys`]: a role has no keys.
+    pub async fn prepare(&self) -> Result<(), LoginError> {
+        match &self.method {
+            Method::Role(role) => Ok(role.prepare().await?),
+            Method::Scram(_) | Method::X509 => Ok(()),
+        }
+    }
+
+    /// A server has refused a login: what was fetched for it is not used again.
+    pub fn refused(&self) {
+        if let Method::Role(role) = &self.method {
+            role.forget();
         }
     }
 

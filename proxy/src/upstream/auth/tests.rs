@@ -16,6 +16,7 @@ fn principal(password: &str, mechanism: Option<config::Mechanism>) -> Arc<Princi
     let credential = Credential {
         username: "app".into(),
         password: Secret::new(password),
+        session_token: None,
         source: "admin".into(),
         mechanism,
     };
@@ -26,6 +27,7 @@ fn x509(username: &str) -> Arc<Principal> {
     let credential = Credential {
         username: username.into(),
         password: Secret::new(""),
+        session_token: None,
         source: "$external".into(),
         mechanism: Some(config::Mechanism::X509),
     };
@@ -105,7 +107,7 @@ impl Server {
             hello.append(cstr!("saslSupportedMechs"), mechanisms);
         }
         if speculates {
-            let document = speculation.document();
+            let document = speculation.document().unwrap();
             assert_eq!(document.get_str("db").unwrap(), "admin");
             hello.append(cstr!("speculativeAuthenticate"), self.reply(&document));
         }
@@ -143,7 +145,7 @@ fn the_mechanism_is_negotiated_when_the_string_names_none() {
         speculation(&principal).sasl_supported_mechs().unwrap(),
         "admin.app"
     );
-    let document = speculation(&principal).document();
+    let document = speculation(&principal).document().unwrap();
     assert_eq!(document.get_str("mechanism").unwrap(), "SCRAM-SHA-256");
 
     let chosen = |mechanisms: &[&str]| {
@@ -176,6 +178,7 @@ fn a_second_conversation_has_a_nonce_of_its_own() {
     let speculation = speculation(&principal("pencil", None));
     let first = speculation
         .document()
+        .unwrap()
         .get_binary("payload")
         .unwrap()
         .bytes
@@ -221,7 +224,7 @@ fn a_server_that_does_not_know_the_password_is_left() {
     let impostor = |last_payload: &[u8], done| {
         let speculation = speculation(&principal("pencil", None));
         let mut server = Server::new(false);
-        let first = server.reply(&speculation.document());
+        let first = server.reply(&speculation.document().unwrap());
         let hello = rawdoc! { "speculativeAuthenticate": first };
         let Ok(Next::Send(_, login)) = speculation.after_hello(hello.as_bytes()) else {
             panic!("a login needs a proof here");
@@ -270,7 +273,7 @@ fn done_at_the_wrong_time_is_no_login() {
 #[test]
 fn x509_is_done_with_hello_or_after_one_command() {
     let principal = x509("");
-    let document = speculation(&principal).document();
+    let document = speculation(&principal).document().unwrap();
     let expected = rawdoc! { "authenticate": 1, "mechanism": "MONGODB-X509", "db": "$external" };
     assert_eq!(document, expected);
     let hello = rawdoc! { "speculativeAuthenticate": { "dbname": "$external", "user": "CN=a" } };
@@ -305,18 +308,59 @@ fn x509_is_done_with_hello_or_after_one_command() {
     );
 }
 
+/// Nothing is begun inside the hello: servers do not know that for a role.
+#[test]
+fn a_role_signs_what_the_server_asks_for() {
+    let credential = Credential {
+        username: "AKIA".into(),
+        password: Secret::new("secret"),
+        session_token: Some(Secret::new("token")),
+        source: "$external".into(),
+        mechanism: Some(config::Mechanism::Aws),
+    };
+    let principal = Arc::new(Principal::new(&credential).unwrap());
+    let speculation = speculation(&principal);
+    assert_eq!(speculation.document(), None);
+    assert_eq!(speculation.sasl_supported_mechs(), None);
+    let Ok(Next::Send(start, login)) = speculation.after_hello(rawdoc! {}.as_bytes()) else {
+        panic!("a login needs a command here")
+    };
+    assert_eq!(start.get_str("mechanism").unwrap(), "MONGODB-AWS");
+    assert_eq!(start.get_str("$db").unwrap(), "$external");
+    let opening = start.get_binary("payload").unwrap().bytes;
+    let opening = RawDocument::from_bytes(opening).unwrap();
+    let nonce = [opening.get_binary("r").unwrap().bytes, &[9; 32]].concat();
+    let asked = rawdoc! { "s": binary(nonce), "h": "sts.amazonaws.com" };
+    let reply = |payload: Vec<u8>, done| rawdoc! { "conversationId": 3, "done": done, "payload": binary(payload), "ok": 1.0 };
+    let challenge = reply(asked.into_bytes(), false);
+    let Ok(Next::Send(proof, login)) = login.step(challenge.as_bytes()) else {
+        panic!("a login needs a proof here")
+    };
+    assert_eq!(proof.get_i32("conversationId").unwrap(), 3);
+    let signed = RawDocument::from_bytes(proof.get_binary("payload").unwrap().bytes).unwrap();
+    assert!(signed.get_str("a").unwrap().contains("Credential=AKIA/"));
+    assert_eq!(signed.get_str("t").unwrap(), "token");
+    let done = login.step(reply(Vec::new(), true).as_bytes());
+    assert!(matches!(done, Ok(Next::Done)));
+}
+
 #[test]
 fn a_password_that_saslprep_forbids_is_used_with_sha_1_or_not_at_all() {
     let forbidden = "a\u{7}b";
     let speculation = speculation(&principal(forbidden, None));
     assert_eq!(
-        speculation.document().get_str("mechanism").unwrap(),
+        speculation
+            .document()
+            .unwrap()
+            .get_str("mechanism")
+            .unwrap(),
         "SCRAM-SHA-1"
     );
     assert_eq!(speculation.sasl_supported_mechs(), None);
     let credential = Credential {
         username: "app".into(),
         password: Secret::new(forbidden),
+        session_token: None,
         source: "admin".into(),
         mechanism: Some(config::Mechanism::ScramSha256),
     };

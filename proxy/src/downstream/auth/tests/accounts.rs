@@ -6,6 +6,7 @@ fn account(name: &str, password: &str) -> Credential {
     Credential {
         username: name.into(),
         password: Secret::new(password),
+        session_token: None,
         source: "admin".into(),
         mechanism: None,
     }

@@ -1,0 +1,318 @@
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, SystemTime};
+
+use bson::spec::BinarySubtype;
+use bson::{Binary, DateTime, rawdoc};
+
+use super::sign::{Demand, authorization, moment};
+use super::*;
+use crate::config::{Credential, Mechanism, Secret};
+
+const NOW: &str = "2026-11-21T17:02:20.456Z";
+
+fn keys(token: Option<&str>) -> Keys {
+    let secret = Secret::new("secret/Key+1");
+    Keys::new("AKIAEXAMPLE", secret, token.map(Secret::new), None)
+}
+
+fn both_nonces(ours: &[u8]) -> Vec<u8> {
+    [ours, &(0..32).collect::<Vec<u8>>()].concat()
+}
+
+/// What `pymongo-auth-aws` 1.3.0 with botocore 1.44.5 signs at that moment.
+#[test]
+fn signatures_are_those_of_the_python_driver() {
+    let nonce = both_nonces(&[b'n'; 32]);
+    let signed = |keys: &Keys, host| {
+        let at = moment(DateTime::parse_rfc3339_str(NOW).unwrap()).unwrap();
+        assert_eq!(at, "20261121T170220Z");
+        let nonce = &nonce;
+        authorization(keys, &Demand { host, nonce, at })
+    };
+    let headers = "SignedHeaders=content-length;content-type;host;x-amz-date;";
+    let nonces = "x-mongodb-gs2-cb-flag;x-mongodb-server-nonce";
+    let of = |region: &str, token: &str, signature: &str| {
+        format!(
+            "AWS4-HMAC-SHA256 Credential=AKIAEXAMPLE/20261121/{region}/sts/aws4_request, \
+             {headers}{token}{nonces}, Signature={signature}"
+        )
+    };
+    assert_eq!(
+        signed(&keys(None), "sts.amazonaws.com"),
+        of(
+            "us-east-1",
+            "",
+            "e45b66e451772a155eff234027e0af9b54795001aac1ea2f0b7bff4b7ecf70d5"
+        )
+    );
+    assert_eq!(
+        signed(&keys(None), "sts"),
+        of(
+            "us-east-1",
+            "",
+            "448de7141ed858303bebc0778d829c445cdd11fed92c0a48567392530bf76931"
+        )
+    );
+    assert_eq!(
+        signed(&keys(Some("to/ken+==")), "sts.eu-central-1.amazonaws.com"),
+        of(
+            "eu-central-1",
+            "x-amz-security-token;",
+            "f98f9c3d552ecf9c9074845c2ddce132b58395b188a6b4daab378a7b3ba198b8"
+        )
+    );
+}
+
+fn first() -> First {
+    let nonce = Nonce::from_random([7; Nonce::RANDOM_BYTES]);
+    First { nonce }
+}
+
+fn challenge(nonce: Vec<u8>, host: &str) -> Vec<u8> {
+    let subtype = BinarySubtype::Generic;
+    let nonce = Binary {
+        subtype,
+        bytes: nonce,
+    };
+    rawdoc! { "s": nonce, "h": host }.into_bytes()
+}
+
+#[test]
+fn a_conversation_is_two_payloads() {
+    let opening = first().payload();
+    let opening = RawDocument::from_bytes(&opening).unwrap();
+    let nonce = opening.get_binary("r").unwrap().bytes;
+    assert_eq!((nonce.len(), opening.get_i32("p").unwrap()), (32, 110));
+    let now = DateTime::parse_rfc3339_str(NOW).unwrap();
+    for token in [None, Some("token")] {
+        let asked = challenge(both_nonces(nonce), "sts.amazonaws.com");
+        let signed = first().respond(&asked, &keys(token), now).unwrap();
+        let signed = RawDocument::from_bytes(&signed).unwrap();
+        let header = signed.get_str("a").unwrap();
+        assert!(header.starts_with("AWS4-HMAC-SHA256 Credential=AKIAEXAMPLE/20261121/"));
+        assert_eq!(signed.get_str("d").unwrap(), "20261121T170220Z");
+        assert_eq!(signed.get_str("t").ok(), token);
+    }
+}
+
+/// A server that could choose what is signed could use it elsewhere.
+#[test]
+fn nothing_is_signed_for_a_server_that_plays_false() {
+    let ours = first().nonce.as_bytes().to_vec();
+    let theirs = both_nonces(&[b'x'; 32]);
+    let long = "a".repeat(256);
+    for (asked, why) in [
+        (challenge(theirs, "sts.amazonaws.com"), "nonce"),
+        (challenge(ours.clone(), "sts.amazonaws.com"), "nonce"),
+        (challenge(both_nonces(&ours), ""), "host"),
+        (challenge(both_nonces(&ours), "a..b"), "host"),
+        (challenge(both_nonces(&ours), &long), "host"),
+        (rawdoc! { "h": "a" }.into_bytes(), "challenge"),
+        (vec![1, 2, 3], "challenge"),
+    ] {
+        let refused = first().respond(&asked, &keys(None), DateTime::now());
+        let refused = refused.unwrap_err().to_string();
+        assert!(refused.contains(why), "{refused}");
+    }
+}
+
+fn role(user: &str, environment: &[(&str, &str)]) -> Role {
+    let credential = Credential {
+        username: user.to_owned(),
+        password: Secret::new(user),
+        session_token: None,
+        source: "$external".to_owned(),
+        mechanism: Some(Mechanism::Aws),
+    };
+    let pairs = environment.iter().copied();
+    let environment: BTreeMap<String, String> = pairs
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect();
+    Role::new(&credential, &environment)
+}
+
+const ENVIRONMENT: [(&str, &str); 3] = [
+    ("AWS_ACCESS_KEY_ID", "AKIAENV"),
+    ("AWS_SECRET_ACCESS_KEY", "s"),
+    ("AWS_SESSION_TOKEN", "t"),
+];
+
+#[tokio::test]
+async fn the_strings_keys_come_before_the_environments() {
+    let own = role("AKIAOWN", &ENVIRONMENT);
+    own.prepare().await.unwrap();
+    let keys = own.keys().unwrap();
+    assert_eq!((keys.id(), keys.token()), ("AKIAOWN", None));
+    let around = role("", &ENVIRONMENT).keys().unwrap();
+    assert_eq!((around.id(), around.token()), ("AKIAENV", Some("t")));
+}
+
+#[tokio::test]
+async fn what_cannot_be_used_is_said_with_what_to_do() {
+    let off = ("AWS_EC2_METADATA_DISABLED", "true");
+    let far = "http://keys.example/";
+    for (environment, said) in [
+        (vec![("AWS_ACCESS_KEY_ID", "x"), off], "set both or neither"),
+        (
+            vec![("AWS_WEB_IDENTITY_TOKEN_FILE", "/f"), off],
+            "Pod Identity",
+        ),
+        (
+            vec![("AWS_CONTAINER_CREDENTIALS_FULL_URI", far), off],
+            "no http:// address",
+        ),
+        (
+            vec![
+                ("AWS_CONTAINER_CREDENTIALS_FULL_URI", "https://localhost/"),
+                off,
+            ],
+            "no http://",
+        ),
+        (vec![off], "AWS_EC2_METADATA_DISABLED is true"),
+        // Set and empty is not set.
+        (
+            vec![("AWS_ACCESS_KEY_ID", ""), off],
+            "AWS_EC2_METADATA_DISABLED is true",
+        ),
+    ] {
+        let error = role("", &environment)
+            .prepare()
+            .await
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains(said), "{error}");
+    }
+}
+
+/// Answers these one after the other, each on a connection of its own, and tells what came.
+fn service(answers: Vec<String>) -> (String, Receiver<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let (tell, told) = channel();
+    std::thread::spawn(move || {
+        for answer in answers {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut request = Vec::new();
+            while !request.ends_with(b"\r\n\r\n") {
+                let mut byte = [0];
+                stream.read_exact(&mut byte).unwrap();
+                request.extend_from_slice(&byte);
+            }
+            tell.send(String::from_utf8(request).unwrap()).unwrap();
+            let length = answer.len();
+            write!(
+                stream,
+                "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{answer}"
+            )
+            .unwrap();
+        }
+    });
+    (address, told)
+}
+
+fn answer(id: &str, life: Duration) -> String {
+    let ends = DateTime::from_system_time(SystemTime::now() + life);
+    let ends = ends.try_to_rfc3339_string().unwrap();
+    format!(
+        r#"{{"Code":"Success","AccessKeyId":"{id}","SecretAccessKey":"s","Token":"t","Expiration":"{ends}"}}"#
+    )
+}
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+#[tokio::test]
+async fn a_container_is_asked_until_it_gives_keys_that_last() {
+    let short = Duration::from_secs(60);
+    let answers = vec![
+        answer("SHORT", short),
+        answer("LONG", HOUR),
+        answer("NEXT", HOUR),
+    ];
+    let (address, asked) = service(answers);
+    let file = std::env::temp_dir().join(format!("weir-pass-{}", std::process::id()));
+    std::fs::write(&file, "first-pass\n").unwrap();
+    let url = format!("{address}/v1/keys?x=1");
+    let role = role(
+        "",
+        &[
+            ("AWS_CONTAINER_CREDENTIALS_FULL_URI", &url),
+            (
+                "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
+                file.to_str().unwrap(),
+            ),
+        ],
+    );
+    assert!(role.keys().is_err(), "nobody was asked yet");
+    role.prepare().await.unwrap();
+    assert_eq!(role.keys().unwrap().id(), "SHORT");
+    let request = asked.recv().unwrap().to_lowercase();
+    assert!(
+        request.starts_with("get /v1/keys?x=1 http/1.1\r\n"),
+        "{request}"
+    );
+    assert!(
+        request.contains("authorization: first-pass\r\n"),
+        "{request}"
+    );
+    // The pass is written anew, and these keys end too soon to be kept.
+    std::fs::write(&file, "second-pass").unwrap();
+    role.prepare().await.unwrap();
+    assert_eq!(role.keys().unwrap().id(), "LONG");
+    let request = asked.recv().unwrap().to_lowercase();
+    assert!(
+        request.contains("authorization: second-pass\r\n"),
+        "{request}"
+    );
+    role.prepare().await.unwrap();
+    assert!(asked.try_recv().is_err(), "these last");
+    role.forget();
+    role.prepare().await.unwrap();
+    assert_eq!(role.keys().unwrap().id(), "NEXT");
+    std::fs::remove_file(file).unwrap();
+}
+
+#[tokio::test]
+async fn a_machine_is_asked_for_a_pass_a_name_and_keys() {
+    let answers = ["pass-1", "my-role\n", &answer("ID", HOUR)].map(str::to_owned);
+    let (address, asked) = service(answers.into());
+    let role = role("", &[("AWS_EC2_METADATA_SERVICE_ENDPOINT", &address)]);
+    role.prepare().await.unwrap();
+    assert_eq!(role.keys().unwrap().id(), "ID");
+    let next = || asked.recv().unwrap().to_lowercase();
+    let pass = next();
+    assert!(pass.starts_with("put /latest/api/token "), "{pass}");
+    assert!(
+        pass.contains("x-aws-ec2-metadata-token-ttl-seconds: 30\r\n"),
+        "{pass}"
+    );
+    let roles = "get /latest/meta-data/iam/security-credentials/";
+    for path in [format!("{roles} "), format!("{roles}my-role ")] {
+        let request = next();
+        assert!(request.starts_with(&path), "{request}");
+        assert!(
+            request.contains("x-aws-ec2-metadata-token: pass-1\r\n"),
+            "{request}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_endpoint_that_gives_no_keys_is_named() {
+    let (address, _asked) = service(vec!["{}".to_owned()]);
+    let url = format!("{address}/keys");
+    let asked = [("AWS_CONTAINER_CREDENTIALS_FULL_URI", url.as_str())];
+    let error = role("", &asked).prepare().await.unwrap_err().to_string();
+    assert!(
+        error.contains(&url) && error.contains("without keys"),
+        "{error}"
+    );
+    // Nobody listens there any more.
+    let error = role("", &asked).prepare().await.unwrap_err().to_string();
+    assert!(
+        error.contains(&url) && error.contains("does not answer"),
+        "{error}"
+    );
+}

@@ -1,0 +1,70 @@
+//! Weir logs in by a role of AWS. Only Atlas knows the mechanism, so the server here is a fake;
+//! what is signed is compared with the Python driver's in `upstream::auth::role`.
+
+use anyhow::{Context, Result, ensure};
+use bson::doc;
+use weir_tests::raw::Raw;
+use weir_tests::role::{lets_in, payload};
+use weir_tests::scripted::{Face, Scripted};
+use weir_tests::weir::{Builder, WeirProcess};
+
+fn weir_of(server: &Scripted) -> Builder {
+    let upstream = format!(
+        "mongodb://{}/?replicaSet=rs0&authMechanism=MONGODB-AWS&authSource=%24external",
+        server.address()
+    );
+    WeirProcess::builder()
+        .upstream(upstream)
+        .env("AWS_ACCESS_KEY_ID", "ASIAEXAMPLE")
+        .env("AWS_SECRET_ACCESS_KEY", "very-secret")
+        .env("AWS_SESSION_TOKEN", "session-token")
+}
+
+/// As in a Lambda function's environment.
+#[tokio::test]
+async fn a_role_of_the_environment_logs_weir_in() -> Result<()> {
+    let server = Scripted::start(Face::Primary)?;
+    server.answer_with(lets_in("ASIAEXAMPLE"));
+    let weir = weir_of(&server).start().await?;
+    let mut raw = Raw::connect(weir.address()).await?;
+    let pong = raw.command("admin", doc! { "ping": 1 }).await?;
+    ensure!(!pong.contains_key("code"), "{pong}");
+
+    let start = server.received_of("saslStart");
+    let start = start.first().context("no login")?;
+    ensure!(start.message.body.get_str("mechanism")? == "MONGODB-AWS");
+    ensure!(start.message.body.get_str("$db")? == "$external");
+    let proof = server.received_of("saslContinue");
+    let proof = payload(&proof.first().context("no proof")?.message.body).context("no payload")?;
+    ensure!(proof.get_str("t")? == "session-token", "{proof}");
+    let scope = "/eu-central-1/sts/aws4_request, SignedHeaders=content-length;content-type;host;\
+                 x-amz-date;x-amz-security-token;x-mongodb-gs2-cb-flag;x-mongodb-server-nonce, ";
+    ensure!(proof.get_str("a")?.contains(scope), "{proof}");
+    // In no hello: servers refuse to begin with it.
+    let hellos = server.received_of("hello");
+    ensure!(
+        hellos
+            .iter()
+            .all(|hello| !hello.message.body.contains_key("speculativeAuthenticate")),
+        "{hellos:?}"
+    );
+    for secret in ["very-secret", "session-token"] {
+        ensure!(!weir.log().concat().contains(secret), "a secret in the log");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_role_that_is_nobody_is_told_so() -> Result<()> {
+    let server = Scripted::start(Face::Primary)?;
+    server.answer_with(lets_in("ANOTHER"));
+    let weir = weir_of(&server).start().await?;
+    let mut raw = Raw::connect(weir.address()).await?;
+    let refused = raw.command("admin", doc! { "ping": 1 }).await?;
+    ensure!(
+        refused.get_str("errmsg")?.contains("or its role"),
+        "{refused}"
+    );
+    weir.wait_for_log("the server refused the login").await?;
+    Ok(())
+}
