@@ -24,6 +24,7 @@ mod overload;
 mod pressure;
 mod roles;
 mod routing;
+mod secure;
 mod several;
 mod stalled;
 mod storms;

@@ -1,5 +1,6 @@
 //! Memory of a whole process, which is why this test has a process of its own.
 
+mod idle;
 mod large;
 
 use std::fs;
