@@ -4,17 +4,20 @@
 use anyhow::{Context, Result, ensure};
 use bson::doc;
 use weir_tests::raw::Raw;
-use weir_tests::role::{lets_in, payload};
+use weir_tests::role::{Given, gives_keys, lets_in, payload};
 use weir_tests::scripted::{Face, Scripted};
 use weir_tests::weir::{Builder, WeirProcess};
 
-fn weir_of(server: &Scripted) -> Builder {
-    let upstream = format!(
+fn upstream(server: &Scripted) -> String {
+    format!(
         "mongodb://{}/?replicaSet=rs0&authMechanism=MONGODB-AWS&authSource=%24external",
         server.address()
-    );
+    )
+}
+
+fn weir_of(server: &Scripted) -> Builder {
     WeirProcess::builder()
-        .upstream(upstream)
+        .upstream(upstream(server))
         .env("AWS_ACCESS_KEY_ID", "ASIAEXAMPLE")
         .env("AWS_SECRET_ACCESS_KEY", "very-secret")
         .env("AWS_SESSION_TOKEN", "session-token")
@@ -66,5 +69,50 @@ async fn a_role_that_is_nobody_is_told_so() -> Result<()> {
         "{refused}"
     );
     weir.wait_for_log("the server refused the login").await?;
+    Ok(())
+}
+
+/// A Weir that asks a container's endpoint for keys, before a server that knows `NEW`.
+async fn weir_with(keys: &'static [Given]) -> Result<(Scripted, WeirProcess)> {
+    let server = Scripted::start(Face::Primary)?;
+    server.answer_with(lets_in("NEW"));
+    let url = format!("http://{}/v2/credentials/a-secret", gives_keys(keys)?);
+    let weir = WeirProcess::builder()
+        .upstream(format!("{}&connectTimeoutMS=2000", upstream(&server)))
+        .env("AWS_CONTAINER_CREDENTIALS_FULL_URI", &url)
+        .start()
+        .await?;
+    Ok((server, weir))
+}
+
+/// The keys that were known may be old: those of now are asked for, and nobody hears of it.
+#[tokio::test]
+async fn refused_keys_are_fetched_anew() -> Result<()> {
+    let (server, weir) = weir_with(&[Given::Keys("OLD"), Given::Keys("NEW")]).await?;
+    let mut raw = Raw::connect(weir.address()).await?;
+    let pong = raw.command("admin", doc! { "ping": 1 }).await?;
+    ensure!(!pong.contains_key("code"), "{pong}");
+    ensure!(server.received_of("saslContinue").len() >= 2);
+    Ok(())
+}
+
+/// Who has the keys may be away for a moment. That is no refusal: work waits.
+#[tokio::test]
+async fn an_endpoint_that_stumbles_is_asked_again() -> Result<()> {
+    let (_server, weir) = weir_with(&[Given::Status(503), Given::Keys("NEW")]).await?;
+    let mut raw = Raw::connect(weir.address()).await?;
+    let pong = raw.command("admin", doc! { "ping": 1 }).await?;
+    ensure!(!pong.contains_key("code"), "{pong}");
+    let said = weir.wait_for_log("answered 503").await?;
+    ensure!(!said.contains("a-secret"), "{said}");
+    Ok(())
+}
+
+/// It is not taken for a database that does not answer, however short that one's time is.
+#[tokio::test]
+async fn an_endpoint_that_is_silent_is_named() -> Result<()> {
+    let (server, weir) = weir_with(&[Given::Silence]).await?;
+    weir.wait_for_log("does not answer within 5s").await?;
+    ensure!(server.received_of("saslStart").is_empty());
     Ok(())
 }

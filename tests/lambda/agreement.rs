@@ -102,6 +102,18 @@ async fn a_role_is_moved_where_the_extension_logs_in_by_itself() -> Result<()> {
             ends_well(&api, &extension).await?;
         }
     }
+    // Half of a key is none: the extension serves nobody, and the function keeps its role.
+    let half = vec![
+        (
+            "DB",
+            format!("mongodb://{}/?authMechanism=MONGODB-AWS", server.address()),
+        ),
+        ("AWS_ACCESS_KEY_ID", "ASIAEXAMPLE".to_owned()),
+    ];
+    let (api, extension) = started(&half).await?;
+    ensure!(!moved(&half, &extension, "150ms").await?);
+    extension.says("set both or neither").await?;
+    ends_well(&api, &extension).await?;
     Ok(())
 }
 

@@ -75,7 +75,7 @@ pub fn login(data: &[u8]) {
 /// The input as the replies of a server to Weir's own login.
 pub fn own_login(data: &[u8]) {
     let principal = Arc::new(Principal::new(&CREDENTIAL).expect("plain ASCII"));
-    let next = Speculation::new(principal, [nonce(), nonce()]).after_hello(data);
+    let next = Speculation::new(principal, [nonce(), nonce()], None).after_hello(data);
     match next {
         Ok(Next::Send(_, login)) => assert!(!matches!(login.step(data), Ok(Next::Done))),
         Ok(Next::Done) => panic!("logged in without a proof"),

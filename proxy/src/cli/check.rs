@@ -23,6 +23,7 @@ use crate::config::env::ProcessEnvironment;
 use crate::config::settings::name;
 use crate::config::{Config, ListenerConfig, Problem, Problems, tls};
 use crate::downstream::front::new_process_id;
+use crate::upstream::auth::Unusable;
 use crate::upstream::{Connector, SetupError};
 
 mod advice;
@@ -120,7 +121,12 @@ fn connector(listener: &ListenerConfig) -> Result<Connector, Vec<Problem>> {
         Err(error) => {
             let mend = match error {
                 SetupError::Tls(_) => "correct the file or its name in the connection string",
-                SetupError::Password(_) => "choose another password, or authMechanism=SCRAM-SHA-1",
+                SetupError::Login(Unusable::Password(_)) => {
+                    "choose another password, or authMechanism=SCRAM-SHA-1"
+                }
+                SetupError::Login(Unusable::Keys(_)) => {
+                    "write id:secret@ before the host, or give this process a role"
+                }
             };
             problems.push(problem(name::UPSTREAM, error.to_string(), mend));
         }

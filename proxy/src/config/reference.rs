@@ -77,8 +77,10 @@ Login is by SCRAM-SHA-256, SCRAM-SHA-1, MONGODB-X509 or MONGODB-AWS. The last ta
 string (`id:secret@`, with `authMechanismProperties=AWS_SESSION_TOKEN:…` where they have one), of
 `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY` and `AWS_SESSION_TOKEN`, of the container
 (`AWS_CONTAINER_CREDENTIALS_RELATIVE_URI` or `AWS_CONTAINER_CREDENTIALS_FULL_URI`: ECS, EKS Pod
-Identity) or of the EC2 machine, the first that there are; what is fetched is fetched again five
-minutes before it ends. It does not exchange web identity tokens (`AWS_WEB_IDENTITY_TOKEN_FILE`).
+Identity) or of the EC2 machine, the first that there are; a connection that is opened when those of a
+container or a machine have less than five minutes left fetches new ones. Web identity tokens
+(`AWS_WEB_IDENTITY_TOKEN_FILE` with `AWS_ROLE_ARN`, where there is no `AWS_ACCESS_KEY_ID`) are not
+exchanged: Weir does not start then.
 Clients log in with a name and a password, so that X.509 and MONGODB-AWS upstream are for listeners
 whose clients need not log in. An option that is not in this table is named
 in a warning and ignored; it stays in the client's string unless it begins with `tls` or `ssl`, as many

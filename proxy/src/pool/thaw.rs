@@ -35,8 +35,12 @@ impl NodePool {
         leases.collect()
     }
 
-    /// Abandons every connection that lies idle: what they lead to is another life's.
-    pub fn abandon_idle(self: &Arc<Self>) {
+    /// Abandons every connection that lies idle, and the keys of its role: they are another
+    /// life's.
+    pub fn renew(self: &Arc<Self>) {
+        if let Some(principal) = &self.connector.principal {
+            principal.renew();
+        }
         self.with_machine(|machine, now, effects| {
             machine.abandon_idle(now, Duration::ZERO, effects)
         });

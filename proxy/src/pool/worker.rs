@@ -71,7 +71,7 @@ async fn failed(pool: &Arc<NodePool>, generation: u64, failure: Failure) {
     let pause = jittered((first * 2_u32.saturating_pow(failures.min(10))).min(longest));
     tracing::warn!(node = %pool.node, %error, "could not open a connection to the database");
     *pool.last_failure.lock() = Some(format!("{}: {error}", pool.node));
-    if !refused {
+    if error.is_of_node() {
         pool.failed();
     }
     pool.observer.connect_failed(&pool.node, generation, &error);

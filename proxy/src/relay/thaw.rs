@@ -50,7 +50,7 @@ impl Relay {
     /// This process is a copy of another one: none of its connections is its own.
     pub fn renew(&self) {
         for pool in self.cluster.pools() {
-            pool.abandon_idle();
+            pool.renew();
         }
     }
 

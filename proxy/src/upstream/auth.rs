@@ -10,7 +10,6 @@
 //! so that a handshake is one loop:
 //!
 //! ```ignore
-//! principal.prepare().await?;
 //! let mut next = speculation.after_hello(&hello_reply)?;
 //! while let Next::Send(command, login) = next {
 //!     next = login.step(&exchange(command).await?)?;
@@ -32,10 +31,10 @@ use crate::scram::client::{AwaitFinal, First};
 use crate::scram::{Mechanism, Nonce};
 
 pub use self::error::LoginError;
-pub use self::principal::Principal;
 use self::principal::{Method, Scram};
+pub use self::principal::{Principal, Unusable};
 use self::reply::Reply;
-use self::role::Role;
+use self::role::Keys;
 
 mod error;
 mod principal;
@@ -67,15 +66,13 @@ enum Attempt {
         spare: Nonce,
     },
     X509,
-    Role {
-        role: Arc<Role>,
-        first: role::First,
-    },
+    Role(role::First),
 }
 
 impl Speculation {
-    /// Prepares the login of one connection. The nonces must be fresh.
-    pub fn new(principal: Arc<Principal>, nonces: [Nonce; 2]) -> Self {
+    /// Prepares the login of one connection. The nonces must be fresh; a role logs in with
+    /// `keys`, those of [`Principal::keys`].
+    pub fn new(principal: Arc<Principal>, nonces: [Nonce; 2], keys: Option<Keys>) -> Self {
         let [nonce, spare] = nonces;
         let attempt = match principal.method() {
             Method::Scram(scram) => {
@@ -87,10 +84,7 @@ impl Speculation {
                 }
             }
             Method::X509 => Attempt::X509,
-            Method::Role(role) => Attempt::Role {
-                role: Arc::clone(role),
-                first: role::First { nonce },
-            },
+            Method::Role(_) => Attempt::Role(role::First { nonce, keys }),
         };
         Self { principal, attempt }
     }
@@ -100,7 +94,7 @@ impl Speculation {
         let mut document = match &self.attempt {
             Attempt::Scram { scram, first, .. } => scram_start(scram.preferred(), first),
             Attempt::X509 => authenticate(&self.principal),
-            Attempt::Role { .. } => return None,
+            Attempt::Role(_) => return None,
         };
         document.append(cstr!("db"), self.principal.source());
         Some(document)
@@ -142,10 +136,10 @@ impl Speculation {
                     },
                 ))
             }
-            (Attempt::Role { role, first }, _) => {
+            (Attempt::Role(first), _) => {
                 let start = sasl_start(config::Mechanism::Aws.name(), first.payload());
                 let command = addressed(start, &principal);
-                let state = State::Role { role, first };
+                let state = State::Role(first);
                 Ok(Next::Send(command, ClientLogin { principal, state }))
             }
             (Attempt::Scram { scram, first, .. }, Some(speculated)) => {
@@ -192,7 +186,7 @@ enum State {
     /// Sent `authenticate`; the certificate does the rest.
     X509,
     /// Sent our nonce, wants the server's.
-    Role { role: Arc<Role>, first: role::First },
+    Role(role::First),
     /// Sent what a role signed, wants to hear that it is one.
     Signed,
 }
@@ -249,8 +243,8 @@ impl ClientLogin {
                     },
                 ))
             }
-            State::Role { role, first } if !reply.done => {
-                let payload = first.respond(reply.payload, &role.keys()?, DateTime::now())?;
+            State::Role(first) if !reply.done => {
+                let payload = first.respond(reply.payload, DateTime::now())?;
                 let command = sasl_continue(reply.conversation_id, payload, &principal);
                 let state = State::Signed;
                 Ok(Next::Send(command, Self { principal, state }))

@@ -14,7 +14,10 @@ use crate::{
     topology::NodeAddress,
     upstream::{
         Connection, ReceiveError, SendError,
-        auth::{LoginError, Principal},
+        auth::{
+            LoginError, Principal,
+            role::{Keys, KeysUnsaid},
+        },
         let_go,
     },
     wire::{WireError, compressed::Compressor},
@@ -70,6 +73,9 @@ pub enum ConnectError {
     /// The login was refused, or could not be carried out.
     #[error("login failed: {0}")]
     Login(#[from] LoginError),
+    /// There is nothing to sign the login with now.
+    #[error(transparent)]
+    Keys(#[from] KeysUnsaid),
     /// The connection broke during the login.
     #[error("the connection broke during the login: {0}")]
     LoginInterrupted(String),
@@ -155,6 +161,12 @@ impl ConnectError {
         )
     }
 
+    /// It says something about the node or the way to it, so that the circuit breaker counts it.
+    #[must_use]
+    pub const fn is_of_node(&self) -> bool {
+        !matches!(self, Self::Login(_) | Self::Keys(_))
+    }
+
     /// It happened before hello was answered: by the client-backpressure specification
     /// such an error means overload and clears no pool.
     #[must_use]
@@ -193,16 +205,50 @@ impl From<WireError> for Exchange {
 }
 
 impl Connector {
-    /// Connects to `node` and logs in.
+    /// Connects to `node` and logs in. A role's keys are there before any socket is; those that
+    /// are refused may be old, and are fetched anew once.
     ///
     /// # Errors
     /// [`Failure`].
     pub async fn connect(&self, node: &NodeAddress) -> Result<Connection, Failure> {
+        let Some(principal) = &self.principal else {
+            return self.connect_with(node, None).await;
+        };
+        let keys = principal.keys().await.map_err(|unsaid| Failure {
+            error: unsaid.into(),
+            remains: None,
+        })?;
+        let connected = self.connect_with(node, keys.clone()).await;
+        let (Err(failure), Some(keys)) = (&connected, keys) else {
+            return connected;
+        };
+        if !failure.error.is_login_refused() {
+            return connected;
+        }
+        let Some(others) = principal.others(&keys).await else {
+            return connected;
+        };
+        // One socket at a time: the slot is for one.
+        if let Err(Failure {
+            remains: Some(remains),
+            ..
+        }) = connected
+        {
+            remains.destroy(|| false).await;
+        }
+        self.connect_with(node, Some(others)).await
+    }
+
+    async fn connect_with(
+        &self,
+        node: &NodeAddress,
+        keys: Option<Keys>,
+    ) -> Result<Connection, Failure> {
         let mut spare = None;
         let whole = async {
             let socket = self.dial(node, &mut spare).await?;
             let mut connection = Connection::new(socket);
-            self.shake_hands(&mut connection).await?;
+            self.shake_hands(&mut connection, keys).await?;
             Ok(connection)
         };
         let outcome = match timeout(self.time_limit, whole).await {

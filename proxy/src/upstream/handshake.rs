@@ -13,7 +13,7 @@ use crate::{
     scram::Nonce,
     upstream::{
         Connection, Connector, Received,
-        auth::{LoginError, Next, Speculation},
+        auth::{Next, Speculation, role::Keys},
         connect::ConnectError,
     },
     wire::{
@@ -51,15 +51,17 @@ impl ServerHello {
 }
 
 impl Connector {
-    pub(super) async fn shake_hands(&self, conn: &mut Connection) -> Result<(), ConnectError> {
+    /// `keys` are for a role's login.
+    pub(super) async fn shake_hands(
+        &self,
+        conn: &mut Connection,
+        keys: Option<Keys>,
+    ) -> Result<(), ConnectError> {
         let nonce = || Nonce::from_random(random::secret());
-        if let Some(principal) = &self.principal {
-            principal.prepare().await?;
-        }
         let login = self
             .principal
             .as_ref()
-            .map(|p| Speculation::new(Arc::clone(p), [nonce(), nonce()]));
+            .map(|p| Speculation::new(Arc::clone(p), [nonce(), nonce()], keys));
         let hello = self.hello(login.as_ref());
         let reply = conn.ask(&hello).await.map_err(ConnectError::in_handshake)?;
         if let Some(refusal) = refusal(&reply) {
@@ -73,16 +75,10 @@ impl Connector {
             return Err(ConnectError::NotLoadBalanced);
         }
         conn.compressor = self.agreed_compressor(&reply);
-        let Some(login) = login else {
-            return Ok(());
-        };
-        let logged_in = log_in(conn, login, &reply).await;
-        if let (Err(ConnectError::Login(LoginError::Refused { .. })), Some(principal)) =
-            (&logged_in, &self.principal)
-        {
-            principal.refused();
+        match login {
+            Some(login) => log_in(conn, login, &reply).await,
+            None => Ok(()),
         }
-        logged_in
     }
 
     fn hello(&self, login: Option<&Speculation>) -> RawDocumentBuf {

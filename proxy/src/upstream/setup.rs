@@ -3,9 +3,8 @@
 use std::sync::Arc;
 
 use crate::config::{Upstream, tls};
-use crate::scram::ScramError;
 use crate::upstream::Connector;
-use crate::upstream::auth::Principal;
+use crate::upstream::auth::{Principal, Unusable};
 use crate::wire::compressed::Compressor;
 
 /// Why no connection could ever be made with these settings.
@@ -14,9 +13,9 @@ pub enum SetupError {
     /// TLS files cannot be used.
     #[error(transparent)]
     Tls(#[from] tls::TlsError),
-    /// The password cannot be used for SCRAM-SHA-256.
-    #[error("the password in --upstream cannot be used: {0}")]
-    Password(#[from] ScramError),
+    /// Nobody could ever log in with it.
+    #[error(transparent)]
+    Login(#[from] Unusable),
 }
 
 impl Connector {
@@ -24,7 +23,7 @@ impl Connector {
     /// its own upstream. TLS files are read now.
     ///
     /// # Errors
-    /// [`SetupError`] for TLS files or a password that cannot be used.
+    /// [`SetupError`] for TLS files or a login that cannot be used.
     pub fn new(upstream: &Upstream, process_id: [u8; 12]) -> Result<Self, SetupError> {
         let codec = |name: &String| match Compressor::from_name(name) {
             Some(Compressor::Zlib(_)) => Some(Compressor::Zlib(upstream.zlib_level)),

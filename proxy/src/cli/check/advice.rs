@@ -90,14 +90,14 @@ fn of_handshake(reason: &str, tls: bool) -> String {
 }
 
 fn of_login(error: &LoginError, upstream: &Upstream) -> String {
-    if let LoginError::Keys(keys) = error {
-        return keys.to_string();
-    }
-    let LoginError::Refused { code, message } = error else {
-        return format!("{error}; check user and password in --upstream");
-    };
     let Some(credential) = &upstream.credential else {
         return error.to_string();
+    };
+    let LoginError::Refused { code, message } = error else {
+        return match credential.mechanism {
+            Some(Mechanism::Aws) => format!("{error}; MONGODB-AWS is spoken by Atlas only"),
+            _ => format!("{error}; check user and password in --upstream"),
+        };
     };
     if credential.mechanism == Some(Mechanism::X509) {
         return format!(

@@ -86,7 +86,8 @@ pub struct NodeConnections {
 /// The outcome of the login.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct LoginReport {
-    /// The user; empty when a certificate names it.
+    /// The user, or the id of a role's key; empty when a certificate names the user, and for a
+    /// role whose keys are not the string's.
     pub user: String,
     /// Where the user is defined.
     pub source: String,

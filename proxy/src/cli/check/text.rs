@@ -6,6 +6,7 @@ use crate::cli::check::report::{
     CheckReport, ClientStringReport, ConnectionReport, DroppedOption, ListenerReport, LoginReport,
     NodeReport, SettingReport, TopologyReport,
 };
+use crate::config::Mechanism;
 
 impl CheckReport {
     /// For people.
@@ -142,7 +143,9 @@ impl NodeReport {
 
 impl LoginReport {
     fn show(&self) -> String {
+        let of_role = self.mechanism.as_deref() == Some(Mechanism::Aws.name());
         let who = match self.user.as_str() {
+            "" if of_role => "the role of this process".to_owned(),
             "" => "the certificate's subject".to_owned(),
             user => format!("user {user} of {}", self.source),
         };

@@ -2,7 +2,6 @@
 
 use thiserror::Error;
 
-use super::role::KeysError;
 use crate::scram::ScramError;
 
 /// A login of Weir's own that failed. Never holds a secret.
@@ -20,9 +19,6 @@ pub enum LoginError {
     /// The SCRAM conversation broke, on Weir's side of it.
     #[error("the login was broken off: {0}")]
     Scram(#[from] ScramError),
-    /// There is nothing to sign the login with.
-    #[error(transparent)]
-    Keys(#[from] KeysError),
     /// The reply is not what the command's reply should be.
     #[error("the server's reply to the login makes no sense: {0}")]
     Reply(&'static str),

@@ -10,9 +10,8 @@ use crate::config::{self, Credential};
 use crate::scram::keys::{ClientKeys, Secret};
 use crate::scram::{Mechanism, ScramError};
 
-use super::error::LoginError;
 use super::reply;
-use super::role::Role;
+use super::role::{Keys, KeysUnsaid, NoKeys, Role};
 
 /// The user of the upstream string. One for all connections to a cluster.
 pub struct Principal {
@@ -21,24 +20,35 @@ pub struct Principal {
     method: Method,
 }
 
+/// Why a user of the upstream string can never log in.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unusable {
+    /// The password cannot be used for SCRAM-SHA-256.
+    #[error("the password in --upstream cannot be used: {0}")]
+    Password(#[from] ScramError),
+    /// A role has no keys.
+    #[error(transparent)]
+    Keys(#[from] NoKeys),
+}
+
 /// How the user proves itself.
 pub(super) enum Method {
     Scram(Arc<Scram>),
     X509,
-    Role(Arc<Role>),
+    Role(Box<Role>),
 }
 
 impl Principal {
     /// The user of this credential. Derives nothing yet.
     ///
     /// # Errors
-    /// [`ScramError::Password`] when SCRAM-SHA-256 was asked for and the password
-    /// cannot be used with it.
-    pub fn new(credential: &Credential) -> Result<Self, ScramError> {
+    /// [`Unusable`]: SCRAM-SHA-256 was asked for and the password cannot be used with it, or a
+    /// role's keys are nowhere to be had.
+    pub fn new(credential: &Credential) -> Result<Self, Unusable> {
         let method = match credential.mechanism {
             Some(config::Mechanism::X509) => Method::X509,
             Some(config::Mechanism::Aws) => {
-                Method::Role(Arc::new(Role::new(credential, &ProcessEnvironment)))
+                Method::Role(Box::new(Role::new(credential, &ProcessEnvironment)?))
             }
             _ => Method::Scram(Arc::new(Scram::new(credential)?)),
         };
@@ -73,21 +83,31 @@ impl Principal {
         }
     }
 
-    /// Fetches what a login needs and is not known yet.
+    /// What a role signs its logins with; `None` for who is none.
     ///
     /// # Errors
-    /// [`LoginError::Keys`]: a role has no keys.
-    pub async fn prepare(&self) -> Result<(), LoginError> {
+    /// [`KeysUnsaid`]: they cannot be had now.
+    pub async fn keys(&self) -> Result<Option<Keys>, KeysUnsaid> {
         match &self.method {
-            Method::Role(role) => Ok(role.prepare().await?),
-            Method::Scram(_) | Method::X509 => Ok(()),
+            Method::Role(role) => role.keys().await.map(Some),
+            Method::Scram(_) | Method::X509 => Ok(None),
         }
     }
 
-    /// A server has refused a login: what was fetched for it is not used again.
-    pub fn refused(&self) {
+    /// Other keys than these, which a server has refused; `None`: there are no others.
+    pub async fn others(&self, refused: &Keys) -> Option<Keys> {
+        let Method::Role(role) = &self.method else {
+            return None;
+        };
+        role.forget(refused);
+        let keys = role.keys().await.ok()?;
+        (keys != *refused).then_some(keys)
+    }
+
+    /// This process is a copy of another one: what was fetched by that one is not its own.
+    pub fn renew(&self) {
         if let Method::Role(role) = &self.method {
-            role.forget();
+            role.forget_all();
         }
     }
 

@@ -14,7 +14,7 @@ use bson::{DateTime, RawDocument, RawDocumentBuf, rawdoc};
 use super::binary;
 use super::error::LoginError;
 use crate::scram::Nonce;
-pub use keys::{Keys, KeysError, Role};
+pub use keys::{Keys, KeysUnsaid, NoKeys, Role};
 use sign::Demand;
 
 mod endpoint;
@@ -33,6 +33,8 @@ const LONGEST_HOST: usize = 255;
 pub(super) struct First {
     /// Fresh.
     pub(super) nonce: Nonce,
+    /// Without any, nothing is signed.
+    pub(super) keys: Option<Keys>,
 }
 
 impl First {
@@ -43,13 +45,11 @@ impl First {
     }
 
     /// Signs what the server asks for, and that it is `now`.
-    pub(super) fn respond(
-        self,
-        challenge: &[u8],
-        keys: &Keys,
-        now: DateTime,
-    ) -> Result<Vec<u8>, LoginError> {
+    pub(super) fn respond(self, challenge: &[u8], now: DateTime) -> Result<Vec<u8>, LoginError> {
         const NO_SENSE: LoginError = LoginError::Reply("it is no challenge of MONGODB-AWS");
+        let keys = self
+            .keys
+            .ok_or(LoginError::Reply("nobody has asked for keys"))?;
         let challenge = RawDocument::from_bytes(challenge).map_err(|_| NO_SENSE)?;
         let nonce = challenge.get_binary("s").map_err(|_| NO_SENSE)?.bytes;
         let host = challenge.get_str("h").map_err(|_| NO_SENSE)?;
@@ -67,7 +67,7 @@ impl First {
             at: sign::moment(now)?,
         };
         let mut signed = RawDocumentBuf::new();
-        signed.append(cstr!("a"), sign::authorization(keys, &demand));
+        signed.append(cstr!("a"), sign::authorization(&keys, &demand));
         signed.append(cstr!("d"), demand.at);
         if let Some(token) = keys.token() {
             signed.append(cstr!("t"), token);

@@ -1,6 +1,7 @@
 //! Logins against a server made of the other half of SCRAM.
 
 use bson::RawDocument;
+use futures_util::FutureExt;
 use proptest::prelude::*;
 
 use crate::config::{self, Credential, Secret};
@@ -36,7 +37,8 @@ fn x509(username: &str) -> Arc<Principal> {
 
 fn speculation(principal: &Arc<Principal>) -> Speculation {
     let nonces = [Nonce::from_random([1; 24]), Nonce::from_random([2; 24])];
-    Speculation::new(Arc::clone(principal), nonces)
+    let keys = principal.keys().now_or_never().unwrap().unwrap();
+    Speculation::new(Arc::clone(principal), nonces, keys)
 }
 
 /// A server with the user `app`, whose password is `pencil`.
@@ -366,7 +368,7 @@ fn a_password_that_saslprep_forbids_is_used_with_sha_1_or_not_at_all() {
     };
     assert_eq!(
         Principal::new(&credential).unwrap_err(),
-        ScramError::Password
+        Unusable::Password(ScramError::Password)
     );
 }
 

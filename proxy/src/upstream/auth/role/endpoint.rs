@@ -1,6 +1,7 @@
 //! The two places on a machine of AWS that give out keys by HTTP: the container's, and the
 //! machine's own (IMDSv2).
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
@@ -15,25 +16,18 @@ use serde::Deserialize;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::keys::{Keys, KeysError};
+use super::keys::{Keys, KeysUnsaid, NoKeys};
 use crate::config::Secret;
 
 /// Where ECS gives keys to tasks.
 const OF_TASKS: &str = "http://169.254.170.2";
 /// Where EC2 gives keys to machines.
 const OF_MACHINES: &str = "http://169.254.169.254";
-/// Whom a container may be sent to without TLS: itself, ECS, and EKS Pod Identity.
-const NEAR: [&str; 6] = [
-    "localhost",
-    "127.0.0.1",
-    "[::1]",
-    "169.254.170.2",
-    "169.254.170.23",
-    "[fd00:ec2::23]",
-];
+/// Whom a container may be sent to without TLS, besides itself: ECS, and EKS Pod Identity.
+const NEAR: [&str; 3] = ["169.254.170.2", "169.254.170.23", "[fd00:ec2::23]"];
 const ROLES: &str = "/latest/meta-data/iam/security-credentials/";
-/// All of them are on this machine or beside it.
-const LIMIT: Duration = Duration::from_secs(3);
+/// For all questions together; who is asked is on this machine or beside it.
+const LIMIT: Duration = Duration::from_secs(5);
 /// More than an answer ever has.
 const LONGEST: usize = 64 * 1024;
 
@@ -64,14 +58,15 @@ struct Answer {
 
 impl Endpoint {
     /// The one that the environment names, or the machine's.
-    pub(super) fn around(environment: impl Fn(&str) -> Option<String>) -> Result<Self, KeysError> {
+    pub(super) fn around(environment: impl Fn(&str) -> Option<String>) -> Result<Self, NoKeys> {
         let relative = environment("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI");
         let relative = relative.map(|path| format!("{OF_TASKS}{path}"));
         let full = || environment("AWS_CONTAINER_CREDENTIALS_FULL_URI");
         if let Some(url) = relative.or_else(full) {
-            let url = near(&url).ok_or(KeysError::Surroundings(
-                "AWS_CONTAINER_CREDENTIALS_FULL_URI is no http:// address of this machine, of ECS \
-                 or of EKS",
+            let url = near(&url).ok_or(NoKeys(
+                "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI is no path, or \
+                 AWS_CONTAINER_CREDENTIALS_FULL_URI no http:// address of this machine, of ECS or \
+                 of EKS",
             ))?;
             let file = environment("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE");
             let text = environment("AWS_CONTAINER_AUTHORIZATION_TOKEN");
@@ -82,8 +77,9 @@ impl Endpoint {
             };
             return Ok(Self::Container { url, pass });
         }
-        if environment("AWS_EC2_METADATA_DISABLED").is_some_and(|off| off == "true") {
-            return Err(KeysError::Surroundings(
+        let off = environment("AWS_EC2_METADATA_DISABLED");
+        if off.is_some_and(|off| off.eq_ignore_ascii_case("true")) {
+            return Err(NoKeys(
                 "there are none in the connection string, in AWS_ACCESS_KEY_ID and \
                  AWS_SECRET_ACCESS_KEY, or in AWS_CONTAINER_CREDENTIALS_RELATIVE_URI, and \
                  AWS_EC2_METADATA_DISABLED is true",
@@ -91,33 +87,41 @@ impl Endpoint {
         }
         let base = environment("AWS_EC2_METADATA_SERVICE_ENDPOINT");
         let base = base.unwrap_or_else(|| OF_MACHINES.to_owned());
+        if !base.starts_with("http://") {
+            return Err(NoKeys(
+                "AWS_EC2_METADATA_SERVICE_ENDPOINT is no http:// address, and Weir asks no other",
+            ));
+        }
         Ok(Self::Machine {
             base: base.trim_end_matches('/').to_owned(),
         })
     }
 
     /// Its keys of now.
-    pub(super) async fn ask(&self) -> Result<Keys, KeysError> {
-        let answer = match self {
-            Self::Container { url, pass } => {
-                let pass = pass.text().map_err(|why| self.unsaid(why))?;
-                let shown = pass
-                    .as_ref()
-                    .map(|pass| (AUTHORIZATION.as_str(), pass.reveal()));
-                fetch(Method::GET, url, shown).await
-            }
-            Self::Machine { base } => of_machine(base).await,
+    pub(super) async fn ask(&self) -> Result<Keys, KeysUnsaid> {
+        let asked = async {
+            let answer = match self {
+                Self::Container { url, pass } => of_container(url, pass).await?,
+                Self::Machine { base } => of_machine(base).await?,
+            };
+            read(&answer).ok_or_else(|| "gave an answer without keys".to_owned())
         };
-        let answer = answer.map_err(|why| self.unsaid(why))?;
-        read(&answer).ok_or_else(|| self.unsaid("gave an answer without keys".to_owned()))
+        let asked = timeout(LIMIT, asked).await;
+        let said = asked.unwrap_or_else(|_| Err(format!("does not answer within {LIMIT:?}")));
+        said.map_err(|why| KeysUnsaid {
+            from: self.name(),
+            why,
+        })
     }
 
-    fn unsaid(&self, why: String) -> KeysError {
-        let from = match self {
-            Self::Container { url, .. } => format!("the container's endpoint {url}"),
-            Self::Machine { base } => format!("the machine's metadata service {base}"),
-        };
-        KeysError::Unsaid { from, why }
+    /// For people. What comes after the host is kept back: at ECS who knows the path gets keys.
+    fn name(&self) -> String {
+        match self {
+            Self::Container { url, .. } => {
+                format!("the container's endpoint at {}", authority(url))
+            }
+            Self::Machine { base } => format!("the machine's metadata service at {base}"),
+        }
     }
 }
 
@@ -128,10 +132,8 @@ impl Pass {
             Self::Text(text) => Ok(Some(text.clone())),
             Self::File(path) => {
                 let text = std::fs::read_to_string(path).map_err(|error| {
-                    format!(
-                        "wants what {} holds, which cannot be read: {error}",
-                        path.display()
-                    )
+                    let path = path.display();
+                    format!("wants what {path} holds, which cannot be read: {error}")
                 })?;
                 Ok(Some(Secret::new(text.trim())))
             }
@@ -139,49 +141,60 @@ impl Pass {
     }
 }
 
+fn authority(url: &Uri) -> &str {
+    url.authority().map_or("", |authority| authority.as_str())
+}
+
 /// `None`: nobody's keys may be asked for there.
 fn near(url: &str) -> Option<Uri> {
     let url: Uri = url.parse().ok()?;
-    let is_near = NEAR.contains(&url.host()?) && url.scheme_str() == Some("http");
-    is_near.then_some(url)
+    let host = url.host()?;
+    let address = host.trim_start_matches('[').trim_end_matches(']');
+    let address: Option<IpAddr> = address.parse().ok();
+    let is_own = host == "localhost" || address.is_some_and(|address| address.is_loopback());
+    let is_near = is_own || NEAR.contains(&host);
+    (is_near && url.scheme_str() == Some("http")).then_some(url)
+}
+
+async fn of_container(url: &Uri, pass: &Pass) -> Result<Bytes, String> {
+    let pass = pass.text()?;
+    let shown = pass.as_ref().map(Secret::reveal);
+    ask(
+        Method::GET,
+        url,
+        shown.map(|pass| (AUTHORIZATION.as_str(), pass)),
+    )
+    .await
 }
 
 /// Three questions: for a pass, for the role's name, for its keys.
 async fn of_machine(base: &str) -> Result<Bytes, String> {
     let url = |path: &str| {
-        let url = format!("{base}{path}");
-        url.parse::<Uri>()
-            .map_err(|_| "has no such address".to_owned())
+        let url = format!("{base}{path}").parse::<Uri>();
+        url.map_err(|_| "has no such address".to_owned())
     };
     let life = ("x-aws-ec2-metadata-token-ttl-seconds", "30");
-    let pass = fetch(Method::PUT, &url("/latest/api/token")?, Some(life)).await?;
+    let pass = ask(Method::PUT, &url("/latest/api/token")?, Some(life)).await?;
     let pass = Secret::new(String::from_utf8_lossy(&pass));
     let shown = Some(("x-aws-ec2-metadata-token", pass.reveal()));
-    let roles = fetch(Method::GET, &url(ROLES)?, shown).await?;
+    let roles = ask(Method::GET, &url(ROLES)?, shown).await?;
     let roles = String::from_utf8_lossy(&roles).into_owned();
     let role = roles.lines().next().unwrap_or_default().trim();
-    fetch(Method::GET, &url(&format!("{ROLES}{role}"))?, shown).await
-}
-
-async fn fetch(method: Method, url: &Uri, shown: Option<(&str, &str)>) -> Result<Bytes, String> {
-    let asked = timeout(LIMIT, ask(method, url, shown)).await;
-    asked.unwrap_or_else(|_| Err(format!("does not answer within {LIMIT:?}")))
+    ask(Method::GET, &url(&format!("{ROLES}{role}"))?, shown).await
 }
 
 /// One question on a connection of its own: it is asked every few hours.
 async fn ask(method: Method, url: &Uri, shown: Option<(&str, &str)>) -> Result<Bytes, String> {
-    let host = url.host().unwrap_or_default();
     let silent = |error: &dyn std::fmt::Display| format!("does not answer: {error}");
+    let host = url.host().unwrap_or_default();
     let address = format!("{host}:{}", url.port_u16().unwrap_or(80));
     let stream = TcpStream::connect(address).await;
     let stream = stream.map_err(|error| silent(&error))?;
     let shaken = http1::handshake(TokioIo::new(stream)).await;
     let (mut sender, connection) = shaken.map_err(|error| silent(&error))?;
     let path = url.path_and_query().map_or("/", |path| path.as_str());
-    let mut request = Request::builder()
-        .method(method)
-        .uri(path)
-        .header(HOST, host);
+    let mut request = Request::builder().method(method).uri(path);
+    request = request.header(HOST, authority(url));
     if let Some((name, value)) = shown {
         request = request.header(name, value);
     }
@@ -207,15 +220,13 @@ async fn ask(method: Method, url: &Uri, shown: Option<(&str, &str)>) -> Result<B
 
 fn read(answer: &[u8]) -> Option<Keys> {
     let answer: Answer = serde_json::from_slice(answer).ok()?;
-    let ends = answer.expiration.as_deref();
-    let ends = ends.and_then(|text| DateTime::parse_rfc3339_str(text).ok());
-    Some(Keys::new(
-        answer.access_key_id,
-        Secret::new(answer.secret_access_key),
-        answer
-            .token
-            .filter(|token| !token.is_empty())
-            .map(Secret::new),
-        ends.map(SystemTime::from),
-    ))
+    // Keys whose end cannot be read are used once.
+    let ends = answer.expiration.map(|text| {
+        let ends = DateTime::parse_rfc3339_str(text);
+        ends.map_or(SystemTime::UNIX_EPOCH, SystemTime::from)
+    });
+    let token = answer.token.filter(|token| !token.is_empty());
+    let secret = Secret::new(answer.secret_access_key);
+    let token = token.map(Secret::new);
+    Some(Keys::new(answer.access_key_id, secret, token, ends))
 }

@@ -11,7 +11,6 @@ use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
 use thiserror::Error;
-use tokio::sync::Semaphore;
 
 use super::endpoint::Endpoint;
 use crate::config::env::Strings;
@@ -30,21 +29,20 @@ pub struct Keys {
     ends: Option<SystemTime>,
 }
 
-/// Why there are none. Never holds a secret.
+/// Who should have keys does not say them now. Never holds a secret.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum KeysError {
-    /// Who should have them does not say them.
-    #[error("no keys for MONGODB-AWS: {from} {why}")]
-    Unsaid {
-        /// Who was asked.
-        from: String,
-        /// What it did instead.
-        why: String,
-    },
-    /// The surroundings contradict themselves, or ask for what Weir does not do.
-    #[error("no keys for MONGODB-AWS: {0}")]
-    Surroundings(&'static str),
+#[error("no keys for MONGODB-AWS: {from} {why}")]
+pub struct KeysUnsaid {
+    /// Who was asked.
+    pub(super) from: String,
+    /// What it did instead.
+    pub(super) why: String,
 }
+
+/// There is nobody to ask for keys: the surroundings say so, or contradict themselves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("authMechanism=MONGODB-AWS has no keys to log in with: {0}")]
+pub struct NoKeys(pub(super) &'static str);
 
 impl Keys {
     pub(super) fn new(
@@ -74,112 +72,109 @@ impl Keys {
         self.token.as_ref().map(Secret::reveal)
     }
 
-    fn are_good(&self, now: SystemTime) -> bool {
-        self.ends.is_none_or(|ends| now + IN_TIME < ends)
+    /// Whether they last `longer` from now on.
+    fn last(&self, longer: Duration) -> bool {
+        self.ends
+            .is_none_or(|ends| SystemTime::now() + longer < ends)
     }
 }
 
 /// The keys of one upstream: known, or to be asked for.
+#[derive(Debug)]
 pub struct Role {
     source: Source,
     fetched: Mutex<Option<Keys>>,
-    /// One connection fetches at a time.
-    turn: Semaphore,
 }
 
 #[derive(Debug)]
 enum Source {
     Known(Keys),
     Asked(Endpoint),
-    Nowhere(KeysError),
 }
 
 impl Role {
     /// Looks where the keys are to be had.
-    pub fn new(credential: &Credential, environment: &impl Strings) -> Self {
+    ///
+    /// # Errors
+    /// [`NoKeys`]: nowhere.
+    pub fn new(credential: &Credential, environment: &impl Strings) -> Result<Self, NoKeys> {
         let own = (!credential.username.is_empty()).then(|| {
             let token = credential.session_token.clone();
-            Keys::new(
-                &credential.username,
-                credential.password.clone(),
-                token,
-                None,
-            )
+            let secret = credential.password.clone();
+            Keys::new(&credential.username, secret, token, None)
         });
         let source = match own {
             Some(keys) => Source::Known(keys),
             None => around(|name| {
                 let value = environment.get(name).ok().flatten();
                 value.filter(|value| !value.is_empty())
-            }),
+            })?,
         };
-        Self {
-            source,
-            fetched: Mutex::default(),
-            turn: Semaphore::new(1),
-        }
+        let fetched = Mutex::default();
+        Ok(Self { source, fetched })
     }
 
-    /// Sees to it that there are keys: fetches them if they are missing or about to end.
+    /// The keys, from memory or fetched now. By the specification nobody waits for another's
+    /// question.
     ///
     /// # Errors
-    /// [`KeysError`]: there are none, or who has them does not say them within some seconds.
-    pub async fn prepare(&self) -> Result<(), KeysError> {
-        let Source::Asked(endpoint) = &self.source else {
-            return self.keys().map(drop);
+    /// [`KeysUnsaid`]: none are known that are good still, and who has them does not say them
+    /// within some seconds.
+    pub async fn keys(&self) -> Result<Keys, KeysUnsaid> {
+        let endpoint = match &self.source {
+            Source::Known(keys) => return Ok(keys.clone()),
+            Source::Asked(endpoint) => endpoint,
         };
-        // Connections that begin together ask once.
-        let _turn = self.turn.acquire().await;
         let known = self.fetched.lock().clone();
-        if !known.is_some_and(|keys| keys.are_good(SystemTime::now())) {
-            let keys = endpoint.ask().await?;
-            *self.fetched.lock() = Some(keys);
+        if let Some(keys) = known.clone().filter(|keys| keys.last(IN_TIME)) {
+            return Ok(keys);
         }
-        Ok(())
-    }
-
-    /// The keys that there are.
-    pub(in crate::upstream::auth) fn keys(&self) -> Result<Keys, KeysError> {
-        match &self.source {
-            Source::Known(keys) => Ok(keys.clone()),
-            Source::Nowhere(error) => Err(error.clone()),
-            Source::Asked(_) => {
-                let fetched = self.fetched.lock().clone();
-                fetched.ok_or(KeysError::Surroundings("a server has just refused them"))
+        match endpoint.ask().await {
+            Ok(keys) => {
+                *self.fetched.lock() = Some(keys.clone());
+                Ok(keys)
             }
+            Err(error) => known.filter(|keys| keys.last(Duration::ZERO)).ok_or(error),
         }
     }
 
-    /// A server has refused them: they are asked for anew the next time.
-    pub fn forget(&self) {
+    /// These are asked for anew the next time; others that are known by now are kept.
+    pub fn forget(&self, keys: &Keys) {
+        let mut fetched = self.fetched.lock();
+        if fetched.as_ref() == Some(keys) {
+            *fetched = None;
+        }
+    }
+
+    /// A process that is a copy of another one has its keys; its own may be others.
+    pub fn forget_all(&self) {
         self.fetched.lock().take();
     }
 }
 
-fn around(environment: impl Fn(&str) -> Option<String>) -> Source {
+fn around(environment: impl Fn(&str) -> Option<String>) -> Result<Source, NoKeys> {
     let id = environment("AWS_ACCESS_KEY_ID");
     let secret = environment("AWS_SECRET_ACCESS_KEY");
     match (id, secret) {
         (Some(id), Some(secret)) => {
             let token = environment("AWS_SESSION_TOKEN").map(Secret::new);
-            return Source::Known(Keys::new(id, Secret::new(secret), token, None));
+            let keys = Keys::new(id, Secret::new(secret), token, None);
+            return Ok(Source::Known(keys));
         }
         (None, None) => {}
         _ => {
-            return Source::Nowhere(KeysError::Surroundings(
+            return Err(NoKeys(
                 "of AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY only one is set: set both or \
                  neither",
             ));
         }
     }
-    if environment("AWS_WEB_IDENTITY_TOKEN_FILE").is_some() {
-        return Source::Nowhere(KeysError::Surroundings(
+    let web_identity = ["AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_ROLE_ARN"];
+    if web_identity.iter().all(|name| environment(name).is_some()) {
+        return Err(NoKeys(
             "AWS_WEB_IDENTITY_TOKEN_FILE is set, and Weir does not exchange such tokens: use EKS \
              Pod Identity, or give Weir a user with a password",
         ));
     }
-    match Endpoint::around(environment) {
-        Ok(endpoint) => Source::Asked(endpoint),
-        Err(error) => Source::Nowhere(error),
-    }
+    Endpoint::around(environment).map(Source::Asked)
 }

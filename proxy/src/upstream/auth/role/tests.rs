@@ -66,9 +66,10 @@ fn signatures_are_those_of_the_python_driver() {
     );
 }
 
-fn first() -> First {
+fn first(token: Option<&str>) -> First {
     let nonce = Nonce::from_random([7; Nonce::RANDOM_BYTES]);
-    First { nonce }
+    let keys = Some(keys(token));
+    First { nonce, keys }
 }
 
 fn challenge(nonce: Vec<u8>, host: &str) -> Vec<u8> {
@@ -82,14 +83,14 @@ fn challenge(nonce: Vec<u8>, host: &str) -> Vec<u8> {
 
 #[test]
 fn a_conversation_is_two_payloads() {
-    let opening = first().payload();
+    let opening = first(None).payload();
     let opening = RawDocument::from_bytes(&opening).unwrap();
     let nonce = opening.get_binary("r").unwrap().bytes;
     assert_eq!((nonce.len(), opening.get_i32("p").unwrap()), (32, 110));
     let now = DateTime::parse_rfc3339_str(NOW).unwrap();
     for token in [None, Some("token")] {
         let asked = challenge(both_nonces(nonce), "sts.amazonaws.com");
-        let signed = first().respond(&asked, &keys(token), now).unwrap();
+        let signed = first(token).respond(&asked, now).unwrap();
         let signed = RawDocument::from_bytes(&signed).unwrap();
         let header = signed.get_str("a").unwrap();
         assert!(header.starts_with("AWS4-HMAC-SHA256 Credential=AKIAEXAMPLE/20261121/"));
@@ -101,7 +102,7 @@ fn a_conversation_is_two_payloads() {
 /// A server that could choose what is signed could use it elsewhere.
 #[test]
 fn nothing_is_signed_for_a_server_that_plays_false() {
-    let ours = first().nonce.as_bytes().to_vec();
+    let ours = first(None).nonce.as_bytes().to_vec();
     let theirs = both_nonces(&[b'x'; 32]);
     let long = "a".repeat(256);
     for (asked, why) in [
@@ -113,13 +114,13 @@ fn nothing_is_signed_for_a_server_that_plays_false() {
         (rawdoc! { "h": "a" }.into_bytes(), "challenge"),
         (vec![1, 2, 3], "challenge"),
     ] {
-        let refused = first().respond(&asked, &keys(None), DateTime::now());
+        let refused = first(None).respond(&asked, DateTime::now());
         let refused = refused.unwrap_err().to_string();
         assert!(refused.contains(why), "{refused}");
     }
 }
 
-fn role(user: &str, environment: &[(&str, &str)]) -> Role {
+fn role(user: &str, environment: &[(&str, &str)]) -> Result<Role, NoKeys> {
     let credential = Credential {
         username: user.to_owned(),
         password: Secret::new(user),
@@ -142,35 +143,52 @@ const ENVIRONMENT: [(&str, &str); 3] = [
 
 #[tokio::test]
 async fn the_strings_keys_come_before_the_environments() {
-    let own = role("AKIAOWN", &ENVIRONMENT);
-    own.prepare().await.unwrap();
-    let keys = own.keys().unwrap();
-    assert_eq!((keys.id(), keys.token()), ("AKIAOWN", None));
-    let around = role("", &ENVIRONMENT).keys().unwrap();
+    let own = role("AKIAOWN", &ENVIRONMENT).unwrap().keys().await.unwrap();
+    assert_eq!((own.id(), own.token()), ("AKIAOWN", None));
+    let around = role("", &ENVIRONMENT).unwrap().keys().await.unwrap();
     assert_eq!((around.id(), around.token()), ("AKIAENV", Some("t")));
 }
 
-#[tokio::test]
-async fn what_cannot_be_used_is_said_with_what_to_do() {
-    let off = ("AWS_EC2_METADATA_DISABLED", "true");
-    let far = "http://keys.example/";
+#[test]
+fn where_the_keys_are() {
+    let found = |environment: &[(&str, &str)]| format!("{:?}", role("", environment).unwrap());
+    let relative = (
+        "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+        "/v2/credentials/guid",
+    );
+    let full = |url| ("AWS_CONTAINER_CREDENTIALS_FULL_URI", url);
+    let pod = full("http://169.254.170.23/v1/credentials");
+    assert!(found(&[relative, pod]).contains("http://169.254.170.2/v2/credentials/guid"));
+    assert!(found(&[pod]).contains("http://169.254.170.23/v1/credentials"));
+    assert!(found(&[full("http://[fd00:ec2::23]/v1")]).contains("fd00:ec2::23"));
+    assert!(found(&[full("http://127.0.0.9:9001/x")]).contains("127.0.0.9:9001"));
+    assert!(found(&[]).contains("http://169.254.169.254"));
+    let both = [relative, ENVIRONMENT[0], ENVIRONMENT[1]];
+    assert!(found(&both).contains("Known"));
+    // A file alone says nothing: which role it is for is another variable.
+    let file = ("AWS_WEB_IDENTITY_TOKEN_FILE", "/f");
+    assert!(found(&[file, relative]).contains("guid"));
+}
+
+#[test]
+fn what_cannot_be_used_is_said_with_what_to_do() {
+    let off = ("AWS_EC2_METADATA_DISABLED", "TRUE");
+    let full = |url| ("AWS_CONTAINER_CREDENTIALS_FULL_URI", url);
+    let web_identity = [
+        ("AWS_WEB_IDENTITY_TOKEN_FILE", "/f"),
+        ("AWS_ROLE_ARN", "arn:aws:iam::1:role/r"),
+    ];
+    let machine = ("AWS_EC2_METADATA_SERVICE_ENDPOINT", "https://imds.example");
     for (environment, said) in [
-        (vec![("AWS_ACCESS_KEY_ID", "x"), off], "set both or neither"),
+        (vec![("AWS_ACCESS_KEY_ID", "x")], "set both or neither"),
+        (web_identity.to_vec(), "Pod Identity"),
+        (vec![full("http://keys.example/")], "no http:// address"),
+        (vec![full("https://localhost/")], "no http:// address"),
         (
-            vec![("AWS_WEB_IDENTITY_TOKEN_FILE", "/f"), off],
-            "Pod Identity",
-        ),
-        (
-            vec![("AWS_CONTAINER_CREDENTIALS_FULL_URI", far), off],
+            vec![full("http://127.0.0.1@keys.example/")],
             "no http:// address",
         ),
-        (
-            vec![
-                ("AWS_CONTAINER_CREDENTIALS_FULL_URI", "https://localhost/"),
-                off,
-            ],
-            "no http://",
-        ),
+        (vec![machine], "no http:// address"),
         (vec![off], "AWS_EC2_METADATA_DISABLED is true"),
         // Set and empty is not set.
         (
@@ -178,12 +196,8 @@ async fn what_cannot_be_used_is_said_with_what_to_do() {
             "AWS_EC2_METADATA_DISABLED is true",
         ),
     ] {
-        let error = role("", &environment)
-            .prepare()
-            .await
-            .unwrap_err()
-            .to_string();
-        assert!(error.contains(said), "{error}");
+        let error = role("", &environment).unwrap_err().to_string();
+        assert!(error.contains(said), "{environment:?}: {error}");
     }
 }
 
@@ -203,91 +217,100 @@ fn service(answers: Vec<String>) -> (String, Receiver<String>) {
             }
             tell.send(String::from_utf8(request).unwrap()).unwrap();
             let length = answer.len();
-            write!(
-                stream,
-                "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{answer}"
-            )
-            .unwrap();
+            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n");
+            stream.write_all((head + &answer).as_bytes()).unwrap();
         }
     });
     (address, told)
 }
 
-fn answer(id: &str, life: Duration) -> String {
-    let ends = DateTime::from_system_time(SystemTime::now() + life);
-    let ends = ends.try_to_rfc3339_string().unwrap();
+fn answer(id: &str, ends: &str) -> String {
     format!(
         r#"{{"Code":"Success","AccessKeyId":"{id}","SecretAccessKey":"s","Token":"t","Expiration":"{ends}"}}"#
     )
 }
 
-const HOUR: Duration = Duration::from_secs(3600);
+fn after(seconds: u64) -> String {
+    let ends = SystemTime::now() + Duration::from_secs(seconds);
+    let ends = DateTime::from_system_time(ends);
+    ends.try_to_rfc3339_string().unwrap()
+}
 
 #[tokio::test]
 async fn a_container_is_asked_until_it_gives_keys_that_last() {
-    let short = Duration::from_secs(60);
     let answers = vec![
-        answer("SHORT", short),
-        answer("LONG", HOUR),
-        answer("NEXT", HOUR),
+        answer("SHORT", &after(60)),
+        answer("LONG", &after(3600)),
+        answer("NEXT", &after(3600)),
     ];
     let (address, asked) = service(answers);
     let file = std::env::temp_dir().join(format!("weir-pass-{}", std::process::id()));
     std::fs::write(&file, "first-pass\n").unwrap();
     let url = format!("{address}/v1/keys?x=1");
-    let role = role(
-        "",
-        &[
-            ("AWS_CONTAINER_CREDENTIALS_FULL_URI", &url),
-            (
-                "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
-                file.to_str().unwrap(),
-            ),
-        ],
-    );
-    assert!(role.keys().is_err(), "nobody was asked yet");
-    role.prepare().await.unwrap();
-    assert_eq!(role.keys().unwrap().id(), "SHORT");
+    let environment = [
+        ("AWS_CONTAINER_CREDENTIALS_FULL_URI", url.as_str()),
+        (
+            "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
+            file.to_str().unwrap(),
+        ),
+    ];
+    let role = role("", &environment).unwrap();
+    let short = role.keys().await.unwrap();
+    assert_eq!(short.id(), "SHORT");
     let request = asked.recv().unwrap().to_lowercase();
     assert!(
         request.starts_with("get /v1/keys?x=1 http/1.1\r\n"),
         "{request}"
     );
+    let host = address.trim_start_matches("http://");
+    assert!(request.contains(&format!("host: {host}\r\n")), "{request}");
     assert!(
         request.contains("authorization: first-pass\r\n"),
         "{request}"
     );
     // The pass is written anew, and these keys end too soon to be kept.
     std::fs::write(&file, "second-pass").unwrap();
-    role.prepare().await.unwrap();
-    assert_eq!(role.keys().unwrap().id(), "LONG");
+    let long = role.keys().await.unwrap();
+    assert_eq!(long.id(), "LONG");
     let request = asked.recv().unwrap().to_lowercase();
     assert!(
         request.contains("authorization: second-pass\r\n"),
         "{request}"
     );
-    role.prepare().await.unwrap();
+    assert_eq!(role.keys().await.unwrap().id(), "LONG");
     assert!(asked.try_recv().is_err(), "these last");
-    role.forget();
-    role.prepare().await.unwrap();
-    assert_eq!(role.keys().unwrap().id(), "NEXT");
+    // Others were refused than those that are known by now.
+    role.forget(&short);
+    assert_eq!(role.keys().await.unwrap().id(), "LONG");
+    role.forget(&long);
+    assert_eq!(role.keys().await.unwrap().id(), "NEXT");
     std::fs::remove_file(file).unwrap();
+}
+
+/// Who gives out keys may be away for a while.
+#[tokio::test]
+async fn keys_are_used_to_their_end_when_there_are_no_new_ones() {
+    for (ends, used) in [(after(60), true), ("no time at all".to_owned(), false)] {
+        let (address, _asked) = service(vec![answer("SHORT", &ends)]);
+        let asked = [("AWS_CONTAINER_CREDENTIALS_FULL_URI", address.as_str())];
+        let role = role("", &asked).unwrap();
+        assert_eq!(role.keys().await.unwrap().id(), "SHORT");
+        assert_eq!(role.keys().await.is_ok(), used, "{ends}");
+    }
 }
 
 #[tokio::test]
 async fn a_machine_is_asked_for_a_pass_a_name_and_keys() {
-    let answers = ["pass-1", "my-role\n", &answer("ID", HOUR)].map(str::to_owned);
+    let answers = ["pass-1", "my-role\n", &answer("ID", &after(3600))].map(str::to_owned);
     let (address, asked) = service(answers.into());
-    let role = role("", &[("AWS_EC2_METADATA_SERVICE_ENDPOINT", &address)]);
-    role.prepare().await.unwrap();
-    assert_eq!(role.keys().unwrap().id(), "ID");
+    let machine = [("AWS_EC2_METADATA_SERVICE_ENDPOINT", address.as_str())];
+    let keys = role("", &machine).unwrap().keys().await.unwrap();
+    assert_eq!(keys.id(), "ID");
     let next = || asked.recv().unwrap().to_lowercase();
     let pass = next();
     assert!(pass.starts_with("put /latest/api/token "), "{pass}");
-    assert!(
-        pass.contains("x-aws-ec2-metadata-token-ttl-seconds: 30\r\n"),
-        "{pass}"
-    );
+    let life = "x-aws-ec2-metadata-token-ttl-seconds: 30\r\n";
+    assert!(pass.contains(life), "{pass}");
     let roles = "get /latest/meta-data/iam/security-credentials/";
     for path in [format!("{roles} "), format!("{roles}my-role ")] {
         let request = next();
@@ -299,20 +322,18 @@ async fn a_machine_is_asked_for_a_pass_a_name_and_keys() {
     }
 }
 
+/// By its host: at ECS who knows the path gets keys.
 #[tokio::test]
 async fn an_endpoint_that_gives_no_keys_is_named() {
     let (address, _asked) = service(vec!["{}".to_owned()]);
-    let url = format!("{address}/keys");
+    let url = format!("{address}/v2/credentials/a-secret");
     let asked = [("AWS_CONTAINER_CREDENTIALS_FULL_URI", url.as_str())];
-    let error = role("", &asked).prepare().await.unwrap_err().to_string();
-    assert!(
-        error.contains(&url) && error.contains("without keys"),
-        "{error}"
-    );
-    // Nobody listens there any more.
-    let error = role("", &asked).prepare().await.unwrap_err().to_string();
-    assert!(
-        error.contains(&url) && error.contains("does not answer"),
-        "{error}"
-    );
+    let role = role("", &asked).unwrap();
+    let host = address.trim_start_matches("http://");
+    // The second time nobody listens there any more.
+    for why in ["without keys", "does not answer"] {
+        let error = role.keys().await.unwrap_err().to_string();
+        assert!(error.contains(host) && error.contains(why), "{error}");
+        assert!(!error.contains("a-secret"), "{error}");
+    }
 }
