@@ -189,6 +189,7 @@ fn node(server: &Value) -> Node {
         rtt: server["avg_rtt_ms"]
             .as_f64()
             .map(|rtt| Duration::from_secs_f64(rtt / 1000.0)),
+        least_rtt: None,
         tags: Tags::new(pairs(&server["tags"])),
         last_write: json::long(&server["lastWrite"]["lastWriteDate"]),
         last_update: server["lastUpdateTime"].as_i64(),

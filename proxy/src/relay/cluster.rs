@@ -301,14 +301,14 @@ impl Cluster {
         })
     }
 
-    /// The round trip to a node, as its monitor measures it.
+    /// What the way to a node and back takes at least, as its monitor measures it.
     #[must_use]
     pub fn round_trip(&self, address: &NodeAddress) -> Duration {
         let table = self.table.load();
         table
             .snapshot
             .node(address)
-            .and_then(|node| node.rtt)
+            .and_then(|node| node.least_rtt)
             .unwrap_or_default()
     }
 

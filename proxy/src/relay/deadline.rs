@@ -159,7 +159,8 @@ impl Deadline {
     /// `None`: nothing is left after the waiting. The client's own number while nothing
     /// noticeable passed.
     ///
-    /// The way is an average, which a busy moment can raise above any limit: it takes at
+    /// The way is the least of late, by `client-side-operations-timeout.md`: an average, which a
+    /// busy moment can raise, would end operations that a server had the time for. It takes at
     /// most half of what is left, and never the whole operation.
     #[must_use]
     pub fn remaining_ms(&self, client_ms: i64, round_trip: Duration) -> Option<i64> {

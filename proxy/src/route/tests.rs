@@ -19,6 +19,7 @@ fn node(port: u16, kind: NodeKind) -> Node {
         address: NodeAddress::tcp("h", Some(port)),
         kind,
         rtt: Some(Duration::from_millis(1)),
+        least_rtt: None,
         tags: Tags::default(),
         last_write: Some(0),
         last_update: Some(0),

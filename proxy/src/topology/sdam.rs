@@ -168,7 +168,7 @@ impl Deployment {
             error: error.into(),
         };
         member.topology_version = None;
-        member.rtt = None;
+        member.round_trips.forget();
         let generation = member.generation;
         self.look_for_primary();
         (!was_down || timed_out != known_dead).then_some(Down {
@@ -182,7 +182,7 @@ impl Deployment {
         if let Some(member) = self.members.get_mut(address)
             && !matches!(member.state, State::Down { .. })
         {
-            member.rtt = Some(rtt);
+            member.round_trips.add(rtt);
         }
     }
 

@@ -79,6 +79,7 @@ impl Snapshot {
         let mut measured = other.clone();
         for (node, own) in measured.nodes.iter_mut().zip(&self.nodes) {
             node.rtt = own.rtt;
+            node.least_rtt = own.least_rtt;
         }
         measured != *self
     }
@@ -145,6 +146,8 @@ pub struct Node {
     /// The driver's moving average of the monitoring round trips; `None` while
     /// the node is not monitored successfully.
     pub rtt: Option<Duration>,
+    /// The least of the last ten of these: what the way takes when nobody is busy.
+    pub least_rtt: Option<Duration>,
     /// The node's tags from the replica set configuration.
     pub tags: Tags,
     /// `lastWrite.lastWriteDate` of its last hello, in milliseconds since 1970.

@@ -121,6 +121,20 @@ fn round_trips_are_published_but_wake_nobody() {
     topology.watched(Vec::new(), Vec::new(), vec![(a.clone(), rtt)]);
     assert_eq!(topology.current().node(&a).unwrap().rtt, Some(rtt));
     assert!(!revisions.has_changed().unwrap());
+    // A busy moment makes the way no longer.
+    for busy in 1..=10 {
+        let ms = Duration::from_millis(busy * 100);
+        topology.watched(Vec::new(), Vec::new(), vec![(a.clone(), ms)]);
+        let node = topology.current().node(&a).unwrap().clone();
+        assert_eq!(node.rtt, Some(ms));
+        let least = if busy < 10 {
+            rtt
+        } else {
+            Duration::from_millis(100)
+        };
+        assert_eq!(node.least_rtt, Some(least));
+    }
+    assert!(!revisions.has_changed().unwrap());
     topology.watched(vec![address("c")], Vec::new(), Vec::new());
     assert!(revisions.has_changed().unwrap());
 }

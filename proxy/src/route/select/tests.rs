@@ -12,6 +12,7 @@ fn node(port: u16, kind: NodeKind) -> Node {
         address: NodeAddress::tcp("db", Some(port)),
         kind,
         rtt: Some(Duration::from_millis(1)),
+        least_rtt: None,
         tags: Tags::default(),
         last_write: Some(1_000_000),
         last_update: Some(1_000_000),
@@ -100,6 +101,7 @@ fn a_node_under_a_verdict_is_not_used() {
 fn without_a_measured_round_trip_nobody_is_far_away() {
     let unmeasured = |port| Node {
         rtt: None,
+        least_rtt: None,
         ..node(port, NodeKind::Secondary)
     };
     let fresh = set(vec![unmeasured(1), unmeasured(2)]);
@@ -129,6 +131,7 @@ fn member() -> impl Strategy<Value = Node> {
     )
         .prop_map(|(kind, rtt, lag, dc, suspended)| Node {
             rtt: rtt.map(Duration::from_millis),
+            least_rtt: None,
             last_write: Some(1_000_000 - lag * 1_000),
             tags: Tags::new([("dc".to_owned(), dc.to_string())]),
             suspended,

@@ -1,5 +1,6 @@
 //! One node: what it said last, and whether that still counts.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -21,7 +22,39 @@ pub(in crate::topology) struct Member {
     pub(in crate::topology) generation: u64,
     /// When the last believed hello was asked for.
     pub(super) heard: Option<Heard>,
-    pub(super) rtt: Option<Duration>,
+    pub(super) round_trips: RoundTrips,
+}
+
+/// The driver's averages of late, the latest last.
+#[derive(Clone, Debug, Default)]
+pub(super) struct RoundTrips(VecDeque<Duration>);
+
+impl RoundTrips {
+    /// By `client-side-operations-timeout.md` the least one is that of the last ten.
+    const KEPT: usize = 10;
+
+    pub(super) fn add(&mut self, average: Duration) {
+        // News of the topology repeat it.
+        if self.last() == Some(average) {
+            return;
+        }
+        if self.0.len() >= Self::KEPT {
+            self.0.pop_front();
+        }
+        self.0.push_back(average);
+    }
+
+    pub(super) fn forget(&mut self) {
+        self.0.clear();
+    }
+
+    fn last(&self) -> Option<Duration> {
+        self.0.back().copied()
+    }
+
+    fn least(&self) -> Option<Duration> {
+        self.0.iter().min().copied()
+    }
 }
 
 /// Whether a node can be used.
@@ -91,7 +124,8 @@ impl Member {
             } else {
                 self.kind()
             },
-            rtt: self.rtt,
+            rtt: self.round_trips.last(),
+            least_rtt: self.round_trips.least(),
             tags: hello.map_or_else(Tags::default, |hello| hello.tags.clone()),
             last_write: hello.and_then(|hello| hello.last_write),
             last_update: self.heard.map(|heard| heard.at_ms),

@@ -22,6 +22,7 @@ fn node(name: &str, kind: NodeKind) -> Node {
         address: address(name),
         kind,
         rtt: None,
+        least_rtt: None,
         tags: Tags::default(),
         last_write: None,
         last_update: None,
