@@ -182,8 +182,8 @@ const fn text(failure: Failure) -> &'static str {
         Failure::Interrupted => "Weir lost its connection to the database during this operation",
         Failure::ReplyTimeout => "Weir received no reply from the database in time",
         Failure::LoginRefused => {
-            "the database refuses Weir's own login: correct its user and password, or its role, in \
-             the upstream string (Weir's log has the database's words)"
+            "the database refuses Weir's own login: correct user and password, or the role, in its \
+             upstream string (Weir's log has the database's words)"
         }
         Failure::DeadlinePassed => {
             "the operation's time limit passed while it waited in Weir; nothing was sent"

@@ -80,7 +80,8 @@ string (`id:secret@`, with `authMechanismProperties=AWS_SESSION_TOKEN:…` where
 Identity) or of the EC2 machine, the first that there are; a connection that is opened when those of a
 container or a machine have less than five minutes left fetches new ones. Web identity tokens
 (`AWS_WEB_IDENTITY_TOKEN_FILE` with `AWS_ROLE_ARN`, where there is no `AWS_ACCESS_KEY_ID`) are not
-exchanged: Weir does not start then.
+exchanged. Where it is certain that there are no keys Weir does not start; while a container or a
+machine does not say them, operations wait as for a database that cannot be reached.
 Clients log in with a name and a password, so that X.509 and MONGODB-AWS upstream are for listeners
 whose clients need not log in. An option that is not in this table is named
 in a warning and ignored; it stays in the client's string unless it begins with `tls` or `ssl`, as many

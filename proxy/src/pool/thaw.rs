@@ -39,7 +39,7 @@ impl NodePool {
     /// life's.
     pub fn renew(self: &Arc<Self>) {
         if let Some(principal) = &self.connector.principal {
-            principal.renew();
+            principal.forget();
         }
         self.with_machine(|machine, now, effects| {
             machine.abandon_idle(now, Duration::ZERO, effects)

@@ -18,7 +18,8 @@ use crate::{
 /// Longest pause between two attempts to connect.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(30);
 
-/// The same where the process is frozen between pieces of work that take seconds.
+/// The same where the process is frozen between pieces of work that take seconds, and where
+/// it is no node that failed.
 const LONGEST_BACKOFF_AWAKE: Duration = Duration::from_secs(2);
 
 /// Opens one connection and reports it to the machine.
@@ -66,6 +67,8 @@ async fn failed(pool: &Arc<NodePool>, generation: u64, failure: Failure) {
     };
     let longest = match pool.freezing() {
         Some(_) if !refused => LONGEST_BACKOFF_AWAKE,
+        // Nobody tells when whoever gives out keys is back.
+        _ if error.is_of_keys() => LONGEST_BACKOFF_AWAKE,
         _ => LONGEST_BACKOFF,
     };
     let pause = jittered((first * 2_u32.saturating_pow(failures.min(10))).min(longest));

@@ -99,12 +99,18 @@ impl Build<'_> {
 
     /// Where work goes that this one cannot serve.
     fn spare(&self, budget: &Arc<Budget>) -> Result<Option<Service>, StartError> {
-        let spare = self.listener.spare.as_deref().map(|listener| {
-            let build = Build { listener, ..*self };
-            // What can never be served there ends nothing here.
-            build.service(budget, &watch::Sender::new(None))
-        });
-        spare.transpose()
+        let Some(listener) = self.listener.spare.as_deref() else {
+            return Ok(None);
+        };
+        let build = Build { listener, ..*self };
+        // What can never be served there ends nothing here.
+        match build.service(budget, &watch::Sender::new(None)) {
+            Err(StartError::Setup(error)) => {
+                tracing::warn!(listener = listener.name, %error, "there is no spare road");
+                Ok(None)
+            }
+            built => built.map(Some),
+        }
     }
 
     fn relay_settings(&self) -> RelaySettings {

@@ -146,7 +146,8 @@ pub struct Node {
     /// The driver's moving average of the monitoring round trips; `None` while
     /// the node is not monitored successfully.
     pub rtt: Option<Duration>,
-    /// The least of the last ten of these: what the way takes when nobody is busy.
+    /// The least of the last ten round trips that made it: what the way takes when nobody is
+    /// busy. `None` with fewer than two.
     pub least_rtt: Option<Duration>,
     /// The node's tags from the replica set configuration.
     pub tags: Tags,

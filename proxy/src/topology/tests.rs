@@ -121,22 +121,34 @@ fn round_trips_are_published_but_wake_nobody() {
     topology.watched(Vec::new(), Vec::new(), vec![(a.clone(), rtt)]);
     assert_eq!(topology.current().node(&a).unwrap().rtt, Some(rtt));
     assert!(!revisions.has_changed().unwrap());
-    // A busy moment makes the way no longer.
-    for busy in 1..=10 {
-        let ms = Duration::from_millis(busy * 100);
-        topology.watched(Vec::new(), Vec::new(), vec![(a.clone(), ms)]);
-        let node = topology.current().node(&a).unwrap().clone();
-        assert_eq!(node.rtt, Some(ms));
-        let least = if busy < 10 {
-            rtt
-        } else {
-            Duration::from_millis(100)
-        };
-        assert_eq!(node.least_rtt, Some(least));
-    }
     assert!(!revisions.has_changed().unwrap());
     topology.watched(vec![address("c")], Vec::new(), Vec::new());
     assert!(revisions.has_changed().unwrap());
+}
+
+/// What the driver's average makes of these, one after the other.
+#[test]
+fn a_busy_moment_makes_the_way_no_longer() {
+    let topology = topology();
+    let a = address("a");
+    topology.on_hello(&a, now(), hello(NodeKind::Primary, "a,b"));
+    let mut average = None;
+    let mut measured = |ms: u64| {
+        let sample = Duration::from_millis(ms);
+        let next = average.map_or(sample, |before: Duration| (sample + before * 4) / 5);
+        average = Some(next);
+        topology.watched(Vec::new(), Vec::new(), vec![(a.clone(), next)]);
+        let least = topology.current().node(&a).unwrap().least_rtt;
+        // Averages are rounded.
+        least.map(|least| (least + Duration::from_micros(1)).as_millis())
+    };
+    let ms = Some::<u128>;
+    assert_eq!(measured(90), None, "that of a connection that is made");
+    assert_eq!(measured(10), ms(10));
+    for _ in 0..9 {
+        assert_eq!(measured(400), ms(10));
+    }
+    assert_eq!(measured(400), ms(400), "so long that it is no moment");
 }
 
 #[test]

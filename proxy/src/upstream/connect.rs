@@ -76,6 +76,9 @@ pub enum ConnectError {
     /// There is nothing to sign the login with now.
     #[error(transparent)]
     Keys(#[from] KeysUnsaid),
+    /// A role's keys were refused; others are there by now.
+    #[error("the server refused the keys of the role; new ones have been fetched")]
+    KeysRenewed,
     /// The connection broke during the login.
     #[error("the connection broke during the login: {0}")]
     LoginInterrupted(String),
@@ -164,14 +167,23 @@ impl ConnectError {
     /// It says something about the node or the way to it, so that the circuit breaker counts it.
     #[must_use]
     pub const fn is_of_node(&self) -> bool {
-        !matches!(self, Self::Login(_) | Self::Keys(_))
+        !self.is_login_refused() && !self.is_of_keys()
+    }
+
+    /// A role's keys are missing, or are others than those that were refused.
+    #[must_use]
+    pub const fn is_of_keys(&self) -> bool {
+        matches!(self, Self::Keys(_) | Self::KeysRenewed)
     }
 
     /// It happened before hello was answered: by the client-backpressure specification
     /// such an error means overload and clears no pool.
     #[must_use]
     pub const fn is_before_hello(&self) -> bool {
-        !matches!(self, Self::Login(_) | Self::LoginInterrupted(_))
+        !matches!(
+            self,
+            Self::Login(_) | Self::KeysRenewed | Self::LoginInterrupted(_)
+        )
     }
 
     pub(super) fn in_handshake(error: impl Into<Exchange>) -> Self {
@@ -205,8 +217,7 @@ impl From<WireError> for Exchange {
 }
 
 impl Connector {
-    /// Connects to `node` and logs in. A role's keys are there before any socket is; those that
-    /// are refused may be old, and are fetched anew once.
+    /// Connects to `node` and logs in. A role's keys are there before any socket is.
     ///
     /// # Errors
     /// [`Failure`].
@@ -219,24 +230,22 @@ impl Connector {
             remains: None,
         })?;
         let connected = self.connect_with(node, keys.clone()).await;
-        let (Err(failure), Some(keys)) = (&connected, keys) else {
-            return connected;
+        let failure = match (connected, keys) {
+            (Err(failure), Some(keys)) if failure.error.is_login_refused() => {
+                let error = match principal.renewed(&keys).await {
+                    Ok(true) => ConnectError::KeysRenewed,
+                    Ok(false) => failure.error,
+                    Err(unsaid) => unsaid.into(),
+                };
+                Failure { error, ..failure }
+            }
+            (Err(failure), _) => failure,
+            (Ok(connection), _) => {
+                principal.accepted();
+                return Ok(connection);
+            }
         };
-        if !failure.error.is_login_refused() {
-            return connected;
-        }
-        let Some(others) = principal.others(&keys).await else {
-            return connected;
-        };
-        // One socket at a time: the slot is for one.
-        if let Err(Failure {
-            remains: Some(remains),
-            ..
-        }) = connected
-        {
-            remains.destroy(|| false).await;
-        }
-        self.connect_with(node, Some(others)).await
+        Err(failure)
     }
 
     async fn connect_with(

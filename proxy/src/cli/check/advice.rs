@@ -18,6 +18,9 @@ pub(super) fn of_failure(error: &ConnectError, upstream: &Upstream, seed: bool) 
         ConnectError::Tls { error } => of_tls(error),
         ConnectError::Handshake(reason) => of_handshake(reason, upstream.tls.is_some()),
         ConnectError::Login(error) => of_login(error, upstream),
+        ConnectError::Keys(unsaid) => format!(
+            "{unsaid}; it must answer this process (on EC2, containers need a hop limit of 2)"
+        ),
         ConnectError::TimedOut(limit) => format!(
             "no answer within {:.0} s: the server hangs, a firewall drops the packets (on Atlas: \
              add this machine to the IP access list), or the address is wrong",

@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use crate::config::Upstream;
 use crate::topology::monitor::{Monitor, MonitorError};
 use crate::topology::{Hello, NodeAddress, NodeKind, Snapshot, Topology, TopologyKind};
-use crate::upstream::{ConnectError, Connection, Connector};
+use crate::upstream::{ConnectError, Connection, Connector, Failure};
 use crate::wire::raw::{Element, find};
 
 /// Time for an election that may be going on.
@@ -139,7 +139,11 @@ fn visitable(snapshot: &Snapshot, upstream: &Upstream) -> Vec<NodeAddress> {
 }
 
 async fn visit(connector: &Connector, node: &NodeAddress) -> Result<Visit, ConnectError> {
-    let connected = connector.connect(node).await;
+    let mut connected = connector.connect(node).await;
+    let renewed = |failure: &Failure| matches!(failure.error, ConnectError::KeysRenewed);
+    if connected.as_ref().is_err_and(renewed) {
+        connected = connector.connect(node).await;
+    }
     let mut connection = connected.map_err(|failure| failure.error)?;
     let document = Arc::clone(&connection.hello().document);
     let principal = connector.principal.as_ref();

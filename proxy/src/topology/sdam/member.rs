@@ -25,35 +25,48 @@ pub(in crate::topology) struct Member {
     pub(super) round_trips: RoundTrips,
 }
 
-/// The driver's averages of late, the latest last.
+/// Round trips of late, by the driver's moving average.
 #[derive(Clone, Debug, Default)]
-pub(super) struct RoundTrips(VecDeque<Duration>);
+pub(super) struct RoundTrips {
+    average: Option<Duration>,
+    /// What made the averages, the latest last.
+    samples: VecDeque<Duration>,
+}
 
 impl RoundTrips {
-    /// By `client-side-operations-timeout.md` the least one is that of the last ten.
+    /// By `client-side-operations-timeout.md` the least one is that of the last ten, and unknown
+    /// with fewer than two: the first one is that of a connection that is made.
     const KEPT: usize = 10;
+    const FEWEST: usize = 2;
 
     pub(super) fn add(&mut self, average: Duration) {
+        let Some(before) = self.average.replace(average) else {
+            self.samples.push_back(average);
+            return;
+        };
         // News of the topology repeat it.
-        if self.last() == Some(average) {
+        if before == average {
             return;
         }
-        if self.0.len() >= Self::KEPT {
-            self.0.pop_front();
+        // A sample moves the average by a fifth of their distance.
+        let sample = (average * 5).saturating_sub(before * 4);
+        if self.samples.len() >= Self::KEPT {
+            self.samples.pop_front();
         }
-        self.0.push_back(average);
+        self.samples.push_back(sample);
     }
 
     pub(super) fn forget(&mut self) {
-        self.0.clear();
+        *self = Self::default();
     }
 
-    fn last(&self) -> Option<Duration> {
-        self.0.back().copied()
+    const fn average(&self) -> Option<Duration> {
+        self.average
     }
 
     fn least(&self) -> Option<Duration> {
-        self.0.iter().min().copied()
+        let known = self.samples.len() >= Self::FEWEST;
+        self.samples.iter().min().copied().filter(|_| known)
     }
 }
 
@@ -124,7 +137,7 @@ impl Member {
             } else {
                 self.kind()
             },
-            rtt: self.round_trips.last(),
+            rtt: self.round_trips.average(),
             least_rtt: self.round_trips.least(),
             tags: hello.map_or_else(Tags::default, |hello| hello.tags.clone()),
             last_write: hello.and_then(|hello| hello.last_write),

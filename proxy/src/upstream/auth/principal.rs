@@ -94,20 +94,28 @@ impl Principal {
         }
     }
 
-    /// Other keys than these, which a server has refused; `None`: there are no others.
-    pub async fn others(&self, refused: &Keys) -> Option<Keys> {
-        let Method::Role(role) = &self.method else {
-            return None;
-        };
-        role.forget(refused);
-        let keys = role.keys().await.ok()?;
-        (keys != *refused).then_some(keys)
+    /// A server has refused these keys. Whether there are others to be tried.
+    ///
+    /// # Errors
+    /// [`KeysUnsaid`]: there may be, and they cannot be had now.
+    pub async fn renewed(&self, refused: &Keys) -> Result<bool, KeysUnsaid> {
+        match &self.method {
+            Method::Role(role) => role.renew(refused).await,
+            Method::Scram(_) | Method::X509 => Ok(false),
+        }
+    }
+
+    /// A server has let the user in.
+    pub fn accepted(&self) {
+        if let Method::Role(role) = &self.method {
+            role.accepted();
+        }
     }
 
     /// This process is a copy of another one: what was fetched by that one is not its own.
-    pub fn renew(&self) {
+    pub fn forget(&self) {
         if let Method::Role(role) = &self.method {
-            role.forget_all();
+            role.forget();
         }
     }
 

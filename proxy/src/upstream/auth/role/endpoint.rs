@@ -26,8 +26,9 @@ const OF_MACHINES: &str = "http://169.254.169.254";
 /// Whom a container may be sent to without TLS, besides itself: ECS, and EKS Pod Identity.
 const NEAR: [&str; 3] = ["169.254.170.2", "169.254.170.23", "[fd00:ec2::23]"];
 const ROLES: &str = "/latest/meta-data/iam/security-credentials/";
-/// For all questions together; who is asked is on this machine or beside it.
-const LIMIT: Duration = Duration::from_secs(5);
+/// For all questions together; who is asked is on this machine or beside it. Less than
+/// operations wait for a connection.
+const LIMIT: Duration = Duration::from_secs(2);
 /// More than an answer ever has.
 const LONGEST: usize = 64 * 1024;
 
@@ -141,8 +142,13 @@ impl Pass {
     }
 }
 
-fn authority(url: &Uri) -> &str {
-    url.authority().map_or("", |authority| authority.as_str())
+/// `host:port`, without a name or a password before it.
+fn authority(url: &Uri) -> String {
+    let host = url.host().unwrap_or_default();
+    match url.port_u16() {
+        Some(port) => format!("{host}:{port}"),
+        None => host.to_owned(),
+    }
 }
 
 /// `None`: nobody's keys may be asked for there.

@@ -7,7 +7,7 @@
 //! | the container (ECS, EKS Pod Identity, SnapStart) | `AWS_CONTAINER_CREDENTIALS_RELATIVE_URI` or `…_FULL_URI` |
 //! | the machine (EC2) | nothing else was found |
 
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use parking_lot::Mutex;
 use thiserror::Error;
@@ -18,6 +18,9 @@ use crate::config::{Credential, Secret};
 
 /// Keys are fetched anew this long before they end.
 const IN_TIME: Duration = Duration::from_secs(5 * 60);
+
+/// Between two questions, while the known keys last and no new ones can be had.
+const AFTER_VAIN: Duration = Duration::from_secs(30);
 
 /// What a request is signed with.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,6 +75,11 @@ impl Keys {
         self.token.as_ref().map(Secret::reveal)
     }
 
+    /// Whether a server would see the same.
+    fn equal(&self, other: &Self) -> bool {
+        (&self.id, &self.secret, &self.token) == (&other.id, &other.secret, &other.token)
+    }
+
     /// Whether they last `longer` from now on.
     fn last(&self, longer: Duration) -> bool {
         self.ends
@@ -83,13 +91,23 @@ impl Keys {
 #[derive(Debug)]
 pub struct Role {
     source: Source,
-    fetched: Mutex<Option<Keys>>,
+    memory: Mutex<Memory>,
 }
 
 #[derive(Debug)]
 enum Source {
     Known(Keys),
     Asked(Endpoint),
+}
+
+/// What is known of keys that were asked for.
+#[derive(Debug, Default)]
+struct Memory {
+    keys: Option<Keys>,
+    /// They took the place of refused ones, and no server has accepted any since.
+    renewed: bool,
+    /// Asked in vain while the known ones last: not again before.
+    not_before: Option<Instant>,
 }
 
 impl Role {
@@ -110,8 +128,8 @@ impl Role {
                 value.filter(|value| !value.is_empty())
             })?,
         };
-        let fetched = Mutex::default();
-        Ok(Self { source, fetched })
+        let memory = Mutex::default();
+        Ok(Self { source, memory })
     }
 
     /// The keys, from memory or fetched now. By the specification nobody waits for another's
@@ -119,36 +137,79 @@ impl Role {
     ///
     /// # Errors
     /// [`KeysUnsaid`]: none are known that are good still, and who has them does not say them
-    /// within some seconds.
+    /// within two seconds.
     pub async fn keys(&self) -> Result<Keys, KeysUnsaid> {
         let endpoint = match &self.source {
             Source::Known(keys) => return Ok(keys.clone()),
             Source::Asked(endpoint) => endpoint,
         };
-        let known = self.fetched.lock().clone();
-        if let Some(keys) = known.clone().filter(|keys| keys.last(IN_TIME)) {
+        let last = self.memory.lock().lasting(Instant::now());
+        if let Some(keys) = last {
             return Ok(keys);
         }
         match endpoint.ask().await {
             Ok(keys) => {
-                *self.fetched.lock() = Some(keys.clone());
+                self.memory.lock().keys = Some(keys.clone());
                 Ok(keys)
             }
-            Err(error) => known.filter(|keys| keys.last(Duration::ZERO)).ok_or(error),
+            Err(unsaid) => self.memory.lock().in_vain(unsaid),
         }
     }
 
-    /// These are asked for anew the next time; others that are known by now are kept.
-    pub fn forget(&self, keys: &Keys) {
-        let mut fetched = self.fetched.lock();
-        if fetched.as_ref() == Some(keys) {
-            *fetched = None;
+    /// A server has refused these keys. Whether there are others, which it has not seen: old
+    /// ones are replaced, once until a server accepts some.
+    ///
+    /// # Errors
+    /// [`KeysUnsaid`]: there may be, but who has them does not say them.
+    pub async fn renew(&self, refused: &Keys) -> Result<bool, KeysUnsaid> {
+        {
+            let mut memory = self.memory.lock();
+            if memory
+                .keys
+                .as_ref()
+                .is_some_and(|keys| !keys.equal(refused))
+            {
+                return Ok(true);
+            }
+            if memory.renewed {
+                return Ok(false);
+            }
+            memory.keys = None;
         }
+        let others = !self.keys().await?.equal(refused);
+        self.memory.lock().renewed = others;
+        Ok(others)
+    }
+
+    /// A server has accepted keys.
+    pub fn accepted(&self) {
+        self.memory.lock().renewed = false;
     }
 
     /// A process that is a copy of another one has its keys; its own may be others.
-    pub fn forget_all(&self) {
-        self.fetched.lock().take();
+    pub fn forget(&self) {
+        *self.memory.lock() = Memory::default();
+    }
+}
+
+impl Memory {
+    /// The keys that nobody need be asked for now.
+    fn lasting(&self, now: Instant) -> Option<Keys> {
+        let keys = self.keys.clone()?;
+        let asked = self.not_before.is_some_and(|moment| now < moment);
+        let enough = if asked { Duration::ZERO } else { IN_TIME };
+        keys.last(enough).then_some(keys)
+    }
+
+    /// Nobody said keys: those that are known are used to their end.
+    fn in_vain(&mut self, unsaid: KeysUnsaid) -> Result<Keys, KeysUnsaid> {
+        let keys = self.keys.clone();
+        let Some(keys) = keys.filter(|keys| keys.last(Duration::ZERO)) else {
+            return Err(unsaid);
+        };
+        self.not_before = Some(Instant::now() + AFTER_VAIN);
+        tracing::warn!(error = %unsaid, "a role's keys end soon and cannot be renewed");
+        Ok(keys)
     }
 }
 

@@ -242,6 +242,8 @@ async fn a_container_is_asked_until_it_gives_keys_that_last() {
         answer("SHORT", &after(60)),
         answer("LONG", &after(3600)),
         answer("NEXT", &after(3600)),
+        // Of the same keys another end is nothing new.
+        answer("NEXT", &after(7200)),
     ];
     let (address, asked) = service(answers);
     let file = std::env::temp_dir().join(format!("weir-pass-{}", std::process::id()));
@@ -280,10 +282,21 @@ async fn a_container_is_asked_until_it_gives_keys_that_last() {
     assert_eq!(role.keys().await.unwrap().id(), "LONG");
     assert!(asked.try_recv().is_err(), "these last");
     // Others were refused than those that are known by now.
-    role.forget(&short);
+    assert_eq!(role.renew(&short).await, Ok(true));
     assert_eq!(role.keys().await.unwrap().id(), "LONG");
-    role.forget(&long);
-    assert_eq!(role.keys().await.unwrap().id(), "NEXT");
+    assert_eq!(role.renew(&long).await, Ok(true));
+    let next = role.keys().await.unwrap();
+    assert_eq!(next.id(), "NEXT");
+    // These are new, and refused all the same: that is an answer, until any are accepted.
+    assert_eq!(role.renew(&next).await, Ok(false));
+    assert_eq!(role.renew(&long).await, Ok(true), "these were not");
+    role.accepted();
+    assert_eq!(role.renew(&next).await, Ok(false), "the same again");
+    role.accepted();
+    assert!(
+        role.renew(&next).await.is_err(),
+        "nobody is there to be asked"
+    );
     std::fs::remove_file(file).unwrap();
 }
 
