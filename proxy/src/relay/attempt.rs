@@ -1,4 +1,4 @@
-//! One try: check, edit, send, receive; [`finish`](super::finish) learns from the reply.
+//! One try: check, edit, send, receive. What comes of the reply is `finish`'s.
 
 use tokio::time::timeout;
 
