@@ -19,7 +19,8 @@ use crate::config::{Credential, Secret};
 /// Keys are fetched anew this long before they end.
 const IN_TIME: Duration = Duration::from_secs(5 * 60);
 
-/// Between two questions, while the known keys last and no new ones can be had.
+/// Between two questions of which nothing new is to be hoped: the known keys last and no others
+/// can be had, or those that took the place of refused ones are refused too.
 const AFTER_VAIN: Duration = Duration::from_secs(30);
 
 /// What a request is signed with.
@@ -104,8 +105,8 @@ enum Source {
 #[derive(Debug, Default)]
 struct Memory {
     keys: Option<Keys>,
-    /// They took the place of refused ones, and no server has accepted any since.
-    renewed: bool,
+    /// When they took the place of refused ones, if no server has accepted any since.
+    renewed: Option<Instant>,
     /// Asked in vain while the known ones last: not again before.
     not_before: Option<Instant>,
 }
@@ -157,7 +158,7 @@ impl Role {
     }
 
     /// A server has refused these keys. Whether there are others, which it has not seen: old
-    /// ones are replaced, once until a server accepts some.
+    /// ones are replaced, seldom until a server accepts some.
     ///
     /// # Errors
     /// [`KeysUnsaid`]: there may be, but who has them does not say them.
@@ -171,19 +172,19 @@ impl Role {
             {
                 return Ok(true);
             }
-            if memory.renewed {
+            if memory.renewed.is_some_and(|at| at.elapsed() < AFTER_VAIN) {
                 return Ok(false);
             }
             memory.keys = None;
         }
         let others = !self.keys().await?.equal(refused);
-        self.memory.lock().renewed = others;
+        self.memory.lock().renewed = others.then(Instant::now);
         Ok(others)
     }
 
     /// A server has accepted keys.
     pub fn accepted(&self) {
-        self.memory.lock().renewed = false;
+        self.memory.lock().renewed = None;
     }
 
     /// A process that is a copy of another one has its keys; its own may be others.
