@@ -1,11 +1,13 @@
 //! An environment that is invoked again and again, and never frozen for long.
 
+use std::fs;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use weir_tests::cluster::shared;
 use weir_tests::raw::Raw;
 use weir_tests::relay::{Fault, Side};
+use weir_tests::skip::skip;
 use weir_tests::wait::{LIMIT, until_true};
 
 use crate::support::{LONG, Service, ends_well, extension, insert, works};
@@ -39,6 +41,35 @@ async fn invocations_without_a_query_make_no_flow_younger() -> Result<()> {
     works(&mut function, insert("warm", "the first query")).await?;
     let took = began.elapsed();
     ensure!(took < Duration::from_secs(2), "{took:?}");
+    ends_well(&api, &extension).await?;
+    Ok(())
+}
+
+/// The page has the numbers of a layer's programs; this holds any build to what a function can
+/// spare, so that a gross loss is seen at once.
+#[tokio::test]
+async fn the_extension_takes_little_memory() -> Result<()> {
+    /// Promised of a layer's program after ordinary work, in KiB.
+    const MOST: u64 = 20 * 1024;
+
+    let cluster = shared::single().await?;
+    let service = Service::before(cluster).await?;
+    let address = service.name();
+    let (api, extension) = extension(&[("WEIR_SERVICE", address.as_str())]).await?;
+    api.invoke("r-0", LONG);
+    let mut function = Raw::connect(extension.address()).await?;
+    for _ in 0..200 {
+        works(&mut function, insert("warm", "memory")).await?;
+    }
+    let Ok(status) = fs::read_to_string(format!("/proc/{}/status", extension.pid())) else {
+        skip("memory of the extension", "there is no /proc here");
+        return Ok(());
+    };
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = line.and_then(|line| line.split_whitespace().next());
+    let kib: u64 = kib.context("no VmRSS")?.parse()?;
+    println!("the extension holds {kib} KiB");
+    ensure!(kib <= MOST, "{kib} KiB, at most {MOST}");
     ends_well(&api, &extension).await?;
     Ok(())
 }
