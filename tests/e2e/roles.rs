@@ -2,7 +2,7 @@
 //! what is signed is compared with the Python driver's in `upstream::auth::role`.
 
 use anyhow::{Context, Result, ensure};
-use bson::doc;
+use bson::{Document, doc};
 use weir_tests::raw::Raw;
 use weir_tests::role::{Given, gives_keys, lets_in, payload};
 use weir_tests::scripted::{Face, Scripted};
@@ -23,14 +23,18 @@ fn weir_of(server: &Scripted) -> Builder {
         .env("AWS_SESSION_TOKEN", "session-token")
 }
 
+async fn ping(weir: &WeirProcess) -> Result<Document> {
+    let mut raw = Raw::connect(weir.address()).await?;
+    raw.command("admin", doc! { "ping": 1 }).await
+}
+
 /// As in a Lambda function's environment.
 #[tokio::test]
 async fn a_role_of_the_environment_logs_weir_in() -> Result<()> {
     let server = Scripted::start(Face::Primary)?;
     server.answer_with(lets_in("ASIAEXAMPLE"));
     let weir = weir_of(&server).start().await?;
-    let mut raw = Raw::connect(weir.address()).await?;
-    let pong = raw.command("admin", doc! { "ping": 1 }).await?;
+    let pong = ping(&weir).await?;
     ensure!(!pong.contains_key("code"), "{pong}");
 
     let start = server.received_of("saslStart");
@@ -62,8 +66,7 @@ async fn a_role_that_is_nobody_is_told_so() -> Result<()> {
     let server = Scripted::start(Face::Primary)?;
     server.answer_with(lets_in("ANOTHER"));
     let weir = weir_of(&server).start().await?;
-    let mut raw = Raw::connect(weir.address()).await?;
-    let refused = raw.command("admin", doc! { "ping": 1 }).await?;
+    let refused = ping(&weir).await?;
     ensure!(
         refused.get_str("errmsg")?.contains("or the role"),
         "{refused}"
@@ -89,8 +92,7 @@ async fn weir_with(keys: &'static [Given]) -> Result<(Scripted, WeirProcess)> {
 #[tokio::test]
 async fn refused_keys_are_fetched_anew() -> Result<()> {
     let (_server, weir) = weir_with(&[Given::Keys("OLD"), Given::Keys("NEW")]).await?;
-    let mut raw = Raw::connect(weir.address()).await?;
-    let pong = raw.command("admin", doc! { "ping": 1 }).await?;
+    let pong = ping(&weir).await?;
     ensure!(!pong.contains_key("code"), "{pong}");
     weir.wait_for_log("new ones have been fetched").await?;
     ensure!(
@@ -106,8 +108,7 @@ async fn refused_keys_are_fetched_anew() -> Result<()> {
 async fn refused_keys_are_fetched_anew_in_time() -> Result<()> {
     let keys = &[Given::Keys("OLD"), Given::Status(503), Given::Keys("NEW")];
     let (_server, weir) = weir_with(keys).await?;
-    let mut raw = Raw::connect(weir.address()).await?;
-    let pong = raw.command("admin", doc! { "ping": 1 }).await?;
+    let pong = ping(&weir).await?;
     ensure!(!pong.contains_key("code"), "{pong}");
     Ok(())
 }
@@ -121,8 +122,7 @@ async fn a_refusal_of_new_keys_is_a_refusal() -> Result<()> {
         Given::Keys("THIRD"),
     ];
     let (_server, weir) = weir_with(keys).await?;
-    let mut raw = Raw::connect(weir.address()).await?;
-    let refused = raw.command("admin", doc! { "ping": 1 }).await?;
+    let refused = ping(&weir).await?;
     ensure!(refused.get_i32("code")? == 18, "{refused}");
     Ok(())
 }
@@ -131,8 +131,7 @@ async fn a_refusal_of_new_keys_is_a_refusal() -> Result<()> {
 #[tokio::test]
 async fn an_endpoint_that_stumbles_is_asked_again() -> Result<()> {
     let (_server, weir) = weir_with(&[Given::Status(503), Given::Keys("NEW")]).await?;
-    let mut raw = Raw::connect(weir.address()).await?;
-    let pong = raw.command("admin", doc! { "ping": 1 }).await?;
+    let pong = ping(&weir).await?;
     ensure!(!pong.contains_key("code"), "{pong}");
     let said = weir.wait_for_log("answered 503").await?;
     ensure!(!said.contains("a-secret"), "{said}");

@@ -1,10 +1,10 @@
 //! An environment that is invoked again and again, and never frozen for long.
 
-use std::fs;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use weir_tests::cluster::shared;
+use weir_tests::memory::{can_ask, resident_kib};
 use weir_tests::raw::Raw;
 use weir_tests::relay::{Fault, Side};
 use weir_tests::skip::skip;
@@ -61,13 +61,11 @@ async fn the_extension_takes_little_memory() -> Result<()> {
     for _ in 0..200 {
         works(&mut function, insert("warm", "memory")).await?;
     }
-    let Ok(status) = fs::read_to_string(format!("/proc/{}/status", extension.pid())) else {
+    if !can_ask() {
         skip("memory of the extension", "there is no /proc here");
         return Ok(());
-    };
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kib = line.and_then(|line| line.split_whitespace().next());
-    let kib: u64 = kib.context("no VmRSS")?.parse()?;
+    }
+    let kib = resident_kib(extension.pid())?;
     println!("the extension holds {kib} KiB");
     ensure!(kib <= MOST, "{kib} KiB, at most {MOST}");
     ends_well(&api, &extension).await?;

@@ -1,9 +1,8 @@
 //! What a client costs that only waits: its socket, its task, and with TLS two cipher states.
 
-use std::fs;
 use std::sync::Arc;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use bson::doc;
 use rustls_pki_types::ServerName;
 use tokio::net::TcpStream;
@@ -11,6 +10,7 @@ use tokio_rustls::TlsConnector;
 use weir::demo::process::Scratch;
 use weir_tests::certificates::Certificates;
 use weir_tests::cluster::shared;
+use weir_tests::memory::{can_ask, resident_kib};
 use weir_tests::raw::Raw;
 use weir_tests::skip::skip;
 use weir_tests::surroundings::surroundings;
@@ -20,13 +20,6 @@ const CLIENTS: u64 = 400;
 /// Promised for an idle client with TLS and without, in KiB.
 const WITH_TLS: u64 = 20;
 const PLAIN: u64 = 4;
-
-fn resident_kib(weir: &WeirProcess) -> Result<u64> {
-    let status = fs::read_to_string(format!("/proc/{}/status", weir.pid()))?;
-    let line = status.lines().find(|line| line.starts_with("VmRSS:"));
-    let kib = line.and_then(|line| line.split_whitespace().nth(1));
-    Ok(kib.context("no VmRSS")?.parse()?)
-}
 
 /// One that has greeted and has asked for something.
 async fn client(weir: &WeirProcess, tls: Option<&TlsConnector>) -> Result<Raw> {
@@ -50,17 +43,19 @@ async fn each(weir: &WeirProcess, tls: Option<&TlsConnector>) -> Result<u64> {
     for _ in 0..CLIENTS / 4 {
         idle.push(client(weir, tls).await?);
     }
-    let before = resident_kib(weir)?;
+    let before = resident_kib(weir.pid())?;
     for _ in 0..CLIENTS {
         idle.push(client(weir, tls).await?);
     }
-    Ok(resident_kib(weir)?.saturating_sub(before).div_ceil(CLIENTS))
+    Ok(resident_kib(weir.pid())?
+        .saturating_sub(before)
+        .div_ceil(CLIENTS))
 }
 
 #[tokio::test]
 async fn an_idle_client_costs_little_with_tls_too() -> Result<()> {
     let _alone = super::ALONE.lock().await;
-    if fs::metadata("/proc/self/status").is_err() {
+    if !can_ask() {
         skip("memory of idle clients", "there is no /proc here");
         return Ok(());
     }

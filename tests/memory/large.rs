@@ -1,6 +1,5 @@
 //! Memory of a Weir that carries large messages.
 
-use std::fs;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -10,6 +9,7 @@ use bson::{Binary, Document, doc};
 use futures_util::future::try_join_all;
 use serde_json::Value;
 use weir_tests::cluster::shared;
+use weir_tests::memory::{can_ask, kib};
 use weir_tests::message::{kind_0, kind_1, op_msg, op_msg_sections};
 use weir_tests::raw::Raw;
 use weir_tests::scripted::{Act, Face, Scripted};
@@ -31,7 +31,7 @@ const CLIENTS: usize = 8;
 const SETTLE: Duration = Duration::from_secs(30);
 
 fn can_look() -> bool {
-    let can = fs::metadata("/proc/self/status").is_ok();
+    let can = can_ask();
     if !can {
         skip("memory of a process", "there is no /proc here");
     }
@@ -44,10 +44,7 @@ fn resident(weir: &WeirProcess) -> Result<u64> {
 
 /// One line of what the kernel says of its memory, in bytes.
 fn memory(weir: &WeirProcess, name: &str) -> Result<u64> {
-    let status = fs::read_to_string(format!("/proc/{}/status", weir.pid()))?;
-    let line = status.lines().find(|line| line.starts_with(name));
-    let kib = line.and_then(|line| line.split_whitespace().nth(1));
-    Ok(kib.context("no such line")?.parse::<u64>()? * 1024)
+    Ok(kib(weir.pid(), name)? * 1024)
 }
 
 /// Of what its memory is: its own pages, and those of the program's file that have been used.

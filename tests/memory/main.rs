@@ -3,14 +3,14 @@
 mod idle;
 mod large;
 
-use std::fs;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use tokio::time::Instant;
 use weir::admin;
 use weir::metrics::Metrics;
 use weir::pool::Lane;
+use weir_tests::memory::{can_ask, resident_kib};
 
 /// A recorder that is not tidied up keeps 16 bytes of each.
 const OPERATIONS: u32 = 5_000_000;
@@ -20,16 +20,13 @@ const MIB: u64 = 1024 * 1024;
 static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
 fn resident() -> Result<u64> {
-    let status = fs::read_to_string("/proc/self/status")?;
-    let line = status.lines().find(|line| line.starts_with("VmRSS:"));
-    let kib = line.and_then(|line| line.split_whitespace().nth(1));
-    Ok(kib.context("no VmRSS")?.parse::<u64>()? * 1024)
+    Ok(resident_kib(std::process::id())? * 1024)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn waits_that_nobody_scrapes_leave_no_memory_behind() -> Result<()> {
     let _alone = ALONE.lock().await;
-    if fs::metadata("/proc/self/status").is_err() {
+    if !can_ask() {
         weir_tests::skip::skip("memory of the recorder", "there is no /proc here");
         return Ok(());
     }

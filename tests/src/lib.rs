@@ -36,6 +36,7 @@ pub mod cluster;
 pub mod demo;
 pub mod lambda;
 pub mod matrix;
+pub mod memory;
 pub mod message;
 pub mod python;
 pub mod random;

@@ -6,6 +6,8 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Result, ensure};
 
+use crate::memory::resident_kib;
+
 /// One process.
 #[derive(Clone, Debug)]
 pub struct Found {
@@ -31,10 +33,7 @@ impl Found {
 
     /// Memory it holds, in bytes.
     pub fn resident(&self) -> Option<u64> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.pid)).ok()?;
-        let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;
-        let kib: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
-        Some(kib * 1024)
+        Some(resident_kib(self.pid).ok()? * 1024)
     }
 }
 

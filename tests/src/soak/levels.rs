@@ -8,6 +8,7 @@ use bson::{Document, doc};
 use serde_json::Value;
 
 use crate::cluster::Cluster;
+use crate::memory::resident_kib;
 use crate::wait::until;
 use crate::weir::WeirProcess;
 
@@ -65,7 +66,7 @@ impl Levels {
         let open_files = fs::read_dir(format!("/proc/{}/fd", weir.pid()))?.count();
         let sockets = i64::try_from(sum(&["sockets"]))?;
         Ok(Self {
-            memory_kib: memory_kib(weir.pid())?,
+            memory_kib: resident_kib(weir.pid())?,
             files: i64::try_from(open_files)? - sockets,
             cursors: of("cursors")?,
             transactions: of("transactions")?,
@@ -130,13 +131,6 @@ impl Levels {
         }
         above
     }
-}
-
-fn memory_kib(pid: u32) -> Result<u64> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let words = line.context("no VmRSS")?.split_whitespace().next();
-    Ok(words.context("no VmRSS")?.parse()?)
 }
 
 fn number(status: &Document, path: &[&str]) -> Result<i64> {

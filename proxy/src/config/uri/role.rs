@@ -40,14 +40,6 @@ pub(super) fn check(uri: &UriText<'_>, options: &Options, problems: &mut Vec<Pro
             "write id:secret@ before the host, or remove it",
         );
     }
-    let source = options.auth_source.as_deref();
-    if source.is_some_and(|source| source != "$external") {
-        add(
-            "authSource",
-            "must be $external with MONGODB-AWS",
-            "remove it",
-        );
-    }
 }
 
 /// What is said of properties that mean nothing here.

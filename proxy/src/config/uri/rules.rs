@@ -72,8 +72,28 @@ pub(crate) fn check_deployment(uri: &UriText<'_>, options: &Options, problems: &
     );
 }
 
+/// Who is known outside of the database is a user of no other source.
+fn check_source(options: &Options, problems: &mut Vec<Problem>) {
+    let mechanism = options.auth_mechanism.filter(|it| it.is_external());
+    let source = options.auth_source.as_deref();
+    if let Some(mechanism) = mechanism
+        && source.is_some_and(|source| source != "$external")
+    {
+        problems.push(Problem::new(
+            "authSource",
+            format!("must be $external with {}", mechanism.name()),
+            "remove it",
+        ));
+    }
+}
+
 /// User, password and mechanism must make a login, or be absent together.
 pub(crate) fn check_login(uri: &UriText<'_>, options: &Options, problems: &mut Vec<Problem>) {
+    check_user(uri, options, problems);
+    check_source(options, problems);
+}
+
+fn check_user(uri: &UriText<'_>, options: &Options, problems: &mut Vec<Problem>) {
     if options.auth_mechanism == Some(Mechanism::Aws) {
         return role::check(uri, options, problems);
     }
@@ -92,17 +112,6 @@ pub(crate) fn check_login(uri: &UriText<'_>, options: &Options, problems: &mut V
                 "authMechanism",
                 "is MONGODB-X509, which logs in with a certificate",
                 "add tls=true and tlsCertificateKeyFile",
-            );
-        }
-        if options
-            .auth_source
-            .as_deref()
-            .is_some_and(|source| source != "$external")
-        {
-            add(
-                "authSource",
-                "must be $external with MONGODB-X509",
-                "remove it",
             );
         }
         return;
