@@ -43,7 +43,7 @@ fn main() -> ExitCode {
     let role = arguments.get(1).and_then(|role| role.to_str());
     if role == Some(road::AS_WEIR) {
         arguments.remove(1);
-        return weir::cli::run(arguments);
+        return weir_program::run(arguments);
     }
     let done = match role {
         Some(generator::AS_GENERATOR) => generator::run(arguments.get(2)),

@@ -5,7 +5,7 @@ use std::process::{ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use weir::demo::process::Process;
+use weir_kit::process::Process;
 
 use crate::generator::{AS_GENERATOR, Load, MEASURING, Order, Outcome};
 use crate::process::{cpu_time, memory};

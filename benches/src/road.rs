@@ -8,8 +8,8 @@ use std::time::Duration;
 use std::{env, fmt::Write as _};
 
 use anyhow::{Context, Result};
-use weir::demo::mongod::free_port;
-use weir::demo::process::{Process, until};
+use weir_kit::mongod::free_port;
+use weir_kit::process::{Process, until};
 
 use crate::args::RoadName;
 use crate::stand::Stand;

@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use bson::{Binary as Bytes, Document, doc, spec::BinarySubtype};
-use weir::config::env::Surroundings;
-use weir::demo::mongod::{Binary, ReplicaSet, SetOptions};
-use weir::demo::process::Scratch;
+use weir_kit::Paths;
+use weir_kit::mongod::{Binary, ReplicaSet, SetOptions};
+use weir_kit::process::Scratch;
 
 use crate::generator::{DATABASE, DOCUMENTS, LARGE, SMALL};
 
@@ -30,7 +30,7 @@ pub(crate) struct Stand {
 impl Stand {
     /// Starts the server and fills it.
     pub(crate) fn start() -> Result<Self> {
-        let binary = Binary::find(&surroundings())?;
+        let binary = Binary::find(&Paths::of_this_process())?;
         let scratch = Scratch::new(&env::temp_dir(), "weir-bench")?;
         let set = ReplicaSet::start(&binary, &env::temp_dir(), &SetOptions::default())?;
         let stand = Self {
@@ -71,16 +71,5 @@ impl Stand {
         let large = doc! {"_id": 0, "payload": payload};
         ask.command(DATABASE, doc! {"insert": LARGE, "documents": [large]})?;
         Ok(())
-    }
-}
-
-fn surroundings() -> Surroundings {
-    Surroundings {
-        mongod: env::var_os("WEIR_MONGOD").map(PathBuf::from),
-        path: env::var_os("PATH"),
-        program: env::current_exe().ok(),
-        cache_home: env::var_os("XDG_CACHE_HOME").map(PathBuf::from),
-        home: env::var_os("HOME").map(PathBuf::from),
-        temporary: env::temp_dir(),
     }
 }

@@ -27,7 +27,13 @@ use parking_lot::Mutex;
 use tokio::{net::TcpListener, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-use crate::{downstream::Front, drain::Drain, proxy::Service};
+use crate::{
+    downstream::Front,
+    drain::Drain,
+    metrics::waits::WaitTimes,
+    proxy::Service,
+    topology::{Node, NodeKind},
+};
 
 pub mod status;
 
@@ -57,6 +63,26 @@ impl View {
             monitor_sockets: service.monitor_sockets,
             front: Arc::clone(&service.front),
         }
+    }
+
+    /// Whether a node takes writes now: a primary, a mongos or a load balancer.
+    #[must_use]
+    pub fn takes_writes(&self) -> bool {
+        let snapshot = self.front.relay.cluster.snapshot();
+        let routes = |node: &Node| matches!(node.kind, NodeKind::Mongos | NodeKind::LoadBalancer);
+        snapshot.primary().is_some() || snapshot.nodes.iter().any(routes)
+    }
+
+    /// Waits for a connection since the start, by lane: normal, finishing, awaiting.
+    #[must_use]
+    pub fn waits(&self) -> [WaitTimes; 3] {
+        self.front.metrics.waits()
+    }
+
+    /// Errors of Weir's own since the start, by cause.
+    #[must_use]
+    pub fn failures(&self) -> Vec<(&'static str, usize)> {
+        self.front.metrics.failures()
     }
 }
 

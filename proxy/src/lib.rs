@@ -21,15 +21,15 @@
 //! | [`drain`] | leaving without a failed operation |
 //! | [`metrics`] | counters, gauges and histograms |
 //! | [`admin`] | health, status and metrics over HTTP |
-//! | [`cli`] | `check`, `healthcheck`, `status` and the other subcommands |
-//! | [`demo`] | the quick start: a real server, 1,500 clients, one table |
-//! | [`pressure`] | pool pressure, measured on somebody's own deployment |
+//! | [`check`] | whether the settings and the upstream are right, for `weir check` |
 
 pub mod config;
 
 pub mod proxy;
 
-pub use proxy::{Proxy, StartError};
+pub use proxy::{Controls, Proxy, StartError, Tally};
+
+pub mod check;
 
 pub mod listener;
 
@@ -66,9 +66,3 @@ pub mod drain;
 pub mod metrics;
 
 pub mod admin;
-
-pub mod cli;
-
-pub mod demo;
-
-pub mod pressure;

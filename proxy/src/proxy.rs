@@ -182,7 +182,8 @@ impl Proxy {
     }
 
     /// What can be seen of each listener while it runs.
-    pub(crate) fn views(&self) -> Vec<admin::View> {
+    #[must_use]
+    pub fn views(&self) -> Vec<admin::View> {
         self.services.iter().map(admin::View::of).collect()
     }
 

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
-use weir::demo::mongod::{Server, ServerOptions, free_port};
-use weir::demo::process::{Scratch, Signal};
+use weir_kit::mongod::{Server, ServerOptions, free_port};
+use weir_kit::process::{Scratch, Signal};
 use weir_tests::cluster::{PASSWORD_IN_URI, USER, shared};
 use weir_tests::raw::Raw;
 use weir_tests::surroundings::{blocking, mongod, surroundings};

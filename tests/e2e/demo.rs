@@ -4,7 +4,7 @@ use std::fs;
 use std::process::Command;
 
 use anyhow::{Context, Result};
-use weir::demo::process::Scratch;
+use weir_kit::process::Scratch;
 use weir_tests::demo::{Demo, END_LIMIT, cell, row};
 use weir_tests::surroundings::surroundings;
 use weir_tests::wait::until_true;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 use bson::spec::BinarySubtype;
 use bson::{Binary, Document, doc};
-use weir::demo::process::Signal;
+use weir_kit::process::Signal;
 use weir_tests::cluster::shared;
 use weir_tests::message::op_msg;
 use weir_tests::raw::Raw;

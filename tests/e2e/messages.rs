@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use bson::doc;
-use weir::demo::mongod::free_port;
+use weir_kit::mongod::free_port;
 use weir_tests::cluster::{Cluster, PASSWORD_IN_URI, shared};
 use weir_tests::raw::Raw;
 use weir_tests::scripted::{Face, Scripted};

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, ensure};
 use bson::{Document, doc};
 use mongodb::Client;
 use serde_json::Value;
-use weir::demo::process::{Process, Scratch, Signal};
+use weir_kit::process::{Process, Scratch, Signal};
 use weir_tests::cluster::Cluster;
 use weir_tests::sockets::{Sampler, can_count};
 use weir_tests::surroundings::{blocking, surroundings};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::{Result, ensure};
 use bson::{Document, doc};
 use mongodb::Client;
-use weir::demo::process::Scratch;
+use weir_kit::process::Scratch;
 use weir_tests::certificates::Certificates;
 use weir_tests::cluster::{shared, unique};
 use weir_tests::python::{Generation, Python};

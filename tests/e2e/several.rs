@@ -212,7 +212,7 @@ async fn a_getmore_waits_a_little_for_a_node_that_is_away() -> Result<()> {
     let router = Scripted::start(Face::Mongos)?;
     let unknown = || Act::error(43, "CursorNotFound", &[]);
     router.script("getMore", [unknown(), unknown()]);
-    let away = weir::demo::mongod::free_port()?;
+    let away = weir_kit::mongod::free_port()?;
     let weir = WeirProcess::builder()
         .upstream(format!("mongodb://{},127.0.0.1:{away}/", router.address()))
         .start()

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 use bson::doc;
-use weir::demo::mongod::free_port;
+use weir_kit::mongod::free_port;
 use weir_tests::cluster::{PASSWORD_IN_URI, USER, shared};
 use weir_tests::raw::Raw;
 use weir_tests::weir::WeirProcess;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use serde_json::{Value, json};
-use weir::demo::process::Signal;
+use weir_kit::process::Signal;
 use weir_tests::cluster::{shared, unique};
 use weir_tests::lambda::function::OWN_STRING;
 use weir_tests::lambda::{CargoLambda, Extension, Language};

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Result, ensure};
-use weir::demo::process::Scratch;
+use weir_kit::process::Scratch;
 use weir_tests::cluster::Cluster;
 use weir_tests::demo::{Demo, END_LIMIT, cell};
 use weir_tests::lambda::emulator::can_be_had;

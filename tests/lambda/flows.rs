@@ -28,7 +28,7 @@ async fn nothing_is_left_of_an_invocation_on_the_road_to_the_database() -> Resul
     }
     let cluster = shared::single().await?;
     let ports: Vec<u16> = cluster.addresses().iter().map(|a| a.port()).collect();
-    let (uri, port) = (cluster.uri(), weir::demo::mongod::free_port()?);
+    let (uri, port) = (cluster.uri(), weir_kit::mongod::free_port()?);
     let telemetry = port.to_string();
     let variables = [
         ("DB", uri.as_str()),
@@ -60,7 +60,7 @@ async fn nothing_is_left_of_an_invocation_on_the_road_to_the_database() -> Resul
 async fn a_lost_word_of_the_end_is_not_waited_for_to_the_deadline() -> Result<()> {
     let service = Scripted::start(Face::LoadBalanced)?;
     let upstream = format!("mongodb://{}/?loadBalanced=true", service.address());
-    let telemetry = weir::demo::mongod::free_port()?.to_string();
+    let telemetry = weir_kit::mongod::free_port()?.to_string();
     let variables = [
         ("WEIR_UPSTREAM", upstream.as_str()),
         ("WEIR_RELEASE", "invoke"),

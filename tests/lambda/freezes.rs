@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use bson::doc;
 use serde_json::json;
-use weir::demo::process::Signal;
+use weir_kit::process::Signal;
 use weir_tests::cluster::{Cluster, shared};
 use weir_tests::lambda::{Extension, ScriptedApi};
 use weir_tests::raw::Raw;
@@ -209,7 +209,7 @@ async fn an_invocations_connections_end_with_it_if_they_are_to() -> Result<()> {
     let cluster = shared::single().await?;
     let service = Service::before(cluster).await?;
     let address = service.name();
-    let port = weir::demo::mongod::free_port()?.to_string();
+    let port = weir_kit::mongod::free_port()?.to_string();
     let variables = [
         ("WEIR_SERVICE", address.as_str()),
         ("WEIR_RELEASE", "invoke"),
@@ -263,7 +263,7 @@ async fn work_left_behind_is_finished_before_the_freeze() -> Result<()> {
         )],
     );
     let upstream = format!("mongodb://{}/?loadBalanced=true", slow.address());
-    let port = weir::demo::mongod::free_port()?.to_string();
+    let port = weir_kit::mongod::free_port()?.to_string();
     let variables = [
         ("WEIR_UPSTREAM", upstream.as_str()),
         ("WEIR_DRAIN_BEFORE_FREEZE", "5s"),

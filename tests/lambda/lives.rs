@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use bson::{Bson, Document, Uuid, doc};
 use serde_json::{Value, json};
-use weir::demo::process::Signal;
+use weir_kit::process::Signal;
 use weir_tests::cluster::shared;
 use weir_tests::lambda::{Answer, Extension, ScriptedApi};
 use weir_tests::message::op_msg;

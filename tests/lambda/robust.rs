@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
-use weir::demo::mongod::free_port;
+use weir_kit::mongod::free_port;
 use weir_tests::cluster::shared;
 use weir_tests::lambda::{Answer, ScriptedApi};
 use weir_tests::raw::Raw;

@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 use bson::{Document, doc};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use weir::demo::process::Signal;
+use weir_kit::process::Signal;
 use weir_tests::cluster::Cluster;
 use weir_tests::lambda::{Extension, ScriptedApi};
 use weir_tests::raw::Raw;

@@ -7,7 +7,7 @@ use bson::doc;
 use rustls_pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
-use weir::demo::process::Scratch;
+use weir_kit::process::Scratch;
 use weir_tests::certificates::Certificates;
 use weir_tests::cluster::shared;
 use weir_tests::memory::{can_ask, resident_kib};

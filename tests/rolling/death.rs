@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use bson::doc;
-use weir::demo::process::Signal;
+use weir_kit::process::Signal;
 use weir_tests::cluster::Cluster;
 use weir_tests::message::op_msg;
 use weir_tests::raw::Raw;

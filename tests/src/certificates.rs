@@ -11,7 +11,7 @@ use rcgen::{
 };
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::CertificateDer;
-use weir::demo::mongod::ServerTls;
+use weir_kit::mongod::ServerTls;
 
 /// PEM files in one folder.
 #[derive(Clone, Debug)]

@@ -12,8 +12,8 @@ use anyhow::{Context, Result};
 use bson::{Document, doc};
 use mongodb::Client;
 use mongodb::options::{ClientOptions, ServerMonitoringMode};
-use weir::demo::mongod::{MongodError, ReplicaSet, Server};
-use weir::demo::process::Signal;
+use weir_kit::mongod::{MongodError, ReplicaSet, Server};
+use weir_kit::process::Signal;
 
 use crate::certificates::Certificates;
 use crate::relay::Relay;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use tokio::sync::{Mutex, MutexGuard};
-use weir::demo::process::{Process, Scratch, Signal};
+use weir_kit::process::{Process, Scratch, Signal};
 
 use crate::surroundings::{blocking, mongod};
 use crate::weir::program;

@@ -12,7 +12,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use tokio::sync::OnceCell;
-use weir::demo::process::{Process, Scratch};
+use weir_kit::process::{Process, Scratch};
 
 use crate::skip::skip;
 use crate::surroundings::{blocking, surroundings};
@@ -49,7 +49,7 @@ impl Generation {
     /// As PyMongo names itself.
     pub fn version(self) -> &'static str {
         match self {
-            Self::Newest => weir::demo::python::NEWEST,
+            Self::Newest => weir_kit::python::NEWEST,
             Self::Older => "4.6.3",
         }
     }
@@ -133,7 +133,7 @@ impl Python {
 
 fn environment(generation: Generation) -> Result<Python> {
     let parts = surroundings().parts();
-    let program = weir::demo::python::environment(&parts, generation.version())?;
+    let program = weir_kit::python::environment(&parts, generation.version())?;
     Ok(Python {
         program,
         scripts: PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("python"),

@@ -16,7 +16,7 @@ use anyhow::{Context, Result, anyhow, ensure};
 use bson::{Document, doc};
 use mongodb::{Client, Database};
 use serde_json::{Value, json};
-use weir::demo::process::Scratch;
+use weir_kit::process::Scratch;
 
 use crate::matrix::drivers::newest_of_each;
 use crate::matrix::program::{Program, prepare_all};

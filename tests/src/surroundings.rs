@@ -1,22 +1,12 @@
 //! Where parts and temporary files are on this machine.
 
-use std::env;
-use std::path::PathBuf;
-
 use anyhow::Result;
-use weir::demo::mongod::Binary;
-use weir::demo::parts::Surroundings;
+use weir_kit::Paths;
+use weir_kit::mongod::Binary;
 
 /// The environment of this test process.
-pub fn surroundings() -> Surroundings {
-    Surroundings {
-        mongod: env::var_os("WEIR_MONGOD").map(PathBuf::from),
-        path: env::var_os("PATH"),
-        program: env::current_exe().ok(),
-        cache_home: env::var_os("XDG_CACHE_HOME").map(PathBuf::from),
-        home: env::var_os("HOME").map(PathBuf::from),
-        temporary: env::temp_dir(),
-    }
+pub fn surroundings() -> Paths {
+    Paths::of_this_process()
 }
 
 /// The mongod of the tests; fetched at the first use on a machine.

@@ -13,7 +13,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use weir::demo::process::{Process, Signal};
+use weir_kit::process::{Process, Signal};
 
 use self::log::Log;
 use crate::surroundings::blocking;

@@ -100,7 +100,9 @@ impl Admin {
 }
 
 impl ServiceStatus {
-    pub(crate) fn of(view: &View) -> Self {
+    /// The state of one listener now.
+    #[must_use]
+    pub fn of(view: &View) -> Self {
         let relay = &view.front.relay;
         let table = relay.cluster.table();
         let nodes = table.snapshot.nodes.iter().zip(&table.pools);

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::path::PathBuf;
 
 /// A source of named strings: the process environment, or a map in tests.
 pub trait Strings {
@@ -53,56 +52,6 @@ impl Strings for BTreeMap<String, String> {
             .filter(|name| name.starts_with(prefix))
             .cloned()
             .collect()
-    }
-}
-
-/// The command line of this process, the program's name first.
-pub fn arguments() -> impl Iterator<Item = OsString> {
-    std::env::args_os()
-}
-
-/// What the environment says. Handed in to whoever needs it.
-#[derive(Clone, Debug, Default)]
-pub struct Surroundings {
-    /// `$WEIR_MONGOD`.
-    pub mongod: Option<PathBuf>,
-    /// `$PATH`.
-    pub path: Option<OsString>,
-    /// The running program; its cargo target folder is the cache in a checkout.
-    pub program: Option<PathBuf>,
-    /// `$XDG_CACHE_HOME`.
-    pub cache_home: Option<PathBuf>,
-    /// `$HOME`.
-    pub home: Option<PathBuf>,
-    /// Where temporary files go: `$TMPDIR` or `/tmp`.
-    pub temporary: PathBuf,
-}
-
-/// What the environment decides.
-#[derive(Clone, Debug, Default)]
-pub struct DemoSetting {
-    /// Where a `mongod` may be found or put.
-    pub surroundings: Surroundings,
-    /// No colour: `NO_COLOR` is set, or the terminal is dumb.
-    pub plain: bool,
-}
-
-/// What the demo and the tests ask the environment.
-pub fn demo_setting() -> DemoSetting {
-    let path = |name| std::env::var_os(name).map(std::path::PathBuf::from);
-    let is = |name: &str, wanted: fn(&OsString) -> bool| {
-        std::env::var_os(name).is_some_and(|v| wanted(&v))
-    };
-    DemoSetting {
-        surroundings: Surroundings {
-            mongod: path("WEIR_MONGOD"),
-            path: std::env::var_os("PATH"),
-            program: std::env::current_exe().ok(),
-            cache_home: path("XDG_CACHE_HOME"),
-            home: path("HOME"),
-            temporary: std::env::temp_dir(),
-        },
-        plain: is("NO_COLOR", |value| !value.is_empty()) || is("TERM", |value| value == "dumb"),
     }
 }
 

@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use bson::doc;
-use weir::demo::mongod::{
+use weir_kit::mongod::{
     Binary, Member, MongodError, ReplicaSet, ServerOptions, SetOptions, free_port,
 };
-use weir::demo::process::{Scratch, until};
+use weir_kit::process::{Scratch, until};
 
 use super::{Cluster, PASSWORD, USER};
 use crate::certificates::Certificates;

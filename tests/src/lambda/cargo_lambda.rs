@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
-use weir::demo::mongod::free_port;
-use weir::demo::process::{Process, Scratch, Signal};
+use weir_kit::mongod::free_port;
+use weir_kit::process::{Process, Scratch, Signal};
 
 use super::function::Function;
 use super::{http, parts};

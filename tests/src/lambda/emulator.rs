@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
-use weir::demo::mongod::free_port;
-use weir::demo::process::{Process, Scratch};
+use weir_kit::mongod::free_port;
+use weir_kit::process::{Process, Scratch};
 
 use super::function::Function;
 use super::processes::{self, Found};

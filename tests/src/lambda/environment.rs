@@ -17,8 +17,8 @@ use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::ChildStdout;
 use tokio::time::Instant;
-use weir::demo::emulator::Addresses;
-use weir::demo::process::{Process, Scratch};
+use weir_kit::emulator::Addresses;
+use weir_kit::process::{Process, Scratch};
 
 use super::ScriptedApi;
 use crate::surroundings::surroundings;

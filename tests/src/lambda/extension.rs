@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde_json::Value;
-use weir::demo::mongod::free_port;
-use weir::demo::process::{Process, Scratch, Signal};
+use weir_kit::mongod::free_port;
+use weir_kit::process::{Process, Scratch, Signal};
 
 use super::ScriptedApi;
 use crate::surroundings::{blocking, surroundings};

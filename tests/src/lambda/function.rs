@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use weir::demo::mongod::free_port;
+use weir_kit::mongod::free_port;
 
 use super::parts;
 use crate::skip::skip;

@@ -6,7 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use weir::demo::parts::{download_wheel, once, step, take_from_wheel};
+use weir_kit::parts::{download_wheel, once, step, take_from_wheel};
 
 use crate::matrix::drivers::newest_version;
 use crate::surroundings::surroundings;
@@ -32,7 +32,7 @@ pub fn source(language: &str) -> PathBuf {
 /// # Errors
 /// The last line of what pip said.
 pub fn emulator() -> io::Result<PathBuf> {
-    weir::demo::emulator::fetch(&surroundings().parts())
+    weir_kit::emulator::fetch(&surroundings().parts())
 }
 
 /// `cargo-lambda`, whose `watch` is another emulator.
@@ -63,7 +63,7 @@ pub fn cargo_lambda() -> io::Result<PathBuf> {
 /// # Errors
 /// The last line of what pip said.
 pub fn python() -> io::Result<PathBuf> {
-    weir::demo::python::for_lambda(&surroundings().parts())
+    weir_kit::python::for_lambda(&surroundings().parts())
 }
 
 /// The newest Node driver, for `NODE_PATH`.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use weir::demo::process::until;
+use weir_kit::process::until;
 
 /// The share of one CPU of a function with 128 MB.
 pub const OF_128_MB: f64 = 128.0 / 1_769.0;

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
-use weir::demo::process::{Process, Scratch};
+use weir_kit::process::{Process, Scratch};
 
 use super::drivers::Driver;
 use crate::surroundings::surroundings;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use bson::doc;
 use serde_json::{Value, json};
-use weir::demo::mongod::Server;
+use weir_kit::mongod::Server;
 
 use super::drivers::Driver;
 use super::store::Store;

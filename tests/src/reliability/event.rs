@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use tokio::time::{Instant, sleep};
-use weir::demo::process::Signal;
+use weir_kit::process::Signal;
 
 use super::front::Departure;
 use super::load::Load;

@@ -4,7 +4,7 @@ use std::process::ExitStatus;
 use std::time::Duration;
 
 use anyhow::Result;
-use weir::demo::process::Signal;
+use weir_kit::process::Signal;
 
 use super::event::Event;
 use super::record::now_ms;

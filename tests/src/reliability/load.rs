@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use serde_json::{Value, json};
-use weir::demo::process::Scratch;
+use weir_kit::process::Scratch;
 
 use super::record::{Class, Heard, Line, Road};
 use super::stage::{COUNTERS, DATABASE, Stage};

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use bson::doc;
 use tokio::sync::{Mutex, MutexGuard};
-use weir::demo::process::Signal;
+use weir_kit::process::Signal;
 
 use crate::cluster::Cluster;
 use crate::message::op_msg;

@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use serde_json::Value;
-use weir::demo::parts::{once, step};
-use weir::demo::process::Scratch;
+use weir_kit::parts::{once, step};
+use weir_kit::process::Scratch;
 
 use crate::surroundings::surroundings;
 

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use weir::demo::process::{Process, Scratch};
+use weir_kit::process::{Process, Scratch};
 
 use super::Road;
 use super::edition::{Built, Program};

@@ -6,8 +6,8 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use anyhow::Result;
-use weir::demo::mongod::free_port;
-use weir::demo::process::{Process, Scratch};
+use weir_kit::mongod::free_port;
+use weir_kit::process::{Process, Scratch};
 
 use super::log::Log;
 use super::{WeirProcess, program};

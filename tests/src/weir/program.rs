@@ -130,9 +130,16 @@ fn is_fresh(program: &Path) -> bool {
     };
     let parts: &[&str] = match program.file_name().and_then(|name| name.to_str()) {
         Some("weir-shim") => &["shim/src"],
-        Some("weir-extension") => &["extension/src", "proxy/src"],
+        Some("weir-extension") => &["extension/src", "proxy/src", "shim/src"],
         Some("weir-function-rust") => &["tests/src/bin/weir-function-rust"],
-        _ => &["proxy/src"],
+        _ => &[
+            "proxy/src",
+            "proxy/program/src",
+            "proxy/demo/src",
+            "proxy/pressure/src",
+            "shim/src",
+            "tests/kit/src",
+        ],
     };
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let mut folders: Vec<PathBuf> = parts.iter().map(|part| root.join(part)).collect();

@@ -1,0 +1,135 @@
+//! `weir serve`: settings, log, runtime, and then the proxy until it ends.
+
+use std::io::{self, IsTerminal};
+use std::num::NonZeroUsize;
+use std::process::ExitCode;
+
+use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+use crate::cli::{current_thread, refuse};
+use weir::config::env::ProcessEnvironment;
+use weir::config::{Config, Flags, LogFormat};
+use weir::drain::Drain;
+use weir::proxy::{Proxy, StartError};
+
+/// Runs the proxy to its end.
+pub(crate) fn run(flags: &Flags) -> ExitCode {
+    match try_run(flags) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("weir: no runtime: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn try_run(flags: &Flags) -> io::Result<ExitCode> {
+    let terminal = io::stderr().is_terminal();
+    let loading = Config::load(flags, &ProcessEnvironment, terminal);
+    let config = match current_thread()?.block_on(loading) {
+        Ok(config) => config,
+        Err(problems) => return Ok(refuse(&problems)),
+    };
+    start_log(&config);
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
+    let runtime = runtime(config.workers)?;
+    let code = runtime.block_on(async {
+        let signals = Signals::new()?;
+        Ok(match serve(config, signals).await {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("weir: {error}");
+                ExitCode::FAILURE
+            }
+        })
+    });
+    // A look-up of a name that nobody answers would be waited for.
+    runtime.shutdown_background();
+    code
+}
+
+/// Runs the proxy until it is drained.
+async fn serve(config: Config, signals: Signals) -> Result<(), StartError> {
+    drop(weir::admin::recorder());
+    let open_files = weir::limits::raise_open_files();
+    tracing::info!(open_files, "limit of open files, raised as far as it goes");
+    let proxy = Proxy::bind(config).await?;
+    tokio::spawn(signals.pass_on(proxy.drain()));
+    proxy.run().await
+}
+
+/// SIGTERM and SIGINT. Made once and kept: a stream tells of signals since its making, so one
+/// made anew for each signal would miss the second if it comes right after the first.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    /// From here on the signals no longer end the process by themselves.
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    /// The first signal begins the drain, the second ends it.
+    async fn pass_on(mut self, drain: Drain) {
+        while let Some(()) = self.next().await {
+            drain.begin();
+        }
+    }
+
+    async fn next(&mut self) -> Option<()> {
+        tokio::select! {
+            signal = self.terminate.recv() => signal,
+            signal = self.interrupt.recv() => signal,
+        }
+    }
+}
+
+/// Log lines go to standard error; standard output stays free.
+fn start_log(config: &Config) {
+    let filter = EnvFilter::try_new(&config.log_filter).unwrap_or_else(|_| EnvFilter::new("info"));
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr);
+    match config.log_format {
+        LogFormat::Json => log.json().flatten_event(true).init(),
+        LogFormat::Text => log.with_ansi(io::stderr().is_terminal()).init(),
+    }
+}
+
+/// One worker needs no scheduler between threads: waking another thread for every reply costs
+/// a third of an operation's CPU time.
+fn runtime(workers: Option<usize>) -> io::Result<Runtime> {
+    let cores = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    match workers.unwrap_or_else(|| workers_for(cores())) {
+        0 | 1 => current_thread(),
+        workers => Builder::new_multi_thread()
+            .worker_threads(workers)
+            .enable_all()
+            .build(),
+    }
+}
+
+/// One worker carries some 60,000 operations a second: on a small machine the other core is
+/// worth more to what stands beside Weir.
+fn workers_for(cores: usize) -> usize {
+    if cores <= 2 { 1 } else { cores }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_machines_get_one_worker() {
+        assert_eq!([1, 2, 3, 8].map(workers_for), [1, 1, 3, 8]);
+    }
+}
