@@ -57,7 +57,7 @@ impl Source {
                 ))),
             };
         }
-        let checkout = Path::new(env!("CARGO_MANIFEST_DIR")).parent();
+        let checkout = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2);
         let program = paths.program.as_deref();
         if let Some(found) = program.and_then(|program| Checkout::of(program, checkout?)) {
             return Ok(Self::Checkout(found));
