@@ -6,6 +6,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 use weir_kit::process::Scratch;
 use weir_tests::demo::{Demo, END_LIMIT, cell, row};
+use weir_tests::python::{Generation, Python};
 use weir_tests::surroundings::surroundings;
 use weir_tests::wait::until_true;
 
@@ -256,5 +257,20 @@ async fn an_interrupt_in_the_middle_leaves_nothing() -> Result<()> {
     demo.terminate()?;
     assert_eq!(demo.end().await?, Some(130), "{}", demo.said());
     assert_eq!(demo.left_behind(), 0);
+    Ok(())
+}
+
+/// A server at its limit from the start is what the direct phase shows. It must not end the demo.
+#[tokio::test]
+async fn a_worker_that_every_connection_is_refused_to_goes_on() -> Result<()> {
+    let Some(python) = Python::of(Generation::Newest).await else {
+        return Ok(());
+    };
+    let worker = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../proxy/demo/src/fleet/worker.py"
+    );
+    let seen = python.run("refused_worker.py", &[worker]).await?;
+    assert_eq!(seen["gave_up"], 1, "{seen}");
     Ok(())
 }

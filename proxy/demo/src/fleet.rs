@@ -58,7 +58,10 @@ pub(super) struct Fleet {
 
 struct Worker {
     process: Process,
+    /// `None`: it was lost at its start, or is told to end.
     input: Option<ChildStdin>,
+    /// It says that it has done what it was told to.
+    ready: Receiver<()>,
     ended: Receiver<()>,
 }
 
@@ -93,7 +96,7 @@ impl Fleet {
     /// as when a service scales out; then lets all begin together.
     ///
     /// # Errors
-    /// A worker does not start.
+    /// No worker starts at all.
     pub(super) async fn start(
         plan: &FleetPlan,
         exam: &Exam,
@@ -113,29 +116,53 @@ impl Fleet {
         let script = scratch.path().join("worker.py");
         std::fs::write(&script, SCRIPT)?;
         let all = TASKS * WORKERS;
-        let mut workers = Vec::with_capacity(all);
-        let mut ready = Vec::with_capacity(all);
+        let mut fleet = Self {
+            workers: Vec::with_capacity(all),
+        };
         for number in 0..all {
             let uri = plan.uris.get(number / WORKERS).or(plan.uris.last());
             let share = share(plan, exam, number, uri.map_or("", String::as_str));
-            let (worker, is_ready) = Worker::spawn(plan, &scratch, &script, share, tally)?;
-            workers.push(worker);
-            ready.push(is_ready);
+            let worker = Worker::spawn(plan, &scratch, &script, share, tally)?;
+            fleet.workers.push(worker);
         }
         let errors = scratch.path().join("errors");
-        all_ready(&ready, &errors)?;
+        fleet.wait_until_ready(0, all);
         let (first, last) = ((TASKS - 1) * WORKERS, WORKERS);
         for (skip, take) in [(0, first), (first, last)] {
-            for worker in workers.iter_mut().skip(skip).take(take) {
-                worker.write("start")?;
+            fleet.write("start", skip, take);
+            fleet.wait_until_ready(skip, take);
+        }
+        fleet.write("begin", 0, all);
+        let lost: Vec<usize> = (0..).zip(&fleet.workers).filter_map(Worker::lost).collect();
+        if lost.len() == all {
+            return Err(DemoError::Worker(last_line(&errors)));
+        }
+        for number in lost {
+            tally.note_surprise(&format!("a worker process ended: {}", last_line(&errors)));
+            note_lost(tally, students_of(exam, number).count());
+        }
+        Ok(fleet)
+    }
+
+    /// Waits until each of these workers says once more that it is ready. A worker that does not
+    /// is lost: under a full server that is a result, not an error of the demo.
+    fn wait_until_ready(&mut self, skip: usize, take: usize) {
+        let end = Instant::now() + START_LIMIT;
+        for worker in self.workers.iter_mut().skip(skip).take(take) {
+            let left = end.saturating_duration_since(Instant::now());
+            if worker.ready.recv_timeout(left).is_err() {
+                worker.input = None;
             }
-            let started: Vec<_> = ready.iter().skip(skip).take(take).collect();
-            all_ready(started, &errors)?;
         }
-        for worker in &mut workers {
-            worker.write("begin")?;
+    }
+
+    /// Sends a line to each of these workers. A worker whose pipe is closed is lost.
+    fn write(&mut self, line: &str, skip: usize, take: usize) {
+        for worker in self.workers.iter_mut().skip(skip).take(take) {
+            if worker.write(line).is_err() {
+                worker.input = None;
+            }
         }
-        Ok(Self { workers })
     }
 
     /// Ends all workers, and waits for the last of what they have to say.
@@ -145,19 +172,12 @@ impl Fleet {
     }
 }
 
-/// Waits until each of these workers has said once more that it is ready.
-fn all_ready<'a>(
-    workers: impl IntoIterator<Item = &'a Receiver<()>>,
-    errors: &Path,
-) -> Result<(), DemoError> {
-    let end = Instant::now() + START_LIMIT;
-    for worker in workers {
-        let left = end.saturating_duration_since(Instant::now());
-        if worker.recv_timeout(left).is_err() {
-            return Err(DemoError::Worker(last_line(errors)));
-        }
-    }
-    Ok(())
+/// The students of a worker that was lost came and were turned away.
+fn note_lost(tally: &Tally, students: usize) {
+    let students = students as u64;
+    tally.refused.add_many(1);
+    tally.arrived.add_many(students);
+    tally.gave_up.add_many(students);
 }
 
 fn end(mut workers: Vec<Worker>) {
@@ -179,7 +199,7 @@ impl Worker {
         script: &Path,
         share: String,
         tally: &Arc<Tally>,
-    ) -> Result<(Self, Receiver<()>), DemoError> {
+    ) -> Result<Self, DemoError> {
         let errors = std::fs::File::options()
             .create(true)
             .append(true)
@@ -207,10 +227,17 @@ impl Worker {
         let mut worker = Self {
             process,
             input,
+            ready,
             ended,
         };
-        worker.write(&share)?;
-        Ok((worker, ready))
+        // One that has ended already is found when it is waited for.
+        let _ = worker.write(&share);
+        Ok(worker)
+    }
+
+    /// Its number, if it was lost.
+    fn lost((number, worker): (usize, &Self)) -> Option<usize> {
+        worker.input.is_none().then_some(number)
     }
 
     fn write(&mut self, line: &str) -> std::io::Result<()> {
@@ -264,9 +291,7 @@ impl News {
 
 /// A worker's plan, as one line: every twelfth student is its own.
 fn share(plan: &FleetPlan, exam: &Exam, number: usize, uri: &str) -> String {
-    let all = TASKS * WORKERS;
-    let students = (0..exam.students).filter(|student| *student as usize % all == number);
-    let students: Vec<_> = students
+    let students: Vec<_> = students_of(exam, number)
         .map(|student| student_json(&exam.plan(student)))
         .collect();
     let share = json!({
@@ -278,6 +303,12 @@ fn share(plan: &FleetPlan, exam: &Exam, number: usize, uri: &str) -> String {
         "students": students,
     });
     share.to_string()
+}
+
+/// The students of one worker.
+fn students_of(exam: &Exam, number: usize) -> impl Iterator<Item = u32> {
+    let all = TASKS * WORKERS;
+    (0..exam.students).filter(move |student| *student as usize % all == number)
 }
 
 fn student_json(plan: &Plan) -> serde_json::Value {
@@ -327,6 +358,14 @@ mod tests {
         seen.sort();
         let expected: Vec<_> = (0..30).map(student_id).collect();
         assert_eq!(seen, expected);
+    }
+
+    #[test]
+    fn a_lost_worker_is_a_refusal_and_its_students_gave_up() {
+        let tally = Tally::default();
+        note_lost(&tally, students_of(&exam(), 3).count());
+        let counts = [&tally.arrived, &tally.gave_up, &tally.refused];
+        assert_eq!(counts.map(|count| count.get()), [3, 3, 1]);
     }
 
     #[test]

@@ -25,6 +25,8 @@ OPS = ["find_user", "fetch_quiz", "start_attempt"]
 RELOAD = 1.0
 REPORT = 0.1
 LAST_ANSWERS = 3.0
+# A pool that is not full by then fills while the exam runs.
+WARM = 20.0
 
 
 class News:
@@ -129,6 +131,8 @@ class Worker:
         self.closing = False
 
     def start(self):
+        """Never raises: a server that takes no more connections is what the
+        demo shows, and a worker without any counts its students as refused."""
         limit = int(self.patience * 1000)
         sockets = Sockets(self.news, self.plan["threads"])
         self.client = pymongo.MongoClient(
@@ -141,7 +145,7 @@ class Worker:
         )
         self.quiz = self.client[self.plan["database"]]
         spawn(self.connect)
-        sockets.warm.wait()
+        sockets.warm.wait(WARM)
 
     def begin(self):
         now = time.monotonic()
