@@ -360,6 +360,51 @@ mod tests {
         assert_eq!(seen, expected);
     }
 
+    /// A stand-in for Python: the first one to start ends at once, with what PyMongo says
+    /// when the server takes no more connections.
+    const STAND_IN: &str = r#"#!/bin/sh
+        if mkdir "$0.first" 2>/dev/null; then
+            echo 'pymongo.errors.AutoReconnect: connection closed' >&2
+            exit 1
+        fi
+        read -r plan && echo '{"ready": true}'
+        read -r start && echo '{"ready": true}'
+        read -r begin && echo '{"arrived": 1, "served": 1}'
+        read -r end
+    "#;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_worker_that_ends_at_its_start_does_not_end_the_demo() {
+        use std::os::unix::fs::PermissionsExt;
+
+        let temporary = std::env::temp_dir();
+        let scratch = Scratch::new(&temporary, "weir-stand-in").unwrap();
+        let python = scratch.path().join("python");
+        std::fs::write(&python, STAND_IN).unwrap();
+        std::fs::set_permissions(&python, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let plan = FleetPlan {
+            python,
+            temporary,
+            uris: vec!["mongodb://h".to_owned()],
+            database: "quiz".to_owned(),
+        };
+        let exam = Exam {
+            students: 12,
+            ..exam()
+        };
+        let tally = Arc::new(Tally::default());
+        let fleet = Fleet::start(&plan, &exam, &tally).await.unwrap();
+        fleet.end().await;
+        let counts = [
+            &tally.arrived,
+            &tally.served,
+            &tally.gave_up,
+            &tally.refused,
+        ];
+        assert_eq!(counts.map(|count| count.get()), [12, 11, 1, 1]);
+        assert!(tally.surprise().unwrap().contains("AutoReconnect"));
+    }
+
     #[test]
     fn a_lost_worker_is_a_refusal_and_its_students_gave_up() {
         let tally = Tally::default();
