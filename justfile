@@ -61,4 +61,5 @@ layer:
 
 # The program that images and layers take: without demo and pressure
 production:
-    cargo build --release -p weir-program --no-default-features
+    deploy/program/build --out target/production-program
+    deploy/program/check target/production-program/weir
