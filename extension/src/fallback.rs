@@ -7,6 +7,8 @@
 
 use std::time::Duration;
 
+use weir_shim::chosen;
+
 /// How long a way must work before it is taken again.
 const STEADY: Duration = Duration::from_secs(2);
 
@@ -136,11 +138,10 @@ impl Fallback {
 
 /// Reads `5`, `5%` or `0.5`: a share between 0 and 1.
 pub(crate) fn share(text: &str) -> Result<f64, String> {
-    let number = text.strip_suffix('%').unwrap_or(text).trim_end();
-    match number.parse::<f64>() {
-        Ok(percent) if (0.0..=100.0).contains(&percent) => Ok(percent / 100.0),
-        _ => Err("no percentage; write a number from 0 to 100".to_owned()),
-    }
+    let hundredths = chosen::percent(text).and_then(|percent| u32::try_from(percent).ok());
+    hundredths
+        .map(|hundredths| f64::from(hundredths) / 10_000.0)
+        .ok_or_else(|| "no percentage; write a number from 0 to 100".to_owned())
 }
 
 #[cfg(test)]

@@ -194,7 +194,9 @@ impl Lenient<'_> {
                 || VARIABLES.iter().any(|variable| variable.name == name)
                 || SETTINGS.iter().any(|setting| setting.variable == name)
         };
-        for (name, _) in self.surroundings.all() {
+        let all = self.surroundings.all().iter();
+        for (name, _) in all.filter(|(_, value)| !value.trim().is_empty()) {
+            let name = name.as_str();
             if name.starts_with(OWN) && !is_known(name) {
                 self.warnings.push(format!(
                     "{name} is no variable of this version; see the table in docs/lambda.md"

@@ -1,11 +1,11 @@
 //! What the environment says. The only file that reads it.
 
-use std::collections::BTreeMap;
+use weir_shim::settings;
 
 /// The variables that are text.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Surroundings {
-    variables: BTreeMap<String, String>,
+    variables: Vec<(String, String)>,
     /// The name of the program's file, by which Lambda knows the extension.
     pub(crate) name: String,
 }
@@ -43,15 +43,12 @@ impl Surroundings {
 
     /// A variable that is set to something.
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
-        let value = self.variables.get(name)?.trim();
-        Some(value).filter(|value| !value.is_empty())
+        settings::get(&self.variables, name).map(str::trim)
     }
 
-    /// All variables that are set to something, as they are written.
-    pub(crate) fn all(&self) -> impl Iterator<Item = (&str, &str)> {
-        let all = self.variables.iter();
-        all.map(|(name, value)| (name.as_str(), value.as_str()))
-            .filter(|(_, value)| !value.trim().is_empty())
+    /// All variables, as they are written.
+    pub(crate) fn all(&self) -> &[(String, String)] {
+        &self.variables
     }
 
     /// How Lambda uses this environment.
@@ -66,17 +63,9 @@ impl Surroundings {
     }
 
     /// The shim may leave this environment's strings as they are, by its percentage or its kill
-    /// switch, read as it reads them.
+    /// switch.
     pub(crate) fn may_be_passed_by(&self) -> bool {
-        let off = self.get("WEIR_SHIM_OFF").is_some_and(|text| {
-            let mut no = ["0", "false", "no", "off"].iter();
-            !no.any(|no| no.eq_ignore_ascii_case(text))
-        });
-        let all = |text: &str| {
-            let number = text.strip_suffix('%').unwrap_or(text).trim_end();
-            number.parse().is_ok_and(|percent: f64| percent >= 100.0)
-        };
-        off || self.get("WEIR_SHIM_PERCENT").is_some_and(|text| !all(text))
+        settings::may_pass_by(&self.variables)
     }
 
     /// Invocations at a time.
@@ -111,7 +100,7 @@ mod tests {
     #[test]
     fn environments_that_the_shim_may_leave_are_known() {
         let may = |name, value| Surroundings::from([(name, value)]).may_be_passed_by();
-        for (value, expected) in [("1", true), ("No", false), ("", false)] {
+        for (value, expected) in [("1", true), ("No", false), ("", false), (" ", false)] {
             assert_eq!(may("WEIR_SHIM_OFF", value), expected, "{value}");
         }
         for (value, expected) in [("10", true), ("100 %", false), ("all", true)] {

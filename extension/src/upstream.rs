@@ -5,7 +5,10 @@
 //! shared Weir is named, where to go.
 
 use self::own::NotFound;
-use self::parts::{Parts, is_named};
+use weir_shim::settings;
+use weir_shim::uri::{Parts, is_named};
+
+use self::parts::login_options;
 use crate::surroundings::Surroundings;
 
 mod own;
@@ -52,7 +55,7 @@ pub(crate) fn choose(surroundings: &Surroundings, listen: &str) -> Result<Chosen
     let found = own::find(surroundings, listen);
     // The shim moves what is named, come what may: one cluster's work would go to the other.
     if let Err(NotFound::Several(why)) = &found
-        && surroundings.get("WEIR_SHIM_VARS").is_some()
+        && settings::named(surroundings.all()).is_some()
     {
         return Err(why.clone());
     }
@@ -127,7 +130,7 @@ fn service_string(service: &str, original: Option<&str>) -> Result<String, Strin
         return Err("WEIR_SERVICE names a host and a port, not an SRV record".to_owned());
     }
     let text = format!("mongodb://{bare}");
-    let parts = Parts::of(&text).ok_or("WEIR_SERVICE must be host:port")?;
+    let parts = Parts::parse(&text).map_err(|_| "WEIR_SERVICE must be host:port")?;
     if parts.hosts.contains(',') {
         return Err(
             "WEIR_SERVICE names one address, that of the balancer before all Weirs; use \
@@ -135,9 +138,9 @@ fn service_string(service: &str, original: Option<&str>) -> Result<String, Strin
                 .to_owned(),
         );
     }
-    let options = parts.options.iter();
+    let options = parts.options();
     let options = options.filter(|option| !POOL.iter().any(|name| is_named(option, name)));
-    let mut options: Vec<String> = options.map(|option| (*option).to_owned()).collect();
+    let mut options: Vec<String> = options.map(str::to_owned).collect();
     let has = |options: &[String], name: &str| options.iter().any(|o| is_named(o, name));
     if !has(&options, "loadbalanced") {
         options.insert(0, "loadBalanced=true".to_owned());
@@ -145,15 +148,15 @@ fn service_string(service: &str, original: Option<&str>) -> Result<String, Strin
     if !has(&options, "connecttimeoutms") {
         options.push(CONNECT_TIME.to_owned());
     }
-    let login = match (parts.login, original.and_then(Parts::of)) {
+    let login = match (parts.user, original.and_then(|own| Parts::parse(own).ok())) {
         (Some(login), _) => Some(login),
         (None, Some(own)) => {
             // Asked without a user, too: a role has none, and the service takes no roles.
-            let how = own.login_options()?;
-            if own.login.is_some() {
+            let how = login_options(&own)?;
+            if own.user.is_some() {
                 options.extend(how);
             }
-            own.login
+            own.user
         }
         (None, None) => None,
     };
@@ -166,9 +169,9 @@ fn service_string(service: &str, original: Option<&str>) -> Result<String, Strin
 }
 
 fn road_of(text: &str) -> Road {
-    let parts = Parts::of(text);
-    let balanced = parts.is_some_and(|parts| {
-        let mut options = parts.options.iter();
+    let parts = Parts::parse(text);
+    let balanced = parts.is_ok_and(|parts| {
+        let mut options = parts.options();
         options.any(|option| option.eq_ignore_ascii_case("loadbalanced=true"))
     });
     if balanced {

@@ -6,8 +6,12 @@
 /// Finest step of the percentage: a hundredth.
 const STEPS: u64 = 10_000;
 
+/// 100 %, in hundredths of a percent.
+pub const ALL: u64 = STEPS;
+
 /// Reads `25`, `25%` or `0.5`, in hundredths of a percent.
-pub(crate) fn percent(text: &str) -> Option<u64> {
+#[must_use]
+pub fn percent(text: &str) -> Option<u64> {
     let text = text.trim();
     let number = text.strip_suffix('%').unwrap_or(text).trim_end();
     let percent: f64 = number.parse().ok()?;
@@ -17,7 +21,8 @@ pub(crate) fn percent(text: &str) -> Option<u64> {
 }
 
 /// Whether `environment` is among the first `hundredths` of all.
-pub(crate) fn is_chosen(salt: &str, environment: &str, hundredths: u64) -> bool {
+#[must_use]
+pub fn is_chosen(salt: &str, environment: &str, hundredths: u64) -> bool {
     hash(salt, environment) % STEPS < hundredths
 }
 

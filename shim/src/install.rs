@@ -18,7 +18,7 @@ const MODE: u32 = 0o755;
 ///
 /// # Errors
 /// When it cannot be read or written.
-pub(crate) fn copy_into(folder: &Path) -> io::Result<PathBuf> {
+pub fn copy_into(folder: &Path) -> io::Result<PathBuf> {
     let copy = folder.join(NAME);
     let part = folder.join(format!(".{NAME}.{}", process::id()));
     let made = env::current_exe()

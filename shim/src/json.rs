@@ -8,22 +8,22 @@ use std::ops::Range;
 
 /// A string that is somebody's value.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Text {
+pub struct Text {
     /// Decoded.
-    pub(crate) value: String,
+    pub value: String,
     /// Where it stands, with its quotes.
     place: Range<usize>,
 }
 
 /// The strings among the values of the object that `text` is, at any depth.
-pub(crate) fn strings(text: &str) -> Vec<Text> {
+pub fn strings(text: &str) -> Vec<Text> {
     let mut scan = Scan { text, at: 0 };
     let found = scan.object();
     found.unwrap_or_default()
 }
 
 /// `text` with other values for some of its strings, in their order.
-pub(crate) fn replaced<'a>(
+pub fn replaced<'a>(
     text: &str,
     changes: impl DoubleEndedIterator<Item = (&'a Text, &'a str)>,
 ) -> String {

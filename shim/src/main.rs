@@ -10,16 +10,8 @@
 //! wrong is said on standard error, and the program runs unchanged: being in the way of a
 //! function is worse than not pooling its connections. `docs/shim.md` describes the variables.
 //!
-//! | file | its part |
-//! |---|---|
-//! | `settings` | what the environment tells the shim; pure |
-//! | `chosen` | the percentage; pure |
-//! | `target` | where Weir listens; pure |
-//! | `plan` | which variables, and what to say; pure |
-//! | `rewrite` | one connection string; pure |
-//! | `json` | strings inside a secret; pure |
-//! | `probe` | whether Weir is there |
-//! | `install` | the copy in a shared volume |
+//!
+//! What is changed, and why not, is decided in the library.
 
 use std::env;
 use std::ffi::OsString;
@@ -28,17 +20,9 @@ use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::plan::Plan;
-use crate::settings::NEXT_WRAPPER;
-
-mod chosen;
-mod install;
-mod json;
-mod plan;
-mod probe;
-mod rewrite;
-mod settings;
-mod target;
+use weir_shim::plan::{self, Plan};
+use weir_shim::settings::NEXT_WRAPPER;
+use weir_shim::{install, probe};
 
 const USAGE: &str = "\
 usage: weir-shim [--] PROGRAM ARGUMENT...

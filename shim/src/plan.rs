@@ -5,24 +5,26 @@ use std::time::Duration;
 
 use crate::json::{self, Text};
 use crate::rewrite::{self, Refusal, Rewritten};
-use crate::settings::{Environment, NEXT_WRAPPER, ORIGINAL, OWN, Settings, get};
+use crate::settings::{Environment, ORIGINAL, Settings, get};
+use crate::strings;
 use crate::target::Target;
+use crate::uri::is_connection_string;
 
 /// What is to be done.
 #[derive(Default)]
-pub(crate) struct Plan {
+pub struct Plan {
     /// Variables to set.
-    pub(crate) changes: Vec<(String, String)>,
+    pub changes: Vec<(String, String)>,
     /// What to tell of the changes. No line holds a secret.
     done: Vec<String>,
     /// What else to tell. No line holds a secret.
     lines: Vec<String>,
     /// Without somebody there after this time, nothing is to be changed.
-    pub(crate) probe: Option<(Target, Duration)>,
+    pub probe: Option<(Target, Duration)>,
 }
 
 /// Plans the change of `environment`. `fallback` stands for an environment that has no name.
-pub(crate) fn plan(environment: &Environment, fallback: &str) -> Plan {
+pub fn plan(environment: &Environment, fallback: &str) -> Plan {
     let mut plan = Plan::default();
     match Settings::read(environment, fallback, &mut plan.lines) {
         Ok(settings) => plan.fill(environment, &settings),
@@ -45,9 +47,8 @@ type Planned<'a> = (Candidate<'a>, Vec<Result<Rewritten, Refusal>>);
 impl<'a> Candidate<'a> {
     fn of(name: &'a str, value: &'a str) -> Option<Self> {
         let mut inside = Vec::new();
-        if !rewrite::is_connection_string(value) {
-            inside = json::strings(value);
-            inside.retain(|text| rewrite::is_connection_string(&text.value));
+        if !is_connection_string(value) {
+            inside = strings::inside(value);
             if inside.is_empty() {
                 return None;
             }
@@ -89,7 +90,7 @@ impl<'a> Candidate<'a> {
 
 impl Plan {
     /// All that is to be told.
-    pub(crate) fn said(&self) -> impl Iterator<Item = &str> {
+    pub fn said(&self) -> impl Iterator<Item = &str> {
         self.done.iter().chain(&self.lines).map(String::as_str)
     }
 
@@ -172,7 +173,7 @@ impl Plan {
     }
 
     /// Nobody is there: the program gets its own strings.
-    pub(crate) fn give_up(&mut self, target: &Target, waited: Duration) {
+    pub fn give_up(&mut self, target: &Target, waited: Duration) {
         self.changes.clear();
         self.done.clear();
         self.lines.push(format!(
@@ -206,9 +207,7 @@ impl Plan {
     }
 
     fn scanned<'a>(&mut self, environment: &'a Environment, hosts: &str) -> Vec<Candidate<'a>> {
-        let others = environment.iter();
-        let others = others.filter(|(name, _)| !name.starts_with(OWN) && name != NEXT_WRAPPER);
-        let candidates: Vec<_> = others
+        let candidates: Vec<_> = strings::looked_at(environment, None)
             .filter_map(|(name, value)| Candidate::of(name, value))
             .collect();
         if candidates.is_empty() {

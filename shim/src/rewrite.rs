@@ -6,31 +6,32 @@
 
 use std::fmt;
 
+pub use self::options::is_dropped;
 use self::options::{Login, Options};
-use self::parts::Parts;
-pub(crate) use self::parts::{decoded, is_connection_string};
-pub(crate) use self::refusal::Refusal;
-use crate::target::{Target, normalized};
+pub use self::refusal::Refusal;
+use crate::{
+    target::Target,
+    uri::{Parts, decoded, normalized},
+};
 
 mod options;
-mod parts;
 mod refusal;
 
 /// What became of a string.
 #[derive(Clone, PartialEq, Eq)]
-pub(crate) struct Rewritten {
+pub struct Rewritten {
     /// The new string.
-    pub(crate) uri: String,
+    pub uri: String,
     /// The cluster that the old one named.
-    pub(crate) cluster: String,
+    pub cluster: String,
     /// User and password of the new one, decoded.
-    pub(crate) login: Option<String>,
+    pub login: Option<String>,
     /// The new one, without login and option values, and what was left out of it.
-    pub(crate) shown: String,
+    pub shown: String,
     /// The way to the cluster was encrypted, that to a Weir elsewhere is not.
-    pub(crate) loses_tls: bool,
+    pub loses_tls: bool,
     /// There was nothing to do.
-    pub(crate) was_done: bool,
+    pub was_done: bool,
 }
 
 /// The strings hold passwords.
@@ -44,7 +45,7 @@ impl fmt::Debug for Rewritten {
 ///
 /// # Errors
 /// [`Refusal`], when the result would not work.
-pub(crate) fn rewrite(old: &str, target: &Target) -> Result<Rewritten, Refusal> {
+pub fn rewrite(old: &str, target: &Target) -> Result<Rewritten, Refusal> {
     let parts = Parts::parse(old)?;
     let mut options = Options::read(&parts)?;
     check_login(&parts, &options, target)?;
@@ -72,6 +73,12 @@ pub(crate) fn rewrite(old: &str, target: &Target) -> Result<Rewritten, Refusal> 
         was_done: new == old,
         uri: new,
     })
+}
+
+/// Whether a driver's string can be pointed at a Weir on the same machine.
+#[must_use]
+pub fn can_be_moved(old: &str) -> bool {
+    Target::parse("127.0.0.1").is_some_and(|here| rewrite(old, &here).is_ok())
 }
 
 /// Refuses a login that does not reach the server through Weir.

@@ -6,13 +6,13 @@ use crate::chosen;
 use crate::target::Target;
 
 /// Begins all names that belong to Weir itself, and are never changed.
-pub(crate) const OWN: &str = "WEIR_";
+pub const OWN: &str = "WEIR_";
 /// Begins the names that belong to the shim.
 const SHIM: &str = "WEIR_SHIM_";
 /// Begins the names under which the originals are kept.
-pub(crate) const ORIGINAL: &str = "WEIR_SHIM_ORIGINAL_";
+pub const ORIGINAL: &str = "WEIR_SHIM_ORIGINAL_";
 /// Another exec wrapper.
-pub(crate) const NEXT_WRAPPER: &str = "NEXT_WRAPPER";
+pub const NEXT_WRAPPER: &str = "NEXT_WRAPPER";
 
 const VARS: &str = "WEIR_SHIM_VARS";
 const TARGET: &str = "WEIR_SHIM_TARGET";
@@ -25,20 +25,20 @@ const PROBE: &str = "WEIR_SHIM_PROBE";
 const LISTEN: &str = "WEIR_LISTEN";
 
 /// All settings of the shim's own.
-pub(crate) const NAMES: [&str; 7] = [VARS, TARGET, OFF, PERCENT, SALT, ID, PROBE];
+pub const NAMES: [&str; 7] = [VARS, TARGET, OFF, PERCENT, SALT, ID, PROBE];
 
 /// Where Weir listens when nothing else is said.
-pub(crate) const DEFAULT_TARGET: &str = "127.0.0.1:27017";
+pub const DEFAULT_TARGET: &str = "127.0.0.1:27017";
 /// Which draw of the environments.
-pub(crate) const DEFAULT_SALT: &str = "weir";
+pub const DEFAULT_SALT: &str = "weir";
 /// How long Weir may take to be there.
-pub(crate) const DEFAULT_PROBE: Duration = Duration::from_millis(150);
+pub const DEFAULT_PROBE: Duration = Duration::from_millis(150);
 /// No start is held up for longer.
 const LONGEST_PROBE: Duration = Duration::from_secs(60);
 
 /// Names an environment; the first that is set counts. On Lambda the log stream, on ECS the
 /// container's metadata address: each is another one in each environment.
-pub(crate) const IDENTITIES: [&str; 4] = [
+pub const IDENTITIES: [&str; 4] = [
     ID,
     "AWS_LAMBDA_LOG_STREAM_NAME",
     "ECS_CONTAINER_METADATA_URI_V4",
@@ -46,27 +46,27 @@ pub(crate) const IDENTITIES: [&str; 4] = [
 ];
 
 /// Variables, by name.
-pub(crate) type Environment = [(String, String)];
+pub type Environment = [(String, String)];
 
 /// What is wanted.
-pub(crate) struct Settings {
+pub struct Settings {
     /// Where Weir listens.
-    pub(crate) target: Target,
+    pub target: Target,
     /// Exactly these variables.
-    pub(crate) named: Option<Vec<String>>,
+    pub named: Option<Vec<String>>,
     /// How long to wait for Weir; `None`: its presence is taken for granted.
-    pub(crate) probe: Option<Duration>,
+    pub probe: Option<Duration>,
 }
 
 impl Settings {
     /// The settings, or why there is nothing to do. What is wrong without harm is told to `lines`.
-    pub(crate) fn read(
+    pub fn read(
         environment: &Environment,
         fallback: &str,
         lines: &mut Vec<String>,
     ) -> Result<Self, String> {
         let get = |name: &str| get(environment, name);
-        if get(OFF).is_some_and(is_yes) {
+        if is_off(environment) {
             return Err(format!("{OFF} is set"));
         }
         name_strangers(environment, lines);
@@ -79,10 +79,7 @@ impl Settings {
         let target = target.ok_or(format!(
             "{TARGET} must be host:port, as in {DEFAULT_TARGET}"
         ))?;
-        let named = get(VARS).map(|names| {
-            let names = names.split([',', ' ']).filter(|name| !name.is_empty());
-            names.map(str::to_owned).collect()
-        });
+        let named = named(environment);
         let probe = get(PROBE).map_or(Some(Some(DEFAULT_PROBE)), duration);
         if probe.is_none() {
             lines.push(format!(
@@ -95,6 +92,28 @@ impl Settings {
             probe: probe.unwrap_or(Some(DEFAULT_PROBE)),
         })
     }
+}
+
+/// Whether the kill switch is set.
+#[must_use]
+pub fn is_off(environment: &Environment) -> bool {
+    get(environment, OFF).is_some_and(is_yes)
+}
+
+/// The variables that hold the strings, where somebody names them.
+#[must_use]
+pub fn named(environment: &Environment) -> Option<Vec<String>> {
+    let names = get(environment, VARS)?.split(|c: char| c == ',' || c.is_whitespace());
+    let names = names.filter(|name| !name.is_empty()).map(str::to_owned);
+    Some(names.collect()).filter(|names: &Vec<_>| !names.is_empty())
+}
+
+/// Whether some environments with these settings keep their strings: by the kill switch, by a
+/// percentage below 100, or because the percentage cannot be read.
+#[must_use]
+pub fn may_pass_by(environment: &Environment) -> bool {
+    let is_all = |text| chosen::percent(text) == Some(chosen::ALL);
+    is_off(environment) || get(environment, PERCENT).is_some_and(|text| !is_all(text))
 }
 
 /// Whether this environment is among the wanted share.
@@ -126,10 +145,11 @@ fn name_strangers(environment: &Environment, lines: &mut Vec<String>) {
     }
 }
 
-/// A variable that is set to something.
-pub(crate) fn get<'a>(environment: &'a Environment, name: &str) -> Option<&'a str> {
+/// A variable that is set to something: white space is nothing.
+#[must_use]
+pub fn get<'a>(environment: &'a Environment, name: &str) -> Option<&'a str> {
     let (_, value) = environment.iter().find(|(known, _)| known == name)?;
-    Some(value.as_str()).filter(|value| !value.is_empty())
+    Some(value.as_str()).filter(|value| !value.trim().is_empty())
 }
 
 fn is_yes(text: &str) -> bool {

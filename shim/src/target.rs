@@ -2,19 +2,18 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-/// The port of a host that is written without one.
-const PORT: u16 = 27017;
+use crate::uri::{PORT, decoded, is_host, split_port};
 
 /// One or several places, in the form of a connection string's hosts.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Target {
+pub struct Target {
     hosts: String,
     places: Vec<Place>,
 }
 
 /// One host of a connection string.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
+pub enum Place {
     /// An address.
     Tcp(SocketAddr),
     /// A unix socket's path.
@@ -25,7 +24,7 @@ pub(crate) enum Place {
 
 impl Target {
     /// Reads `host:port`, several of them with commas between, or `unix:/path.sock`.
-    pub(crate) fn parse(text: &str) -> Option<Self> {
+    pub fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
         let hosts = match text.strip_prefix("unix:") {
             Some(path) if path.starts_with('/') => path.replace('%', "%25").replace('/', "%2F"),
@@ -40,7 +39,7 @@ impl Target {
 
     /// The first of Weir's own listeners, as `WEIR_LISTEN` names them, that is reached from the
     /// same machine.
-    pub(crate) fn of_listener(listen: &str) -> Option<Self> {
+    pub fn of_listener(listen: &str) -> Option<Self> {
         listen.split(',').map(str::trim).find_map(Self::of_address)
     }
 
@@ -67,17 +66,17 @@ impl Target {
     }
 
     /// As a connection string names them.
-    pub(crate) fn hosts(&self) -> &str {
+    pub fn hosts(&self) -> &str {
         &self.hosts
     }
 
     /// Each of them.
-    pub(crate) fn places(&self) -> &[Place] {
+    pub fn places(&self) -> &[Place] {
         &self.places
     }
 
     /// Whether Weir is on the same machine: only there it serves clients without a login.
-    pub(crate) fn is_local(&self) -> bool {
+    pub fn is_local(&self) -> bool {
         self.places.iter().all(|place| match place {
             Place::Tcp(address) => address.ip().is_loopback(),
             Place::Unix(_) => true,
@@ -92,7 +91,7 @@ impl Place {
             .get(..3)
             .filter(|start| start.eq_ignore_ascii_case("%2f"))
         {
-            return Self::Unix(crate::rewrite::decoded(&host.replacen(path, "/", 1)));
+            return Self::Unix(decoded(&host.replacen(path, "/", 1)));
         }
         let (name, port) = split_port(host);
         let name = name.trim_start_matches('[').trim_end_matches(']');
@@ -105,38 +104,6 @@ impl Place {
             Some((ip, port)) => Self::Tcp(SocketAddr::new(ip, port)),
             None => Self::Name,
         }
-    }
-}
-
-/// Whether this can be a host of a connection string: a name or address, and a port if any.
-pub(crate) fn is_host(host: &str) -> bool {
-    let (name, port) = split_port(host);
-    let port_fits = |port: &str| {
-        port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|port| port > 0)
-    };
-    let bracketed = name.starts_with('[') && name.ends_with(']') && name.len() > 2;
-    !name.is_empty() && (bracketed || !name.contains([':', '[', ']'])) && port.is_none_or(port_fits)
-}
-
-/// The same for every way to write the same hosts.
-pub(crate) fn normalized(hosts: &str, srv: bool) -> String {
-    let host = |host: &str| {
-        let (name, port) = split_port(host);
-        let name = name.to_ascii_lowercase();
-        let port = port.map_or(PORT.to_string(), str::to_owned);
-        if srv { name } else { format!("{name}:{port}") }
-    };
-    let mut hosts: Vec<String> = hosts.split(',').map(host).collect();
-    hosts.sort();
-    hosts.dedup();
-    hosts.join(",")
-}
-
-/// `name:port`, where an IPv6 address stands in brackets.
-fn split_port(host: &str) -> (&str, Option<&str>) {
-    match host.rsplit_once(':') {
-        Some((name, port)) if !port.contains(']') => (name, Some(port)),
-        _ => (host, None),
     }
 }
 
@@ -233,12 +200,5 @@ mod tests {
         // What the system has for the name, nobody knows.
         let name = Target::of_listener("localhost:8").unwrap();
         assert_eq!(name.places(), [tcp("127.0.0.1:8"), tcp("[::1]:8")]);
-    }
-
-    #[test]
-    fn one_cluster_has_one_name() {
-        assert_eq!(normalized("B,a:27017,a", false), "a:27017,b:27017");
-        assert_eq!(normalized("[::1]", false), "[::1]:27017");
-        assert_eq!(normalized("C.Example.net", true), "c.example.net");
     }
 }

@@ -43,6 +43,11 @@ fn cases(uri: &str, ldap: &str) -> Vec<Case> {
         ),
         (vec![plain(), ("LDAP", ldap.to_owned())], true),
         (vec![("WEIR_DB", uri.to_owned())], false),
+        // A comma too many; blank settings, which are none.
+        (vec![("DB", format!(r#"{{"uri": "{uri}",}}"#))], true),
+        (vec![plain(), ("WEIR_SHIM_VARS", text(" "))], true),
+        (vec![plain(), ("WEIR_SHIM_OFF", text(" "))], true),
+        (vec![plain(), ("WEIR_SHIM_PERCENT", text(" "))], true),
     ]
 }
 

@@ -3,26 +3,11 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::Value;
+use weir_shim::uri::Parts;
+use weir_shim::{rewrite::can_be_moved, settings, strings, uri};
 
-use super::parts::Parts;
+use super::parts::login_options;
 use crate::surroundings::Surroundings;
-
-/// Begins the names that are Weir's own.
-const OWN: &str = "WEIR_";
-
-/// Options that carry a client certificate, in lower case.
-const CERTIFICATES: [&str; 6] = [
-    "tlscertificatekeyfile",
-    "tlscertificatefile",
-    "sslclientcertificatekeyfile",
-    "sslcertificatefile",
-    "ssl_certfile",
-    "ssl_keyfile",
-];
-
-/// Mechanisms with which the shim points a string at the extension.
-const MOVED: [&str; 5] = ["", "DEFAULT", "SCRAM-SHA-1", "SCRAM-SHA-256", "MONGODB-AWS"];
 
 /// A connection string of the function's.
 #[derive(Clone, PartialEq, Eq)]
@@ -60,8 +45,8 @@ pub(super) enum NotFound {
 pub(super) fn find(surroundings: &Surroundings, listen: &str) -> Result<Found, NotFound> {
     let mut found = all(surroundings, listen);
     // What the shim leaves as it is need not be served, as long as there is anything else.
-    if found.iter().any(|own| is_moved(&own.text)) {
-        found.retain(|own| is_moved(&own.text));
+    if found.iter().any(|own| can_be_moved(&own.text)) {
+        found.retain(|own| can_be_moved(&own.text));
     }
     let clusters: BTreeSet<_> = found.iter().filter_map(|own| cluster(&own.text)).collect();
     if clusters.len() > 1 {
@@ -87,12 +72,10 @@ pub(super) fn find(surroundings: &Surroundings, listen: &str) -> Result<Found, N
 
 /// The user whom the shim leaves in the string: a role's keys go.
 fn user_of(text: &str) -> Option<(String, String)> {
-    let parts = Parts::of(text)?;
-    let mechanism = parts.option("authmechanism").unwrap_or_default();
-    match mechanism.eq_ignore_ascii_case("MONGODB-AWS") {
-        true => None,
-        false => parts.user(),
-    }
+    let parts = Parts::parse(text).ok()?;
+    let mechanism = parts.option("authMechanism").unwrap_or_default();
+    let is_role = mechanism.eq_ignore_ascii_case("MONGODB-AWS");
+    parts.login().filter(|_| !is_role)
 }
 
 impl std::fmt::Display for NotFound {
@@ -114,11 +97,11 @@ impl std::fmt::Display for NotFound {
 pub(super) fn leading_here(surroundings: &Surroundings, listen: &str) -> Option<String> {
     let here = meant(surroundings).into_iter();
     let mut here: Vec<Own> = here.filter(|own| is_own(&own.text, listen)).collect();
-    here.retain(|own| is_moved(&own.text) && user_of(&own.text).is_some());
+    here.retain(|own| can_be_moved(&own.text) && user_of(&own.text).is_some());
     let login = |own: &Own| {
         Some((
             user_of(&own.text)?,
-            Parts::of(&own.text)?.login_options().ok()?,
+            login_options(&Parts::parse(&own.text).ok()?).ok()?,
         ))
     };
     let first = here.first()?;
@@ -133,20 +116,12 @@ fn all(surroundings: &Surroundings, listen: &str) -> Vec<Own> {
     found
 }
 
-/// Every string of the function's, but for variables that are not meant.
+/// Every string of the function's, found as the shim finds it.
 fn meant(surroundings: &Surroundings) -> Vec<Own> {
-    let named = surroundings.get("WEIR_SHIM_VARS");
-    let named: Option<Vec<&str>> = named.map(|names| {
-        let names = names.split([',', ' ']);
-        names.filter(|name| !name.is_empty()).collect()
-    });
-    let is_meant = |name: &str| match &named {
-        Some(names) => names.contains(&name),
-        None => !name.starts_with(OWN),
-    };
-    let meant = surroundings.all().filter(|(name, _)| is_meant(name));
-    let found = meant.flat_map(|(name, value)| {
-        let texts = connection_strings(value).into_iter();
+    let named = settings::named(surroundings.all());
+    let looked_at = strings::looked_at(surroundings.all(), named.as_deref());
+    let found = looked_at.flat_map(|(name, value)| {
+        let texts = strings::in_value(value).into_iter();
         texts.map(|text| Own {
             name: name.to_owned(),
             text,
@@ -155,67 +130,15 @@ fn meant(surroundings: &Surroundings) -> Vec<Own> {
     found.collect()
 }
 
-/// The connection strings that a variable holds: all of it, or strings of a JSON object, at any
-/// depth.
-fn connection_strings(value: &str) -> Vec<String> {
-    if is_one(value) {
-        return vec![value.to_owned()];
-    }
-    let mut found = Vec::new();
-    if value.trim_start().starts_with('{')
-        && let Ok(object) = serde_json::from_str(value)
-    {
-        collect(&object, &mut found);
-    }
-    found
-}
-
-fn collect(value: &Value, found: &mut Vec<String>) {
-    match value {
-        Value::String(text) if is_one(text) => found.push(text.clone()),
-        Value::Array(items) => items.iter().for_each(|item| collect(item, found)),
-        Value::Object(members) => members.values().for_each(|item| collect(item, found)),
-        _ => {}
-    }
-}
-
-fn is_one(text: &str) -> bool {
-    text.starts_with("mongodb://") || text.starts_with("mongodb+srv://")
-}
-
-/// Whether the shim points a string with this login at the extension.
-fn is_moved(text: &str) -> bool {
-    let Some(parts) = Parts::of(text) else {
-        return false;
-    };
-    if CERTIFICATES.iter().any(|name| parts.option(name).is_some()) {
-        return false;
-    }
-    let mechanism = parts.option("authmechanism").unwrap_or_default();
-    let mechanism = mechanism.to_ascii_uppercase();
-    MOVED.contains(&mechanism.as_str())
-}
-
 /// The same for every way to write the same hosts.
 fn cluster(text: &str) -> Option<String> {
-    let parts = Parts::of(text)?;
-    let hosts = parts.hosts.split(',').map(|host| {
-        let host = host.to_ascii_lowercase();
-        let has_port = host
-            .rsplit_once(':')
-            .is_some_and(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit()));
-        match parts.srv || has_port {
-            true => host,
-            false => format!("{host}:27017"),
-        }
-    });
-    let hosts: BTreeSet<String> = hosts.collect();
-    Some(hosts.into_iter().collect::<Vec<_>>().join(","))
+    let parts = Parts::parse(text).ok()?;
+    Some(uri::normalized(parts.hosts, parts.srv))
 }
 
 /// Whether a string leads to the extension itself.
 fn is_own(text: &str, listen: &str) -> bool {
-    let Some(parts) = Parts::of(text) else {
+    let Ok(parts) = Parts::parse(text) else {
         return false;
     };
     let port = listen.rsplit_once(':').map_or(listen, |(_, port)| port);

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use crate::config::file::example;
 use crate::config::settings::{SETTINGS, Scope, Setting};
-use crate::config::uri::table::{InClient, OPTIONS, Treatment};
+use crate::config::uri::table::{InClient, OPTIONS, Treatment, in_client};
 
 const HEAD: &str = "\
 # Configuration
@@ -117,7 +117,7 @@ pub fn markdown() -> String {
             Treatment::Ignored(why) => format!("ignored: {why}"),
             Treatment::Refused(mend) => format!("refused: {mend}"),
         };
-        let client = match option.in_client {
+        let client = match in_client(option.name) {
             InClient::Kept => "kept".to_owned(),
             InClient::Dropped(why) => format!("left out: {why}"),
         };

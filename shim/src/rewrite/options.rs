@@ -1,7 +1,7 @@
 //! The options of a connection string: which stay, and how the client logs in.
 
 use super::Refusal;
-use super::parts::{Parts, decoded};
+use crate::uri::{Parts, decoded};
 
 /// Begins every option that is left out whatever follows.
 const DROPPED_FAMILIES: [&str; 4] = ["tls", "ssl", "srv", "proxy"];
@@ -19,6 +19,17 @@ const DROPPED: [&str; 9] = [
     "serverMonitoringMode",
     "zlibCompressionLevel",
 ];
+
+/// Whether an option of a driver's string is left out when the string is pointed at a Weir:
+/// it describes the cluster or the connection to it.
+#[must_use]
+pub fn is_dropped(name: &str) -> bool {
+    let lower = name.to_ascii_lowercase();
+    DROPPED_FAMILIES
+        .iter()
+        .any(|family| lower.starts_with(family))
+        || DROPPED.iter().any(|known| known.eq_ignore_ascii_case(name))
+}
 
 /// Options that carry a client certificate.
 const CERTIFICATES: [&str; 6] = [
@@ -80,15 +91,12 @@ impl<'a> Options<'a> {
     }
 
     fn sort(&mut self, name: &'a str, option: &'a str) {
-        let is = |known: &&str| known.eq_ignore_ascii_case(name);
-        let lower = name.to_ascii_lowercase();
-        let of_family = |family: &&str| lower.starts_with(family);
         // A session token is among the properties of the mechanism.
-        let of_role = self.login == Login::Aws && lower.starts_with("auth");
-        if of_role || DROPPED.iter().any(is) || DROPPED_FAMILIES.iter().any(of_family) {
+        let of_role = self.login == Login::Aws && name.to_ascii_lowercase().starts_with("auth");
+        if of_role || is_dropped(name) {
             self.dropped.push(name);
         } else {
-            self.has_source |= is(&"authSource");
+            self.has_source |= name.eq_ignore_ascii_case("authSource");
             self.keep(option);
         }
     }

@@ -2,9 +2,11 @@
 
 use std::fmt;
 
+use crate::uri::Malformed;
+
 /// Never quotes the string: it holds a password.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Refusal {
+pub enum Refusal {
     /// It is not understood.
     Malformed(&'static str),
     /// The login cannot be made through Weir.
@@ -30,6 +32,12 @@ pub(crate) enum Refusal {
         /// The variable with the user that Weir serves.
         served: String,
     },
+}
+
+impl From<Malformed> for Refusal {
+    fn from(Malformed(why): Malformed) -> Self {
+        Self::Malformed(why)
+    }
 }
 
 impl fmt::Display for Refusal {

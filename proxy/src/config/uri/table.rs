@@ -29,8 +29,6 @@ pub(crate) struct Known {
     pub(crate) name: &'static str,
     /// What Weir does with it.
     pub(crate) treatment: Treatment,
-    /// What the application's string does with it.
-    pub(crate) in_client: InClient,
 }
 
 /// Finds an option by its name, in any case.
@@ -40,36 +38,36 @@ pub(crate) fn find(name: &str) -> Option<&'static Known> {
         .find(|known| known.name.eq_ignore_ascii_case(name))
 }
 
-/// What becomes of an option in the application's string, whether Weir knows it or not.
+/// What becomes of an option in the application's string, whether Weir knows it or not. The shim
+/// decides; here stands the reason.
 pub(crate) fn in_client(name: &str) -> InClient {
-    if let Some(known) = find(name) {
-        return known.in_client;
+    if !weir_shim::rewrite::is_dropped(name) {
+        return InClient::Kept;
     }
-    // Drivers have had many more words for TLS, `ssl_cert_reqs` for one: the way to Weir has none.
     let lower = name.to_ascii_lowercase();
-    match ["tls", "ssl"]
-        .iter()
-        .any(|family| lower.starts_with(family))
-    {
-        true => UPSTREAM_TLS,
-        false => KEPT,
-    }
+    InClient::Dropped(match lower.as_str() {
+        "replicaset" => REPLICA_SET,
+        "compressors" | "zlibcompressionlevel" => COMPRESSION,
+        "heartbeatfrequencyms" | "localthresholdms" | "servermonitoringmode" => MONITORING,
+        lower if lower.starts_with("tls") || lower.starts_with("ssl") => UPSTREAM_TLS,
+        lower if lower.starts_with("srv") => SRV,
+        lower if lower.starts_with("proxy") => PROXY,
+        _ => DEPLOYMENT,
+    })
 }
 
 const HONOURED: Treatment = Treatment::Honoured;
 const CLIENT: Treatment = Treatment::Client;
-const KEPT: InClient = InClient::Kept;
 
-const UPSTREAM_TLS: InClient =
-    InClient::Dropped("it describes TLS to the cluster, which is Weir's side of the connection");
-const DEPLOYMENT: InClient =
-    InClient::Dropped("it describes the cluster; Weir's address stands for all of it");
-const MONITORING: InClient =
-    InClient::Dropped("it tunes the watching of the cluster, which Weir does");
-const COMPRESSION: InClient =
-    InClient::Dropped("Weir is near its clients; the way to the cluster is compressed by Weir");
-const SRV: InClient = InClient::Dropped("Weir resolves the SRV record");
-const PROXY: InClient = InClient::Dropped("the application connects to Weir directly");
+const REPLICA_SET: &str =
+    "Weir answers as a mongos; a driver that looks for a replica set never selects it";
+const UPSTREAM_TLS: &str =
+    "it describes TLS to the cluster, which is Weir's side of the connection";
+const DEPLOYMENT: &str = "it describes the cluster; Weir's address stands for all of it";
+const MONITORING: &str = "it tunes the watching of the cluster, which Weir does";
+const COMPRESSION: &str = "Weir is near its clients; the way to the cluster is compressed by Weir";
+const SRV: &str = "Weir resolves the SRV record";
+const PROXY: &str = "the application connects to Weir directly";
 const SELECTION_LOOP: Treatment =
     Treatment::Ignored("Weir holds operations for --hold-timeout while there is no suitable node");
 const OLD_DIRECT: Treatment = Treatment::Ignored("write directConnection");
@@ -80,65 +78,61 @@ const SOCKS: Treatment =
 /// The table. Flat on purpose; one line per option.
 #[rustfmt::skip]
 pub(crate) const OPTIONS: &[Known] = &[
-    known("adaptiveRetries", CLIENT, KEPT),
-    known("appName", HONOURED, KEPT),
-    known("authMechanism", HONOURED, KEPT),
-    known("authMechanismProperties", HONOURED, KEPT),
-    known("authSource", HONOURED, KEPT),
-    known("compressors", HONOURED, COMPRESSION),
-    known("connect", OLD_DIRECT, DEPLOYMENT),
-    known("connectTimeoutMS", HONOURED, KEPT),
-    known("directConnection", HONOURED, DEPLOYMENT),
-    known("enableOverloadRetargeting", CLIENT, KEPT),
-    known("heartbeatFrequencyMS", HONOURED, MONITORING),
-    known("journal", CLIENT, KEPT),
-    known("loadBalanced", HONOURED, DEPLOYMENT),
-    known("localThresholdMS", HONOURED, MONITORING),
-    known("maxAdaptiveRetries", CLIENT, KEPT),
-    known("maxConnecting", HONOURED, KEPT),
-    known("maxIdleTimeMS", HONOURED, KEPT),
-    known("maxPoolSize", HONOURED, KEPT),
-    known("maxStalenessSeconds", CLIENT, KEPT),
-    known("minPoolSize", HONOURED, KEPT),
-    known("proxyHost", SOCKS, PROXY),
-    known("proxyPassword", SOCKS, PROXY),
-    known("proxyPort", SOCKS, PROXY),
-    known("proxyUsername", SOCKS, PROXY),
-    known("readConcernLevel", CLIENT, KEPT),
-    known("readPreference", CLIENT, KEPT),
-    known("readPreferenceTags", CLIENT, KEPT),
-    known("replicaSet", HONOURED, InClient::Dropped("Weir answers as a mongos; a driver that looks for a replica set never selects it")),
-    known("retryReads", CLIENT, KEPT),
-    known("retryWrites", CLIENT, KEPT),
-    known("serverMonitoringMode", HONOURED, MONITORING),
-    known("serverSelectionTimeoutMS", HONOURED, KEPT),
-    known("serverSelectionTryOnce", SELECTION_LOOP, KEPT),
-    known("socketTimeoutMS", CLIENT, KEPT),
-    known("srvMaxHosts", HONOURED, SRV),
-    known("srvServiceName", HONOURED, SRV),
-    known("ssl", HONOURED, UPSTREAM_TLS),
-    known("timeoutMS", CLIENT, KEPT),
-    known("tls", HONOURED, UPSTREAM_TLS),
-    known("tlsAllowInvalidCertificates", HONOURED, UPSTREAM_TLS),
-    known("tlsAllowInvalidHostnames", HONOURED, UPSTREAM_TLS),
-    known("tlsCAFile", HONOURED, UPSTREAM_TLS),
-    known("tlsCertificateKeyFile", HONOURED, UPSTREAM_TLS),
-    known("tlsCertificateKeyFilePassword", HONOURED, UPSTREAM_TLS),
-    known("tlsDisableCertificateRevocationCheck", REVOCATION, UPSTREAM_TLS),
-    known("tlsDisableOCSPEndpointCheck", REVOCATION, UPSTREAM_TLS),
-    known("tlsInsecure", HONOURED, UPSTREAM_TLS),
-    known("uuidRepresentation", CLIENT, KEPT),
-    known("w", CLIENT, KEPT),
-    known("waitQueueMultiple", Treatment::Ignored("--queue-depth limits the queue"), KEPT),
-    known("waitQueueTimeoutMS", HONOURED, KEPT),
-    known("wtimeoutMS", CLIENT, KEPT),
-    known("zlibCompressionLevel", HONOURED, COMPRESSION),
+    known("adaptiveRetries", CLIENT),
+    known("appName", HONOURED),
+    known("authMechanism", HONOURED),
+    known("authMechanismProperties", HONOURED),
+    known("authSource", HONOURED),
+    known("compressors", HONOURED),
+    known("connect", OLD_DIRECT),
+    known("connectTimeoutMS", HONOURED),
+    known("directConnection", HONOURED),
+    known("enableOverloadRetargeting", CLIENT),
+    known("heartbeatFrequencyMS", HONOURED),
+    known("journal", CLIENT),
+    known("loadBalanced", HONOURED),
+    known("localThresholdMS", HONOURED),
+    known("maxAdaptiveRetries", CLIENT),
+    known("maxConnecting", HONOURED),
+    known("maxIdleTimeMS", HONOURED),
+    known("maxPoolSize", HONOURED),
+    known("maxStalenessSeconds", CLIENT),
+    known("minPoolSize", HONOURED),
+    known("proxyHost", SOCKS),
+    known("proxyPassword", SOCKS),
+    known("proxyPort", SOCKS),
+    known("proxyUsername", SOCKS),
+    known("readConcernLevel", CLIENT),
+    known("readPreference", CLIENT),
+    known("readPreferenceTags", CLIENT),
+    known("replicaSet", HONOURED),
+    known("retryReads", CLIENT),
+    known("retryWrites", CLIENT),
+    known("serverMonitoringMode", HONOURED),
+    known("serverSelectionTimeoutMS", HONOURED),
+    known("serverSelectionTryOnce", SELECTION_LOOP),
+    known("socketTimeoutMS", CLIENT),
+    known("srvMaxHosts", HONOURED),
+    known("srvServiceName", HONOURED),
+    known("ssl", HONOURED),
+    known("timeoutMS", CLIENT),
+    known("tls", HONOURED),
+    known("tlsAllowInvalidCertificates", HONOURED),
+    known("tlsAllowInvalidHostnames", HONOURED),
+    known("tlsCAFile", HONOURED),
+    known("tlsCertificateKeyFile", HONOURED),
+    known("tlsCertificateKeyFilePassword", HONOURED),
+    known("tlsDisableCertificateRevocationCheck", REVOCATION),
+    known("tlsDisableOCSPEndpointCheck", REVOCATION),
+    known("tlsInsecure", HONOURED),
+    known("uuidRepresentation", CLIENT),
+    known("w", CLIENT),
+    known("waitQueueMultiple", Treatment::Ignored("--queue-depth limits the queue")),
+    known("waitQueueTimeoutMS", HONOURED),
+    known("wtimeoutMS", CLIENT),
+    known("zlibCompressionLevel", HONOURED),
 ];
 
-const fn known(name: &'static str, treatment: Treatment, in_client: InClient) -> Known {
-    Known {
-        name,
-        treatment,
-        in_client,
-    }
+const fn known(name: &'static str, treatment: Treatment) -> Known {
+    Known { name, treatment }
 }

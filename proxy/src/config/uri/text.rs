@@ -4,6 +4,8 @@
 //! `?`, hosts up to the first `/`, then the database, then the options. Error sentences never
 //! quote the text: a misplaced character may make any part of it a piece of the password.
 
+use weir_shim::uri::strictly_decoded;
+
 use crate::config::uri::Host;
 use crate::config::{Problem, Secret};
 
@@ -152,7 +154,7 @@ fn credential(what: &str, raw: &str) -> Result<String, Problem> {
     };
     match found {
         Some(c) => Err(unescaped(c)),
-        None => percent_decode(raw).ok_or_else(|| unescaped('%')),
+        None => strictly_decoded(raw).ok_or_else(|| unescaped('%')),
     }
 }
 
@@ -225,7 +227,7 @@ fn host(text: &str, srv: bool) -> Result<Host, (&'static str, &'static str)> {
 
 fn database(raw: &str, problems: &mut Vec<Problem>) -> Option<String> {
     let illegal = |c: char| matches!(c, '/' | '\\' | ' ' | '"' | '$' | '\0');
-    let name = percent_decode(raw).filter(|name| !name.contains(illegal));
+    let name = strictly_decoded(raw).filter(|name| !name.contains(illegal));
     if name.is_none() {
         problems.push(problem(
             "the database behind the '/' is no database name",
@@ -244,7 +246,7 @@ fn options<'a>(query: &'a str, problems: &mut Vec<Problem>) -> Vec<OptionText<'a
         let decoded = pair
             .split_once('=')
             .filter(|(name, _)| name_like(name))
-            .and_then(|(name, raw)| Some((name, raw, percent_decode(raw)?)));
+            .and_then(|(name, raw)| Some((name, raw, strictly_decoded(raw)?)));
         match decoded {
             Some((name, raw, value)) => options.push(OptionText { name, raw, value }),
             None => problems.push(problem(
@@ -254,23 +256,6 @@ fn options<'a>(query: &'a str, problems: &mut Vec<Problem>) -> Vec<OptionText<'a
         }
     }
     options
-}
-
-/// Decodes `%41`-style escapes. `None` for a lone `%` and for bytes that are not UTF-8.
-fn percent_decode(raw: &str) -> Option<String> {
-    let mut decoded = Vec::with_capacity(raw.len());
-    let mut bytes = raw.bytes();
-    while let Some(byte) = bytes.next() {
-        match byte {
-            b'%' => {
-                let high = char::from(bytes.next()?).to_digit(16)?;
-                let low = char::from(bytes.next()?).to_digit(16)?;
-                decoded.push(u8::try_from(high * 16 + low).ok()?);
-            }
-            _ => decoded.push(byte),
-        }
-    }
-    String::from_utf8(decoded).ok()
 }
 
 fn problem(wrong: impl Into<String>, mend: impl Into<String>) -> Problem {
