@@ -12,7 +12,7 @@
 //! | [`measure`] | one load on one road |
 //! | [`suite`] | which loads on which roads |
 //! | [`targets`] | what the design asks, and how far it is met |
-//! | [`table`] | the result as text and as docs/benchmarks.md |
+//! | [`table`] | the result as text and as docs/results/benchmarks.md |
 //!
 //! The program starts itself again as the generator and as Weir, so that what
 //! is measured is what was built with it.

@@ -1,4 +1,4 @@
-//! The result: as text while it is measured, as Markdown for docs/benchmarks.md.
+//! The result: as text while it is measured, as Markdown for docs/results/benchmarks.md.
 
 use std::fmt::Write as _;
 use std::fs;

@@ -3,7 +3,7 @@
 //! The programs are in `tests/drivers`, one folder per language; its README is the
 //! contract. [`features`] runs them against a replica set directly and through Weir in
 //! both faces and compares. [`errors`] shows each of Weir's own errors to each driver and
-//! judges what it does. The documents `docs/drivers.md` and `docs/errors.md` are written
+//! judges what it does. The documents `docs/results/drivers.md` and `docs/results/errors.md` are written
 //! from what they return, never by hand.
 
 pub mod document;

@@ -8,7 +8,7 @@
 //! | [`execute`] | runs the programs of an edition along one road |
 //! | [`judge`] | compares two roads test by test |
 //! | [`known`] | losses with their reasons |
-//! | [`report`] | counts for people, and `docs/suites.md` |
+//! | [`report`] | counts for people, and `docs/results/suites.md` |
 //!
 //! A test that passes directly and fails through Weir is lost. So is one that only runs
 //! through Weir, because it asks for a router or a balancer, and fails there.

@@ -21,7 +21,7 @@ weir-drivers matrix [--driver NAME]... [--face direct|mongos|balanced]... [--fea
 weir-drivers errors [--driver NAME]... [--row NAME]... [--write]
 weir-drivers servers [--write]
 NAME of a driver: python, node, java, go, rust, mongosh, or with a version: node-5.9.2.
---write makes docs/drivers.md, docs/errors.md; only with everything chosen.
+--write makes docs/results/drivers.md, docs/results/errors.md; only with everything chosen.
 matrix --lines prints the fields as JSON, for `servers`; --small uses a set of one node.";
 
 const DRIVERS_PREFACE: &str = "\
@@ -167,7 +167,7 @@ async fn matrix(wanted: &Wanted) -> Result<bool> {
              second server · `cargo run -p weir-tests --bin weir-drivers -- matrix --write`\n\n\
              A field is the time the feature took. *scripted*: a scripted server of wire version \
              25 in place of MongoDB 8. What each feature does is told in \
-             [tests/drivers](../tests/drivers/README.md).\n\n{body}",
+             [tests/drivers](../../tests/drivers/README.md).\n\n{body}",
             today(),
             env!("CARGO_PKG_VERSION"),
             matrix.server,

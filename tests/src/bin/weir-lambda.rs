@@ -11,7 +11,7 @@ weir-lambda [overhead|storm|drill|all] [--environments N] [--write]
 overhead: start, invocations, end, memory, operations (unless something else is asked for).
 storm: N environments start at once (200), directly and with the layer.
 drill: N environments (100) move over at 10, 25, 50 and 100 %, and back.
---write puts the tables into docs/lambda-numbers.md and their short form into the README.
+--write puts the tables into docs/results/lambda-numbers.md and their short form into the README.
 $WEIR_PROGRAMS names a folder with weir, weir-extension and weir-shim; else those of this build.";
 
 /// What the command line asks for.

@@ -1,5 +1,5 @@
 //! What applications see while something happens to the set or to Weir, directly and through
-//! Weir, by command. With `--write` it makes docs/reliability.md.
+//! Weir, by command. With `--write` it makes docs/results/reliability.md.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -22,7 +22,7 @@ NAME of an event: stepdown, kill, freeze, cut, remove, rolling, password, weir-k
 weir-term, weir-list, weir-balancer.
 NAME of a driver: python, node, go, java; only the newest of each. Default: all.
 --times: stepdowns and kills of the primary, 20 unless said; everything else happens once.
---write makes docs/reliability.md; only with everything chosen.";
+--write makes docs/results/reliability.md; only with everything chosen.";
 
 /// Those whose programs have a load.
 const LANGUAGES: [&str; 4] = ["python", "node", "go", "java"];

@@ -16,12 +16,12 @@ const USAGE: &str = "weir-suites go [--edition v1|v2] [--face mongos|load-balanc
                      [--write]";
 
 /// A whole run's page.
-const PAGE: &str = "../docs/suites.md";
+const PAGE: &str = "../docs/results/suites.md";
 
 const HEAD: &str = "# The Go driver's own tests through Weir
 
 Made by `cargo run -p weir-tests --bin weir-suites -- go --write`; do not edit. What the columns
-mean, and how the tests are run, is told in [testing.md](testing.md). The server is mongod 6.0.5, a
+mean, and how the tests are run, is told in [testing.md](../testing.md). The server is mongod 6.0.5, a
 replica set of three; two Weirs stand before it with `--enable-test-commands` and `--no-probe`.
 ";
 

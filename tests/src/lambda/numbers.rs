@@ -1,4 +1,4 @@
-//! `docs/lambda-numbers.md`, and the README's section that is taken from it.
+//! `docs/results/lambda-numbers.md`, and the README's section that is taken from it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -82,7 +82,7 @@ pub fn in_short(page: &str) -> String {
     let points: Vec<String> = lines.map(|line| format!("- {line}\n")).collect();
     format!(
         "What the Lambda extension adds, measured on one machine and not on AWS\n\
-         ([docs/lambda-numbers.md](docs/lambda-numbers.md) has all of it, and how):\n\n{}",
+         ([docs/results/lambda-numbers.md](docs/results/lambda-numbers.md) has all of it, and how):\n\n{}",
         points.concat()
     )
 }

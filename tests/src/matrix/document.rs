@@ -40,11 +40,11 @@ pub fn today() -> String {
     now.unwrap_or_default().chars().take(10).collect()
 }
 
-/// A file in the repository's `docs`.
+/// A file in the repository's `docs/results`.
 #[must_use]
 pub fn place(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../docs")
+        .join("../docs/results")
         .join(name)
 }
 

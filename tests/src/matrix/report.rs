@@ -1,4 +1,4 @@
-//! The matrix as a text and as a part of `docs/drivers.md`.
+//! The matrix as a text and as a part of `docs/results/drivers.md`.
 
 use std::fmt::Write;
 

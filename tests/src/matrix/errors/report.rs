@@ -1,4 +1,4 @@
-//! `docs/errors.md`.
+//! `docs/results/errors.md`.
 
 use std::fmt::Write;
 
