@@ -164,10 +164,10 @@ async fn matrix(wanted: &Wanted) -> Result<bool> {
         let file = place("drivers.md");
         let text = format!(
             "{} · Weir {} · MongoDB {}, three nodes tagged east and west, login; TLS through a \
-             second server · `cargo run -p weir-tests --bin weir-drivers -- matrix --write`\n\n\
-             A field is the time the feature took. *scripted*: a scripted server of wire version \
-             25 in place of MongoDB 8. What each feature does is told in \
-             [tests/drivers](../../tests/drivers/README.md).\n\n{body}",
+             second server · `cargo run -p weir-lab --bin weir-drivers -- matrix --write`\n\n\
+             A field is the time that the feature took. *scripted* marks a scripted server of \
+             wire version 25 in place of MongoDB 8. \
+             [tests/drivers](../../tests/drivers/README.md) says what each feature does.\n\n{body}",
             today(),
             env!("CARGO_PKG_VERSION"),
             matrix.server,
@@ -197,7 +197,7 @@ async fn server_matrix(wanted: &Wanted) -> Result<bool> {
     if write {
         let file = place("drivers.md");
         let text = format!(
-            "{} · Weir {} · three nodes, one under Wine · `cargo run -p weir-tests --bin weir-drivers -- servers \
+            "{} · Weir {} · three nodes, one under Wine · `cargo run -p weir-lab --bin weir-drivers -- servers \
              --write`\n\n{body}",
             today(),
             env!("CARGO_PKG_VERSION"),
@@ -238,16 +238,16 @@ fn errors_document(body: &str, missing: &[(Driver, String)]) -> String {
         .map(|(driver, reason)| format!("- skipped: {}: {reason}\n", driver.title()))
         .collect();
     format!(
-        "{ERRORS_PREFACE}\n\n{} · Weir {} · `cargo run -p weir-tests --bin weir-drivers -- errors \
+        "{ERRORS_PREFACE}\n\n{} · Weir {} · `cargo run -p weir-lab --bin weir-drivers -- errors \
          --write`\n\n\
-         A scripted face of Weir answers every operation, but for one error, sent once; the \
-         error documents are made by `weir::error`. *sent*: code and labels. *meant*: what the \
-         table intends. A field tells what the driver did, as its own events and the face's \
-         count of requests show it, and after how long; **≠** marks a disagreement. *–*: Weir \
-         does not send this to a driver of that kind. Not here is what no driver sees: what Weir \
-         tries again itself (rows A and M), a client too many (H: it gets F), the upstream's \
-         overload for an older driver (L: it gets F'), and writes that want no answer (N). \
-         Classes: `tests/drivers/README.md`.\n\
+         A scripted server that looks like Weir answers every operation. It sends one error, \
+         once. `weir::error` makes the error documents. *sent*: code and labels. *meant*: what \
+         the table intends. A field says what the driver did and after how long. The driver's own \
+         events and the server's count of requests show it. **≠** marks a disagreement. *–*: Weir \
+         does not send this to a driver of that kind. Rows that no driver sees are left out: what \
+         Weir retries itself (A and M), one client too many (H: it gets F), the upstream's \
+         overload for an older driver (L: it gets F'), and unacknowledged writes (N). \
+         `tests/drivers/README.md` describes the classes.\n\
          {skipped}\n## Rows\n{body}",
         today(),
         env!("CARGO_PKG_VERSION"),

@@ -20,9 +20,9 @@ const PAGE: &str = "../docs/results/suites.md";
 
 const HEAD: &str = "# The Go driver's own tests through Weir
 
-Made by `cargo run -p weir-tests --bin weir-suites -- go --write`; do not edit. What the columns
-mean, and how the tests are run, is told in [testing.md](../testing.md). The server is mongod 6.0.5, a
-replica set of three; two Weirs stand before it with `--enable-test-commands` and `--no-probe`.
+Made by `cargo run -p weir-lab --bin weir-suites -- go --write`; do not edit. [testing.md](../testing.md)
+says what the columns mean and how the tests are run. The server is mongod 6.0.5, a replica set of
+three. Two Weirs stand before it with `--enable-test-commands` and `--no-probe`.
 ";
 
 struct Wanted {

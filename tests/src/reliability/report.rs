@@ -21,7 +21,7 @@ pub fn markdown(outcomes: &[Outcome]) -> String {
 fn summary(outcomes: &[Outcome]) -> String {
     let mut out = String::from(
         "## In short\n\n\
-         | event | times | road | writes acknowledged | of them lost | applied twice | errors of \
+         | event | times | path | writes acknowledged | of them lost | applied twice | errors of \
          retryable work | other errors | pools cleared | connections made | worst operation | \
          most sockets to a node |\n|---|---|---|---|---|---|---|---|---|---|---|---|\n",
     );
@@ -59,7 +59,7 @@ fn table(outcome: &Outcome) -> String {
     let mut out = String::new();
     let left: Vec<f64> = outcome.windows.iter().filter_map(|it| it.left).collect();
     if !left.is_empty() {
-        let _ = writeln!(out, "Weir had left after {}, with 0.\n", recovery(&left));
+        let _ = writeln!(out, "Weir exited with 0 after {}.\n", recovery(&left));
     }
     let elected: Vec<f64> = outcome.windows.iter().filter_map(|it| it.elected).collect();
     if !elected.is_empty() {
