@@ -148,7 +148,7 @@ pub fn storm([direct, weir]: &[Outcome; 2]) -> Section {
     Section {
         heading: "Storm",
         short: format!(
-            "{} environments that start at once: {} server connections instead of {}, {} errors; \
+            "{} environments that start together: {} server connections instead of {}, {} errors; \
              first result after {} (p99; directly {}).",
             weir.environments,
             weir.server,
