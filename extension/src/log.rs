@@ -16,7 +16,7 @@ use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
 /// Tells of clients that only greet.
-const GREETERS: &str = "weir::downstream::newcomers";
+const GREETERS: &str = "weir::downstream::hello_only";
 
 /// Goes with what that one says: a driver may be made in init and used much later.
 const NOT_YET: &str = "nothing is wrong if the function has not used the database yet; if its \
@@ -169,7 +169,10 @@ mod tests {
         assert_eq!(Fate::of(GREETERS, None), Fate::Unsaid);
         assert_eq!(Fate::of(GREETERS, Some("r-1")), Fate::Explained);
         for request in [None, Some("r-1")] {
-            assert_eq!(Fate::of("weir::downstream::front", request), Fate::Written);
+            assert_eq!(
+                Fate::of("weir::downstream::frontend", request),
+                Fate::Written
+            );
         }
     }
 }

@@ -28,7 +28,7 @@ use tokio::{net::TcpListener, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    downstream::Front,
+    downstream::Frontend,
     drain::Drain,
     metrics::waits::WaitTimes,
     proxy::Service,
@@ -51,7 +51,7 @@ pub struct View {
     pub(crate) upstream: String,
     pub(crate) max_connections: usize,
     pub(crate) monitor_sockets: usize,
-    pub(crate) front: Arc<Front>,
+    pub(crate) front: Arc<Frontend>,
 }
 
 impl View {
@@ -68,7 +68,7 @@ impl View {
     /// Whether a node takes writes now: a primary, a mongos or a load balancer.
     #[must_use]
     pub fn takes_writes(&self) -> bool {
-        let snapshot = self.front.relay.cluster.snapshot();
+        let snapshot = self.front.cluster().snapshot();
         let routes = |node: &Node| matches!(node.kind, NodeKind::Mongos | NodeKind::LoadBalancer);
         snapshot.primary().is_some() || snapshot.nodes.iter().any(routes)
     }
@@ -135,14 +135,8 @@ impl Admin {
             return Some("this Weir is leaving".to_owned());
         }
         let dead = self.views.iter().find(|view| {
-            !view
-                .front
-                .relay
-                .cluster
-                .snapshot()
-                .nodes
-                .iter()
-                .any(|node| node.kind.holds_data())
+            let snapshot = view.front.cluster().snapshot();
+            !snapshot.nodes.iter().any(|node| node.kind.holds_data())
         });
         dead.map(|view| format!("listener '{}': no database node can serve", view.name))
     }

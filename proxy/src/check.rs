@@ -13,7 +13,7 @@ use std::{error::Error as _, time::Duration};
 use futures_util::future::join_all;
 
 use crate::config::{Config, ListenerConfig, Problem, Problems, settings::name, tls};
-use crate::downstream::front::new_process_id;
+use crate::downstream::frontend::new_process_id;
 use crate::upstream::auth::Unusable;
 use crate::upstream::{Connector, SetupError};
 

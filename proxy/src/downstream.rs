@@ -10,21 +10,21 @@ pub mod auth;
 
 pub mod failpoint;
 
-pub mod front;
+pub mod frontend;
 
 pub mod hello;
 
-pub mod inbox;
+pub mod read;
 
-mod leaving;
+mod drain;
 
 pub mod local;
 
-pub mod newcomers;
+pub mod hello_only;
 
-pub mod outbox;
+pub mod encode;
 
-mod testing;
+mod test_commands;
 
 use std::{
     io,
@@ -37,15 +37,15 @@ use std::{
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-pub use front::Front;
+pub use frontend::Frontend;
 
 use crate::{
     downstream::{
         auth::Login,
-        inbox::{Incoming, Shape},
-        newcomers::Newcomer,
+        hello_only::HelloOnly,
+        read::{Envelope, Incoming},
     },
-    relay::{ClientSide, ClientTraits, budget::Reserved, leavings::Leavings},
+    relay::{ClientSide, ClientTraits, budget::Reserved, client_pins::ClientPins},
     socket::Socket,
 };
 
@@ -60,15 +60,15 @@ pub struct Peer {
     pub must_log_in: bool,
     /// Weir had as many clients as it may: while it still has, handshakes are answered and
     /// work is not.
-    pub over_limit: Option<Crowd>,
+    pub over_limit: Option<ClientLimit>,
 }
 
-/// Where files are what narrows the crowd, so many more are accepted to be told.
+/// Where files are what narrows the client_limit, so many more are accepted to be told.
 const TOLD: usize = 32;
 
 /// All clients, and how many there may be.
 #[derive(Clone, Debug)]
-pub struct Crowd {
+pub struct ClientLimit {
     /// Clients now, over all listeners.
     pub now: Arc<AtomicUsize>,
     /// Most clients that are served.
@@ -78,7 +78,7 @@ pub struct Crowd {
     pub files: usize,
 }
 
-impl Crowd {
+impl ClientLimit {
     /// Whether no more are to be accepted now.
     #[must_use]
     pub fn is_full(&self) -> bool {
@@ -91,7 +91,7 @@ impl Crowd {
         self.files.saturating_sub(self.now.load(Ordering::Relaxed))
     }
 
-    /// A crowd of at most so many, which `files` may narrow.
+    /// A client_limit of at most so many, which `files` may narrow.
     #[must_use]
     pub fn new(now: &Arc<AtomicUsize>, most: usize, files: usize) -> Self {
         Self {
@@ -110,10 +110,10 @@ impl Crowd {
 
 /// One client's connection and what is known of it.
 pub struct Client {
-    pub(crate) front: Arc<Front>,
+    pub(crate) frontend: Arc<Frontend>,
     pub(crate) socket: Socket,
     /// Bytes that arrived behind the message being served.
-    pub(crate) inbox: Vec<u8>,
+    pub(crate) unread: Vec<u8>,
     pub(crate) peer: Peer,
     pub(crate) connection_id: i32,
     pub(crate) traits: ClientTraits,
@@ -125,9 +125,9 @@ pub struct Client {
     /// It is a Weir itself.
     pub(crate) is_weir: bool,
     pub(crate) app_name: Option<Box<str>>,
-    pub(crate) newcomer: Option<Newcomer>,
+    pub(crate) hello_only: Option<HelloOnly>,
     /// Only in the load-balanced face.
-    pub(crate) leavings: Leavings,
+    pub(crate) pins: ClientPins,
     /// The share of the budget that the current reply takes.
     pub(crate) reply_bytes: Option<Reserved>,
 }
@@ -143,12 +143,12 @@ pub(crate) enum Next {
 
 impl Client {
     /// Serves the client until it leaves.
-    pub async fn serve(front: Arc<Front>, socket: Socket, peer: Peer) {
-        let connection_id = front.next_connection_id();
+    pub async fn serve(frontend: Arc<Frontend>, socket: Socket, peer: Peer) {
+        let connection_id = frontend.next_connection_id();
         let mut client = Self {
-            front,
+            frontend,
             socket,
-            inbox: Vec::new(),
+            unread: Vec::new(),
             peer,
             connection_id,
             traits: ClientTraits::default(),
@@ -157,23 +157,23 @@ impl Client {
             worked: false,
             is_weir: false,
             app_name: None,
-            newcomer: None,
-            leavings: Leavings::default(),
+            hello_only: None,
+            pins: ClientPins::default(),
             reply_bytes: None,
         };
-        client.front.metrics.client_came();
+        client.frontend.metrics.client_came();
         while client.turn().await == Next::Continue {}
-        client.front.metrics.client_left();
+        client.frontend.metrics.client_left();
         let Self {
-            front,
-            leavings,
+            frontend,
+            pins,
             socket,
             ..
         } = client;
         drop(socket);
-        if !leavings.is_empty() {
+        if !pins.is_empty() {
             // On the heap, as the answers below: it holds a whole operation.
-            Box::pin(leavings.tidy_up(Arc::clone(&front.relay))).await;
+            Box::pin(pins.close_all(Arc::clone(frontend.own_relay()))).await;
         }
     }
 
@@ -189,7 +189,7 @@ impl Client {
             Ok(Some(incoming)) => incoming,
             Ok(None) => return Next::Close,
             Err(error) => {
-                self.front.log_malformed(&self.peer, &error);
+                self.frontend.log_malformed(&self.peer, &error);
                 Box::pin(self.explain(&error)).await;
                 return Next::Close;
             }
@@ -197,13 +197,15 @@ impl Client {
         // On the heap for as long as it takes: an idle client's task shall not have room for
         // an operation in it.
         match incoming {
-            Incoming::Message(shape, message) => Box::pin(self.answer(shape, message)).await,
-            Incoming::Query(shape, message) => Box::pin(self.answer_query(shape, message)).await,
-            Incoming::Large(shape, prefix, missing) => {
-                Box::pin(self.pass_on(shape, prefix, missing)).await
+            Incoming::Message(envelope, message) => Box::pin(self.answer(envelope, message)).await,
+            Incoming::Query(envelope, message) => {
+                Box::pin(self.answer_query(envelope, message)).await
             }
-            Incoming::TooMuch(shape, class, missing) => {
-                Box::pin(self.turn_away(shape, class, missing)).await
+            Incoming::Large(envelope, prefix, missing) => {
+                Box::pin(self.pass_on(envelope, prefix, missing)).await
+            }
+            Incoming::TooMuch(envelope, class, missing) => {
+                Box::pin(self.turn_away(envelope, class, missing)).await
             }
         }
     }
@@ -252,9 +254,9 @@ impl Client {
         !matches!(self.login, Login::Done(_))
     }
 
-    /// What a reply to `shape` needs.
-    pub(crate) async fn send(&mut self, shape: &Shape, message: Vec<u8>) -> Next {
-        match outbox::dress(shape, message) {
+    /// What a reply to `envelope` needs.
+    pub(crate) async fn send(&mut self, envelope: &Envelope, message: Vec<u8>) -> Next {
+        match encode::encode(envelope, message) {
             Some(message) => {
                 let next = self.write(&message).await;
                 crate::buffer::give(message);
@@ -270,8 +272,8 @@ impl ClientSide for Client {
         self.traits
     }
 
-    fn leavings(&mut self) -> Option<&mut Leavings> {
-        self.traits.load_balanced.then_some(&mut self.leavings)
+    fn pins(&mut self) -> Option<&mut ClientPins> {
+        self.traits.load_balanced.then_some(&mut self.pins)
     }
 
     async fn departed(&self) {

@@ -9,6 +9,7 @@
 //! | [`listener`] | accepts a client socket and gives it a task of its own |
 //! | [`downstream`] | one client: handshake, login, read a message, write the reply |
 //! | [`relay`] | the story of one operation, step by step |
+//! | [`cluster`] | the nodes of one upstream, each with its pool |
 //! | [`command`] | what the message asks for, read once from its raw bytes |
 //! | [`route`] | which node may serve it |
 //! | [`topology`] | what is known about the nodes, as immutable snapshots |
@@ -36,6 +37,8 @@ pub mod listener;
 pub mod downstream;
 
 pub mod relay;
+
+pub mod cluster;
 
 pub mod command;
 

@@ -22,7 +22,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     config::ListenAddr,
-    downstream::{Client, Crowd, Front, Peer},
+    downstream::{Client, ClientLimit, Frontend, Peer},
     socket::{Keepalive, Socket},
 };
 
@@ -55,7 +55,7 @@ pub enum Listener {
 #[derive(Clone)]
 pub struct Admission {
     /// Who serves the clients.
-    pub front: Arc<Front>,
+    pub frontend: Arc<Frontend>,
     /// TLS towards clients.
     pub tls: Option<TlsAcceptor>,
     /// Clients of this address must log in.
@@ -65,7 +65,7 @@ pub struct Admission {
     /// When a silent client is taken for gone.
     pub keepalive: Keepalive,
     /// All clients.
-    pub crowd: Crowd,
+    pub client_limit: ClientLimit,
     /// All client tasks.
     pub tasks: TaskTracker,
 }
@@ -121,21 +121,21 @@ impl Listener {
             match accepted {
                 Ok((socket, address)) => admission.admit(socket, address),
                 Err(error) => {
-                    admission.front.metrics.not_accepted();
+                    admission.frontend.metrics.not_accepted();
                     tracing::warn!(%error, "cannot accept a client; pausing for 100 ms");
                     sleep(EXHAUSTED_PAUSE).await;
                 }
             }
         }
         // Who stands in the backlog is connected, as far as he knows.
-        for (socket, address) in self.close(&admission.crowd) {
+        for (socket, address) in self.close(&admission.client_limit) {
             admission.admit(socket, address);
         }
     }
 
     /// Closes the listening socket; returns who had not been accepted yet, as far as there are
     /// files for them.
-    fn close(self, crowd: &Crowd) -> Vec<(Socket, Option<SocketAddr>)> {
+    fn close(self, client_limit: &ClientLimit) -> Vec<(Socket, Option<SocketAddr>)> {
         match self {
             Self::Tcp(listener) => {
                 let Ok(listener) = listener.into_std() else {
@@ -147,7 +147,7 @@ impl Listener {
                     let stream = TcpStream::from_std(stream).ok()?;
                     Some((Socket::Tcp(stream), Some(address)))
                 });
-                of_tokio.take(crowd.room()).collect()
+                of_tokio.take(client_limit.room()).collect()
             }
             Self::Unix(listener, path) => {
                 drop(listener);
@@ -162,14 +162,14 @@ impl Listener {
         &self,
         admission: &Admission,
     ) -> io::Result<(Socket, Option<SocketAddr>)> {
-        let crowd = &admission.crowd;
-        if crowd.is_full() {
-            admission.front.metrics.not_accepted();
+        let client_limit = &admission.client_limit;
+        if client_limit.is_full() {
+            admission.frontend.metrics.not_accepted();
             tracing::warn!(
-                clients = crowd.files,
+                clients = client_limit.files,
                 "no more clients are accepted for now: the files left are kept for the upstream"
             );
-            while crowd.is_full() {
+            while client_limit.is_full() {
                 sleep(EXHAUSTED_PAUSE).await;
             }
         }
@@ -198,24 +198,24 @@ impl Admission {
     }
 
     fn admit(&self, socket: Socket, address: Option<SocketAddr>) {
-        self.crowd.now.fetch_add(1, Ordering::Relaxed);
-        let over_limit = self.crowd.is_too_many();
+        self.client_limit.now.fetch_add(1, Ordering::Relaxed);
+        let over_limit = self.client_limit.is_too_many();
         let peer = Peer {
             name: address.map_or_else(|| "unix".to_owned(), |a| a.to_string()),
             ip: address.map(|a| a.ip()),
             must_log_in: self.must_log_in,
-            over_limit: over_limit.then(|| self.crowd.clone()),
+            over_limit: over_limit.then(|| self.client_limit.clone()),
         };
         self.tasks.spawn(self.clone().welcome(socket, peer));
     }
 
     /// The whole life of a client's task.
     async fn welcome(self, socket: Socket, peer: Peer) {
-        let leaving = Leaving(Arc::clone(&self.crowd.now));
+        let leaving = Leaving(Arc::clone(&self.client_limit.now));
         if let Some(socket) = self.prepare(socket, &peer).await {
             // What only the admission needed is not kept while the client lives.
-            let front = self.front;
-            Client::serve(front, socket, peer).await;
+            let frontend = self.frontend;
+            Client::serve(frontend, socket, peer).await;
         }
         drop(leaving);
     }

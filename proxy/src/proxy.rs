@@ -14,7 +14,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     admin::{self, Admin},
     config::{ClientAuth, Config, tls},
-    downstream::{Front, front::new_process_id},
+    downstream::{Frontend, frontend::new_process_id},
     drain::Drain,
     listener::{Admission, Listener},
     proxy::{build::Build, watcher::Watcher},
@@ -74,7 +74,7 @@ pub(crate) struct Service {
     pub(crate) upstream: String,
     pub(crate) max_connections: usize,
     pub(crate) monitor_sockets: usize,
-    pub(crate) front: Arc<Front>,
+    pub(crate) front: Arc<Frontend>,
     watcher: Watcher,
     /// The other way to the same cluster.
     spare: Option<Box<Service>>,
@@ -209,7 +209,7 @@ impl Proxy {
                     address = %listener.name(),
                     upstream = %service.upstream,
                     max_connections = service.max_connections,
-                    max_clients = admission.crowd.most,
+                    max_clients = admission.client_limit.most,
                     "serving"
                 );
                 let over = stop.clone();
@@ -220,7 +220,7 @@ impl Proxy {
                 });
             }
             tokio::spawn(upkeep(Arc::downgrade(&service.front)));
-            relays.push(Arc::clone(&service.front.relay));
+            relays.push(Arc::clone(service.front.own_relay()));
             watchers.push(service.watcher);
             watchers.extend(service.spare.map(|spare| spare.watcher));
         }
@@ -256,10 +256,10 @@ async fn bind_admin(address: SocketAddr) -> Result<TcpListener, StartError> {
 }
 
 /// Forgets old pins, once in a while.
-async fn upkeep(front: std::sync::Weak<Front>) {
+async fn upkeep(front: std::sync::Weak<Frontend>) {
     loop {
         tokio::time::sleep(Duration::from_secs(30)).await;
         let Some(front) = front.upgrade() else { return };
-        front.relay.expire_pins();
+        front.own_relay().expire_pins();
     }
 }

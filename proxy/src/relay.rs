@@ -19,27 +19,25 @@ pub mod budget;
 
 pub mod client;
 
-pub mod cluster;
-
-pub(crate) mod curfew;
+pub(crate) mod host_deadline;
 
 pub mod cursors;
 
 pub mod deadline;
 
-pub mod everywhere;
+pub mod broadcast;
 
 mod finish;
 
-pub mod kill;
+pub mod kill_cursors;
 
 pub mod learn;
 
-pub mod leavings;
+pub mod client_pins;
 
 pub mod pick;
 
-pub(crate) mod pulse;
+pub(crate) mod liveness;
 
 pub(crate) mod retries;
 
@@ -64,10 +62,11 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 pub use client::{ClientSide, ClientTraits, Reply, Request};
-pub use curfew::Curfew;
+pub use host_deadline::HostDeadline;
 pub(crate) use stop::Stop;
 
 use crate::{
+    cluster::{Cluster, Table},
     command::Treatment,
     error::{Class, ErrorReply, Failure, reply},
     metrics::Metrics,
@@ -76,7 +75,6 @@ use crate::{
     relay::{
         attempt::{Answer, Attempt},
         budget::Budget,
-        cluster::{Cluster, Table},
         deadline::Deadline,
         retries::Retries,
         seen::SeenSessions,
@@ -99,20 +97,20 @@ pub struct RelaySettings {
     pub rules: route::Rules,
     /// The end of the work that operations are part of, where somebody knows it. It lives as
     /// long as the process, because settings are copied.
-    pub curfew: Option<&'static Curfew>,
+    pub host_deadline: Option<&'static HostDeadline>,
 }
 
 /// Relays the operations of all clients of one listener to one cluster.
 #[derive(Debug)]
 pub struct Relay {
-    pub(crate) settings: RelaySettings,
-    pub(crate) cluster: Arc<Cluster>,
-    pub(crate) pins: Pins,
-    pub(crate) budget: Arc<Budget>,
-    pub(crate) metrics: Arc<Metrics>,
-    pub(crate) epoch: Instant,
+    settings: RelaySettings,
+    cluster: Arc<Cluster>,
+    pins: Pins,
+    budget: Arc<Budget>,
+    metrics: Arc<Metrics>,
+    epoch: Instant,
     /// Kept only where the process ends with its clients.
-    pub(crate) seen_sessions: Option<SeenSessions>,
+    seen_sessions: Option<SeenSessions>,
 }
 
 impl Relay {
@@ -132,8 +130,38 @@ impl Relay {
             budget,
             metrics,
             epoch,
-            seen_sessions: settings.curfew.map(|_| SeenSessions::default()),
+            seen_sessions: settings.host_deadline.map(|_| SeenSessions::default()),
         }
+    }
+
+    /// The cluster that the operations go to.
+    #[must_use]
+    pub const fn cluster(&self) -> &Arc<Cluster> {
+        &self.cluster
+    }
+
+    /// The limit on the bytes of messages in memory.
+    #[must_use]
+    pub const fn budget(&self) -> &Arc<Budget> {
+        &self.budget
+    }
+
+    /// The end of a Lambda invocation, where the host tells it.
+    #[must_use]
+    pub const fn host_deadline(&self) -> Option<&'static HostDeadline> {
+        self.settings.host_deadline
+    }
+
+    /// Open cursors whose node Weir remembers.
+    #[must_use]
+    pub fn open_cursors(&self) -> usize {
+        self.pins.cursors()
+    }
+
+    /// Open transactions whose node Weir remembers.
+    #[must_use]
+    pub fn open_transactions(&self) -> usize {
+        self.pins.transactions()
     }
 
     /// Serves one request to its end.
@@ -214,7 +242,7 @@ impl Relay {
             biased;
             () = self.cluster.changed_since(seen) => Ok(()),
             () = client.departed(), if request.is_dropped_on_departure() => Err(Stop::Abandoned),
-            () = deadline.moved() => Ok(()),
+            () = deadline.changed() => Ok(()),
             () = tokio::time::sleep_until(until) => {
                 let failure = deadline.failure(until, Failure::NoNode);
                 Err(self.refuse(failure, class).into())
@@ -245,7 +273,7 @@ impl Relay {
                 () = client.departed(), if request.is_dropped_on_departure() => {
                     return Err(Stop::Abandoned);
                 }
-                () = deadline.moved() => {}
+                () = deadline.changed() => {}
             }
         };
         self.metrics.waited(want.lane, waiting_since);

@@ -10,7 +10,7 @@ use crate::line::Direct;
 use weir::check::report::NodeReport;
 use weir::config::settings::name;
 use weir::config::{Config, Flags, Problems};
-use weir::downstream::front::new_process_id;
+use weir::downstream::frontend::new_process_id;
 use weir::topology::NodeAddress;
 use weir::upstream::Connector;
 

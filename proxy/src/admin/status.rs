@@ -103,8 +103,8 @@ impl ServiceStatus {
     /// The state of one listener now.
     #[must_use]
     pub fn of(view: &View) -> Self {
-        let relay = &view.front.relay;
-        let table = relay.cluster.table();
+        let relay = view.front.own_relay();
+        let table = relay.cluster().table();
         let nodes = table.snapshot.nodes.iter().zip(&table.pools);
         let failures = view.front.metrics.failures().into_iter();
         Self {
@@ -114,9 +114,9 @@ impl ServiceStatus {
             max_connections: view.max_connections,
             monitor_sockets: view.monitor_sockets,
             held: view.front.metrics.held_now(),
-            cursors: relay.pins.cursors(),
-            transactions: relay.pins.transactions(),
-            bytes_in_flight: relay.budget.used(),
+            cursors: relay.open_cursors(),
+            transactions: relay.open_transactions(),
+            bytes_in_flight: relay.budget().used(),
             operations: view.front.metrics.operations(),
             refused: failures.map(|(cause, n)| (cause.to_owned(), n)).collect(),
             nodes: nodes

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::{
     buffer,
     command::{Facts, FactsError, Treatment, kind::allowed_before_login},
-    downstream::{Client, Crowd, Next, failpoint::Planned, inbox::Shape},
+    downstream::{Client, ClientLimit, Next, failpoint::Planned, read::Envelope},
     error::{Class, ErrorReply},
     relay::{Reply, Request, error_message, sessions},
     wire::{
@@ -19,26 +19,31 @@ use crate::{
 
 impl Client {
     /// A whole OP_MSG.
-    pub(crate) async fn answer(&mut self, shape: Shape, message: Vec<u8>) -> Next {
+    pub(crate) async fn answer(&mut self, envelope: Envelope, message: Vec<u8>) -> Next {
         let facts = match read(&message) {
             Ok(facts) => facts,
-            Err(error) => return Box::pin(self.refuse_facts(&shape, &error)).await,
+            Err(error) => return Box::pin(self.refuse_facts(&envelope, &error)).await,
         };
         let mut request = Request {
             facts,
             message,
             missing: 0,
-            id: shape.id,
-            started: shape.started,
+            id: envelope.id,
+            started: envelope.started,
         };
-        let next = self.dispatch(&shape, &mut request).await;
+        let next = self.dispatch(&envelope, &mut request).await;
         self.reply_bytes = None;
         buffer::give(request.message);
         next
     }
 
     /// The beginning of a large OP_MSG.
-    pub(crate) async fn pass_on(&mut self, shape: Shape, message: Vec<u8>, missing: usize) -> Next {
+    pub(crate) async fn pass_on(
+        &mut self,
+        envelope: Envelope,
+        message: Vec<u8>,
+        missing: usize,
+    ) -> Next {
         let total = message.len() + missing;
         let facts = OpMsg::parse_prefix(&message, total).map_err(FactsError::from);
         let facts = facts.and_then(|msg| match msg {
@@ -51,22 +56,22 @@ impl Client {
                 if self.skip(missing).await.is_err() {
                     return Next::Close;
                 }
-                return self.refuse_facts(&shape, &error).await;
+                return self.refuse_facts(&envelope, &error).await;
             }
         };
         let mut request = Request {
             facts,
             message,
             missing,
-            id: shape.id,
-            started: shape.started,
+            id: envelope.id,
+            started: envelope.started,
         };
         let next = if request.facts.treatment.is_answered_here() {
             let text = "a message of this size cannot belong to this command";
             let error = ErrorReply::new(10334, "BSONObjectTooLarge", text);
-            self.refuse(&shape, &request, &error).await
+            self.refuse(&envelope, &request, &error).await
         } else {
-            self.dispatch(&shape, &mut request).await
+            self.dispatch(&envelope, &mut request).await
         };
         self.reply_bytes = None;
         // What was not passed on stands before the client's next request.
@@ -77,31 +82,37 @@ impl Client {
     }
 
     /// A message for which there is no memory now.
-    pub(crate) async fn turn_away(&mut self, shape: Shape, class: Class, missing: usize) -> Next {
+    pub(crate) async fn turn_away(
+        &mut self,
+        envelope: Envelope,
+        class: Class,
+        missing: usize,
+    ) -> Next {
         if self.skip(missing).await.is_err() {
             return Next::Close;
         }
-        let error = self.front.way().overloaded(self.traits, class);
-        if shape.silent {
+        let error = self.frontend.relay().overloaded(self.traits, class);
+        if envelope.silent {
             return Next::Continue;
         }
-        self.send(&shape, error_message(shape.id, &error)).await
+        self.send(&envelope, error_message(envelope.id, &error))
+            .await
     }
 
     /// An OP_QUERY: handshake and login commands of older drivers, nothing else.
-    pub(crate) async fn answer_query(&mut self, shape: Shape, message: Vec<u8>) -> Next {
+    pub(crate) async fn answer_query(&mut self, envelope: Envelope, message: Vec<u8>) -> Next {
         let Ok(query) = Query::parse(&message) else {
             return Next::Close;
         };
         let namespace = message.get(query.namespace.clone()).unwrap_or_default();
         let database = namespace.strip_suffix(b".$cmd").unwrap_or(b"admin");
         let body = message.get(query.body.clone()).unwrap_or_default();
-        let Some(translated) = as_op_msg(shape.id, database, body) else {
+        let Some(translated) = as_op_msg(envelope.id, database, body) else {
             return Next::Close;
         };
         let facts = match read(&translated) {
             Ok(facts) => facts,
-            Err(error) => return self.refuse_facts(&shape, &error).await,
+            Err(error) => return self.refuse_facts(&envelope, &error).await,
         };
         let accepted = matches!(
             facts.treatment,
@@ -110,9 +121,11 @@ impl Client {
         if !accepted || !namespace.ends_with(b".$cmd") {
             let text = "Unsupported OP_QUERY command; the client driver may require an upgrade";
             let error = ErrorReply::new(352, "UnsupportedOpQueryCommand", text);
-            return self.send(&shape, error_message(shape.id, &error)).await;
+            return self
+                .send(&envelope, error_message(envelope.id, &error))
+                .await;
         }
-        let (id, started) = (shape.id, shape.started);
+        let (id, started) = (envelope.id, envelope.started);
         let mut request = Request {
             facts,
             message: translated,
@@ -120,20 +133,20 @@ impl Client {
             id,
             started,
         };
-        self.dispatch(&shape, &mut request).await
+        self.dispatch(&envelope, &mut request).await
     }
 
     /// Relays what is simply to be relayed, as most requests are. Everything else is on the
     /// heap: a future is moved once for each function that passes it on, so its size is time.
-    async fn dispatch(&mut self, shape: &Shape, request: &mut Request) -> Next {
+    async fn dispatch(&mut self, envelope: &Envelope, request: &mut Request) -> Next {
         if !self.is_simply_relayed(request) {
-            return Box::pin(self.serve_unusual(shape, request)).await;
+            return Box::pin(self.serve_unusual(envelope, request)).await;
         }
         self.worked = true;
-        let front = Arc::clone(&self.front);
-        let _working = front.metrics.work();
-        let reply = front.way().run(self, request).await;
-        self.deliver(shape, request, reply, None).await
+        let frontend = Arc::clone(&self.frontend);
+        let _working = frontend.metrics.work();
+        let reply = frontend.relay().run(self, request).await;
+        self.deliver(envelope, request, reply, None).await
     }
 
     /// Whether nothing has to be asked, refused or noted before relaying.
@@ -141,22 +154,22 @@ impl Client {
         request.facts.treatment.is_relayed()
             && !(self.peer.must_log_in && self.is_anonymous())
             && self.peer.over_limit.is_none()
-            && self.newcomer.is_none()
-            && !self.front.fail_points.are_set()
-            && !self.front.drain.may_refuse()
+            && self.hello_only.is_none()
+            && !self.frontend.fail_points.are_set()
+            && !self.frontend.drain.may_refuse()
     }
 
-    async fn serve_unusual(&mut self, shape: &Shape, request: &mut Request) -> Next {
+    async fn serve_unusual(&mut self, envelope: &Envelope, request: &mut Request) -> Next {
         match self.planned(&request.facts, &request.message) {
-            None => self.serve_request(shape, request, None).await,
-            Some(planned) => self.act_as_planned(shape, request, planned).await,
+            None => self.serve_request(envelope, request, None).await,
+            Some(planned) => self.act_as_planned(envelope, request, planned).await,
         }
     }
 
     /// What a fail point does to a request.
     async fn act_as_planned(
         &mut self,
-        shape: &Shape,
+        envelope: &Envelope,
         request: &mut Request,
         mut planned: Planned,
     ) -> Next {
@@ -164,18 +177,18 @@ impl Client {
         if planned.close {
             // A commit that its client has sent must not be overtaken by an abort of ours:
             // the client sends it again on another connection.
-            self.leavings.before(&request.facts);
+            self.pins.before(&request.facts);
             return Next::Close;
         }
         if let Some(error) = planned.error.take() {
-            return self.send_document(shape, request, &error).await;
+            return self.send_document(envelope, request, &error).await;
         }
-        self.serve_request(shape, request, Some(planned)).await
+        self.serve_request(envelope, request, Some(planned)).await
     }
 
     async fn serve_request(
         &mut self,
-        shape: &Shape,
+        envelope: &Envelope,
         request: &mut Request,
         planned: Option<Planned>,
     ) -> Next {
@@ -184,89 +197,90 @@ impl Client {
             let name = request.facts.name.of(&request.message);
             let name = String::from_utf8_lossy(name).into_owned();
             let error = ErrorReply::unauthorized(format!("Command {name} requires authentication"));
-            return self.refuse(shape, request, &error).await;
+            return self.refuse(envelope, request, &error).await;
         }
         if treatment != Treatment::Hello {
             self.worked = true;
             if treatment != Treatment::Login
-                && let Some(newcomer) = self.newcomer.take()
+                && let Some(hello_only) = self.hello_only.take()
             {
-                newcomer.works();
+                hello_only.works();
             }
         }
         if treatment.is_relayed() {
-            self.relay_request(shape, request, planned).await
+            self.relay_request(envelope, request, planned).await
         } else {
-            self.serve_here(shape, request, planned).await
+            self.serve_here(envelope, request, planned).await
         }
     }
 
     /// Answers or refuses what is not simply relayed.
     async fn serve_here(
         &mut self,
-        shape: &Shape,
+        envelope: &Envelope,
         request: &mut Request,
         planned: Option<Planned>,
     ) -> Next {
         let treatment = request.facts.treatment;
         if treatment == Treatment::Hello {
-            return self.greet(shape, &request.facts, &request.message).await;
+            return self.greet(envelope, &request.facts, &request.message).await;
         }
         match self.local(request).await {
             Some(Ok(document)) => {
-                let answered = self.send_document(shape, request, &document).await;
+                let answered = self.send_document(envelope, request, &document).await;
                 if treatment == Treatment::EndSessions {
-                    sessions::end_later(self.front.way(), request.take());
+                    sessions::end_later(self.frontend.relay(), request.take());
                 }
                 answered
             }
-            Some(Err(error)) => self.refuse(shape, request, &error).await,
-            None => self.relay_request(shape, request, planned).await,
+            Some(Err(error)) => self.refuse(envelope, request, &error).await,
+            None => self.relay_request(envelope, request, planned).await,
         }
     }
 
     /// Relays a request and writes what comes back.
     async fn relay_request(
         &mut self,
-        shape: &Shape,
+        envelope: &Envelope,
         request: &mut Request,
         planned: Option<Planned>,
     ) -> Next {
         // Its driver keeps the connection: it is served as soon as there is room.
-        self.peer.over_limit = self.peer.over_limit.take().filter(Crowd::is_too_many);
+        self.peer.over_limit = self.peer.over_limit.take().filter(ClientLimit::is_too_many);
         if self.peer.over_limit.is_some() {
             let class = request.facts.class;
-            let error = self.front.way().overloaded(self.traits, class);
-            return self.refuse(shape, request, &error).await;
+            let error = self.frontend.relay().overloaded(self.traits, class);
+            return self.refuse(envelope, request, &error).await;
         }
         if let Some(error) = self.sent_away(request) {
-            return self.refuse(shape, request, &error).await;
+            return self.refuse(envelope, request, &error).await;
         }
-        let front = Arc::clone(&self.front);
-        let _working = front.metrics.work();
+        let frontend = Arc::clone(&self.frontend);
+        let _working = frontend.metrics.work();
         let reply = match request.facts.treatment {
-            Treatment::TestOnly => front.way().run_everywhere(self, request).await,
-            _ => front.way().run(self, request).await,
+            Treatment::TestOnly => frontend.relay().broadcast(self, request).await,
+            _ => frontend.relay().run(self, request).await,
         };
-        self.deliver(shape, request, reply, planned.as_ref()).await
+        self.deliver(envelope, request, reply, planned.as_ref())
+            .await
     }
 
     /// Writes what came of a relayed request.
     async fn deliver(
         &mut self,
-        shape: &Shape,
+        envelope: &Envelope,
         request: &Request,
         reply: Reply,
         planned: Option<&Planned>,
     ) -> Next {
         match reply {
             Reply::Message(message) => {
-                let message = if self.front.presentation.test_commands {
+                let message = if self.frontend.presentation.test_commands {
                     self.amended(&request.facts, planned, message)
                 } else {
                     message
                 };
-                self.send(shape, message).await
+                self.send(envelope, message).await
             }
             Reply::Nothing => Next::Continue,
             // The end of it may still be with TLS.
@@ -275,50 +289,57 @@ impl Client {
         }
     }
 
-    async fn send_document(&mut self, shape: &Shape, request: &Request, document: &[u8]) -> Next {
+    async fn send_document(
+        &mut self,
+        envelope: &Envelope,
+        request: &Request,
+        document: &[u8],
+    ) -> Next {
         if request.facts.is_unacknowledged() {
             return Next::Continue;
         }
         let id = crate::relay::fresh_id();
-        self.send(shape, reply::op_msg(id, shape.id, 0, document))
+        self.send(envelope, reply::op_msg(id, envelope.id, 0, document))
             .await
     }
 
-    async fn refuse(&mut self, shape: &Shape, request: &Request, error: &ErrorReply) -> Next {
+    async fn refuse(&mut self, envelope: &Envelope, request: &Request, error: &ErrorReply) -> Next {
         if request.facts.is_unacknowledged() {
             return Next::Continue;
         }
-        self.send(shape, error_message(shape.id, error)).await
+        self.send(envelope, error_message(envelope.id, error)).await
     }
 
     /// A message whose frame is sound but whose content is no command.
-    async fn refuse_facts(&mut self, shape: &Shape, error: &FactsError) -> Next {
+    async fn refuse_facts(&mut self, envelope: &Envelope, error: &FactsError) -> Next {
         let reply = match error {
             FactsError::InternalSession => ErrorReply::unauthorized(error.to_string()),
             FactsError::NoDatabase => ErrorReply::new(40571, "Location40571", error.to_string()),
             FactsError::NoCommand => ErrorReply::new(9, "FailedToParse", error.to_string()),
             FactsError::Wire(_) => {
-                self.front.metrics.malformed();
+                self.frontend.metrics.malformed();
                 tracing::warn!(peer = %self.peer.name, %error, "closed a client connection");
                 let reply = ErrorReply::new(22, "InvalidBSON", error.to_string());
-                if !shape.silent {
-                    self.send(shape, error_message(shape.id, &reply)).await;
+                if !envelope.silent {
+                    self.send(envelope, error_message(envelope.id, &reply))
+                        .await;
                 }
                 return Next::Close;
             }
         };
-        if shape.silent {
+        if envelope.silent {
             return Next::Continue;
         }
-        self.send(shape, error_message(shape.id, &reply)).await
+        self.send(envelope, error_message(envelope.id, &reply))
+            .await
     }
 
     /// Tells a client what was wrong with its bytes, where the protocol still allows it.
-    pub(crate) async fn explain(&mut self, error: &super::inbox::InboxError) {
-        use super::inbox::InboxError;
+    pub(crate) async fn explain(&mut self, error: &super::read::ReadError) {
+        use super::read::ReadError;
         let reply = match error {
-            InboxError::Torn | InboxError::Io(_) => return,
-            InboxError::Wire(crate::wire::WireError::Checksum { .. }) => {
+            ReadError::Torn | ReadError::Io(_) => return,
+            ReadError::Wire(crate::wire::WireError::Checksum { .. }) => {
                 ErrorReply::new(288, "ChecksumMismatch", error.to_string())
             }
             _ => ErrorReply::new(17, "ProtocolError", error.to_string()),

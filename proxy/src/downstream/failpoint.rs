@@ -2,7 +2,7 @@
 //!
 //! On an upstream node the fail point would hit Weir's own connections, and Weir would
 //! hide it. Drivers' test suites want their own socket to fail, so with test commands
-//! enabled the fail point acts here. Shape, meaning and wording are those of a server
+//! enabled the fail point acts here. Envelope, meaning and wording are those of a server
 //! (`unified-test-format`, "failCommand"; compared with mongod 6.0).
 
 mod codes;

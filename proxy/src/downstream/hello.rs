@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::{
     command::Facts,
-    downstream::{Client, Next, inbox::Shape},
+    downstream::{Client, Next, read::Envelope},
     error::ErrorReply,
     random,
     relay::{ClientSide, error_message, fresh_id},
@@ -40,24 +40,32 @@ const REMINDER: Duration = Duration::from_secs(1);
 
 impl Client {
     /// Answers a hello.
-    pub(crate) async fn greet(&mut self, shape: &Shape, facts: &Facts, message: &[u8]) -> Next {
+    pub(crate) async fn greet(
+        &mut self,
+        envelope: &Envelope,
+        facts: &Facts,
+        message: &[u8],
+    ) -> Next {
         let body = facts.body.of(message);
         let question = match self.read_question(facts, body) {
             Ok(question) => question,
             Err((error, next)) => {
-                self.send(shape, error_message(shape.id, &error)).await;
+                self.send(envelope, error_message(envelope.id, &error))
+                    .await;
                 return next;
             }
         };
         let legacy_name = facts.name.of(message) != b"hello";
         if question.wait.is_some() {
-            return self.keep_informed(shape, facts, message, &question).await;
+            return self
+                .keep_informed(envelope, facts, message, &question)
+                .await;
         }
         self.seem_far().await;
         let document = self.hello_document(body, &question, legacy_name).await;
-        let message = reply::op_msg(fresh_id(), shape.id, 0, document.as_bytes());
-        let next = self.send(shape, message).await;
-        self.front.metrics.greeted(shape.started);
+        let message = reply::op_msg(fresh_id(), envelope.id, 0, document.as_bytes());
+        let next = self.send(envelope, message).await;
+        self.frontend.metrics.greeted(envelope.started);
         next
     }
 
@@ -85,7 +93,7 @@ impl Client {
         check_wait(&question, facts).map_err(|e| (e, Next::Continue))?;
         if !self.has_greeted() {
             self.traits.load_balanced = question.load_balanced;
-            if self.front.presentation.load_balanced_only && !question.load_balanced {
+            if self.frontend.presentation.load_balanced_only && !question.load_balanced {
                 let text = "this address serves only clients with loadBalanced=true in their \
                             connection string";
                 return Err((
@@ -129,10 +137,10 @@ impl Client {
         }
         let driver = text([b"driver", b"name"]).unwrap_or_default();
         self.is_weir = driver.contains("weir");
-        self.newcomer = self
-            .front
-            .newcomers
-            .arrived(&self.peer, &driver, app.as_deref());
+        self.hello_only =
+            self.frontend
+                .hello_only_sources
+                .arrived(&self.peer, &driver, app.as_deref());
         self.app_name = app.map(String::into_boxed_str);
         Ok(())
     }
@@ -144,7 +152,7 @@ impl Client {
         legacy_name: bool,
     ) -> RawDocumentBuf {
         // Another Weir asks again soon, and this very one would wait for itself.
-        let wire = self.front.wire_version(!self.is_weir).await;
+        let wire = self.frontend.wire_version(!self.is_weir).await;
         let mut out = RawDocumentBuf::new();
         let writable = if legacy_name {
             cstr!("ismaster")
@@ -158,7 +166,7 @@ impl Client {
         }
         // A driver that streams its monitoring would not look again after an error; one that
         // polls does so at once. So a Weir that sends clients away is to be polled.
-        let streaming = self.front.presentation.streaming && !self.front.drain.is_parting();
+        let streaming = self.frontend.presentation.streaming && !self.frontend.drain.is_parting();
         if streaming && !self.traits.load_balanced {
             out.append(cstr!("topologyVersion"), self.topology_version());
         }
@@ -170,14 +178,14 @@ impl Client {
         if self.traits.load_balanced {
             out.append(
                 cstr!("serviceId"),
-                ObjectId::from_bytes(self.front.process_id),
+                ObjectId::from_bytes(self.frontend.process_id),
             );
         }
         self.append_negotiated(&mut out, body);
         out.append(cstr!("weir"), env!("CARGO_PKG_VERSION"));
         out.append(
             cstr!("weirProcess"),
-            ObjectId::from_bytes(self.front.process_id),
+            ObjectId::from_bytes(self.frontend.process_id),
         );
         out.append(cstr!("ok"), 1.0);
         out
@@ -185,7 +193,7 @@ impl Client {
 
     /// The smallest of the upstream nodes' limits, or a server's defaults.
     fn append_limits(&self, out: &mut RawDocumentBuf) {
-        let snapshot = self.front.way().cluster.snapshot();
+        let snapshot = self.frontend.relay().cluster().snapshot();
         let limits = || snapshot.nodes.iter().filter_map(|node| node.limits);
         let smallest = |default: i32, of: fn(&crate::topology::Limits) -> i32| {
             limits().map(|l| of(&l)).min().unwrap_or(default)
@@ -218,12 +226,12 @@ impl Client {
         if find(body, b"saslSupportedMechs").is_some() {
             out.append(
                 cstr!("saslSupportedMechs"),
-                self.front.authenticator.supported_mechanisms(),
+                self.frontend.authenticator.supported_mechanisms(),
             );
         }
         let speculative = find(body, b"speculativeAuthenticate");
         if let Some(document) = speculative.as_ref().and_then(Element::as_document) {
-            let authenticator = std::sync::Arc::clone(&self.front.authenticator);
+            let authenticator = std::sync::Arc::clone(&self.frontend.authenticator);
             let nonce = || Nonce::from_random(random::secret());
             if let Ok(answer) = self.login.speculate(document, &authenticator, nonce) {
                 out.append(cstr!("speculativeAuthenticate"), answer);
@@ -235,9 +243,9 @@ impl Client {
         let mut version = RawDocumentBuf::new();
         version.append(
             cstr!("processId"),
-            ObjectId::from_bytes(self.front.process_id),
+            ObjectId::from_bytes(self.frontend.process_id),
         );
-        version.append(cstr!("counter"), *self.front.version.borrow());
+        version.append(cstr!("counter"), *self.frontend.version.borrow());
         version
     }
 
@@ -245,26 +253,26 @@ impl Client {
     /// client allows it, again and again.
     async fn keep_informed(
         &mut self,
-        shape: &Shape,
+        envelope: &Envelope,
         facts: &Facts,
         asked: &[u8],
         question: &Question,
     ) -> Next {
         let legacy_name = facts.name.of(asked) != b"hello";
         let wait = question.wait.unwrap_or_default();
-        let mut responds_to = shape.id;
+        let mut responds_to = envelope.id;
         let mut known = question.known;
         loop {
             if self.wait_for_news(known, wait).await.is_err() {
                 return Next::Close;
             }
             let document = self.hello_document(&[], question, legacy_name).await;
-            known = Some((self.front.process_id, *self.front.version.borrow()));
-            let goes_on = facts.allows_exhaust() && !shape.legacy && shape.codec.is_none();
+            known = Some((self.frontend.process_id, *self.frontend.version.borrow()));
+            let goes_on = facts.allows_exhaust() && !envelope.legacy && envelope.codec.is_none();
             let flags = if goes_on { MORE_TO_COME } else { 0 };
             let id = fresh_id();
             let message = reply::op_msg(id, responds_to, flags, document.as_bytes());
-            if self.send(shape, message).await == Next::Close {
+            if self.send(envelope, message).await == Next::Close {
                 return Next::Close;
             }
             if !goes_on {
@@ -279,7 +287,7 @@ impl Client {
                 }
                 if let Some(error) = planned.error {
                     let message = reply::op_msg(fresh_id(), responds_to, 0, &error);
-                    return self.send(shape, message).await;
+                    return self.send(envelope, message).await;
                 }
             }
         }
@@ -291,10 +299,10 @@ impl Client {
         known: Option<([u8; 12], i64)>,
         wait: Duration,
     ) -> Result<(), ()> {
-        let drain = &self.front.drain;
+        let drain = &self.frontend.drain;
         let leaving = drain.parting();
-        let mut version = self.front.version.subscribe();
-        let current = (self.front.process_id, *version.borrow_and_update());
+        let mut version = self.frontend.version.subscribe();
+        let current = (self.frontend.process_id, *version.borrow_and_update());
         if known != Some(current) && !drain.is_parting() {
             return Ok(());
         }

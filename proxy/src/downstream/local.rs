@@ -53,13 +53,13 @@ impl Client {
         let (facts, message) = (&request.facts, &request.message);
         let name = facts.name.of(message);
         let db = String::from_utf8_lossy(facts.db.of(message)).into_owned();
-        let authenticator = std::sync::Arc::clone(&self.front.authenticator);
+        let authenticator = std::sync::Arc::clone(&self.frontend.authenticator);
         let nonce = || Nonce::from_random(random::secret());
         let body = facts.body.of(message);
         match self.login.command(name, &db, body, &authenticator, nonce) {
             Some(Ok(document)) => Ok(ok(document)),
             Some(Err(error)) => {
-                self.front.metrics.login_refused();
+                self.frontend.metrics.login_refused();
                 tracing::info!(peer = %self.peer.name, %error, "a client's login was refused");
                 Err(ErrorReply::new(
                     error.code(),
@@ -81,7 +81,7 @@ impl Client {
     /// A nonce for a mechanism that no server offers any more; the command itself was
     /// there up to server 6.1, and drivers' suites send it to see it redacted.
     async fn nonce(&self) -> Result<Vec<u8>, ErrorReply> {
-        if self.front.wire_version(false).await > LAST_WIRE_VERSION_WITH_NONCE {
+        if self.frontend.wire_version(false).await > LAST_WIRE_VERSION_WITH_NONCE {
             return Err(ErrorReply::command_not_found(b"getnonce"));
         }
         let nonce = u64::from_le_bytes(random::secret());
@@ -90,7 +90,7 @@ impl Client {
 
     /// The upstream's buildInfo: drivers and tools read the server's version there.
     async fn build_info(&self) -> Result<Vec<u8>, ErrorReply> {
-        let cached = self.front.build_info.lock().clone();
+        let cached = self.frontend.build_info.lock().clone();
         if let Some((_, document)) = cached.filter(|(at, _)| at.elapsed() < BUILD_INFO_AGE) {
             return Ok(document);
         }
@@ -99,12 +99,12 @@ impl Client {
             return Err(ErrorReply::command_not_found(b"buildInfo"));
         };
         request.facts.treatment = Treatment::Read;
-        match self.front.way().run(&mut Nobody, &mut request).await {
+        match self.frontend.relay().run(&mut Nobody, &mut request).await {
             Reply::Message(answer) => {
                 let body = OpMsg::parse(&answer).ok().and_then(|m| answer.get(m.body));
                 let document = without_times(body.unwrap_or_default());
                 if find(&document, b"ok").is_some_and(|f| f.as_truthy()) {
-                    *self.front.build_info.lock() = Some((Instant::now(), document.clone()));
+                    *self.frontend.build_info.lock() = Some((Instant::now(), document.clone()));
                 }
                 Ok(document)
             }
@@ -119,7 +119,7 @@ impl Client {
     fn test_command(&self, request: &Request) -> Answer {
         let facts = &request.facts;
         let name = facts.name.of(&request.message);
-        if !self.front.presentation.test_commands {
+        if !self.frontend.presentation.test_commands {
             return Some(Err(denied(name)));
         }
         if name != b"configureFailPoint" {
@@ -129,7 +129,7 @@ impl Client {
             facts.db.of(&request.message),
             facts.body.of(&request.message),
         );
-        self.front
+        self.frontend
             .fail_points
             .configure(database, body)
             .map(|done| done.map(|acted| ok(rawdoc! { "count": acted })))

@@ -10,11 +10,12 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::task::TaskTracker;
 
 use crate::{
+    cluster::{Cluster, PoolSettings},
     config::{Config, ListenerConfig, tls},
     downstream::{
-        Crowd, Front,
+        ClientLimit, Frontend,
         auth::Authenticator,
-        front::{FIRST_CONTACT, Presentation},
+        frontend::{FIRST_CONTACT, Presentation},
     },
     drain::Drain,
     limits,
@@ -23,11 +24,7 @@ use crate::{
     pool::Limits,
     proxy::{Service, StartError, watcher::Watcher},
     random,
-    relay::{
-        Relay, RelaySettings,
-        budget::Budget,
-        cluster::{Cluster, PoolSettings},
-    },
+    relay::{Relay, RelaySettings, budget::Budget},
     route::Rules,
     scram::keys::SaltSource,
     socket::Keepalive,
@@ -76,9 +73,11 @@ impl Build<'_> {
             salts,
         ));
         let spare = self.spare(budget)?.map(Box::new);
-        let front = Front::new(
+        let front = Frontend::new(
             Arc::new(relay),
-            spare.as_ref().map(|spare| Arc::clone(&spare.front.relay)),
+            spare
+                .as_ref()
+                .map(|spare| Arc::clone(spare.front.own_relay())),
             authenticator,
             self.presentation(),
             metrics,
@@ -124,7 +123,7 @@ impl Build<'_> {
                 local_threshold: upstream.local_threshold,
                 heartbeat: upstream.heartbeat,
             },
-            curfew: listener.freezing.map(|_| &*Box::leak(Box::default())),
+            host_deadline: listener.freezing.map(|_| &*Box::leak(Box::default())),
         }
     }
 
@@ -161,7 +160,7 @@ impl Build<'_> {
 
     pub(super) fn admission(
         &self,
-        front: &Arc<Front>,
+        front: &Arc<Frontend>,
         must_log_in: bool,
         clients: &Arc<AtomicUsize>,
         tasks: &TaskTracker,
@@ -178,7 +177,7 @@ impl Build<'_> {
             .client_dead_after
             .saturating_sub(config.client_keepalive);
         Ok(Admission {
-            front: Arc::clone(front),
+            frontend: Arc::clone(front),
             tls: tls.map(|config| TlsAcceptor::from(Arc::new(config))),
             must_log_in,
             turns: Admission::turns(),
@@ -188,7 +187,7 @@ impl Build<'_> {
                 probes,
                 user_timeout: Some(config.client_dead_after),
             },
-            crowd: Crowd::new(clients, config.max_clients, files_for_clients(config)),
+            client_limit: ClientLimit::new(clients, config.max_clients, files_for_clients(config)),
             tasks: tasks.clone(),
         })
     }

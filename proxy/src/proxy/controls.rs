@@ -7,9 +7,9 @@ use futures_util::future::join_all;
 use tokio::time::Instant;
 
 use crate::{
-    downstream::Front,
+    downstream::Frontend,
     proxy::{Service, watcher::Later},
-    relay::Curfew,
+    relay::HostDeadline,
 };
 
 /// Holds the strings; clones hold the same.
@@ -20,7 +20,7 @@ pub struct Controls {
 
 #[derive(Clone)]
 struct Part {
-    front: Arc<Front>,
+    front: Arc<Frontend>,
     later: Option<Arc<Later>>,
     /// It is the other way to the cluster of the part before it.
     is_spare: bool,
@@ -76,8 +76,8 @@ impl Controls {
             if let Some(later) = &part.later {
                 later.rest();
             }
-            part.front.relay.cluster.rest();
-            part.front.relay.release(limit).await;
+            part.front.cluster().rest();
+            part.front.own_relay().release(limit).await;
         }
     }
 
@@ -85,26 +85,26 @@ impl Controls {
     #[must_use]
     pub fn spare_trouble(&self) -> Option<String> {
         self.spares()
-            .find_map(|part| part.front.relay.cluster.trouble())
+            .find_map(|part| part.front.cluster().trouble())
     }
 
     /// Work begins that will be cut off at `ends`: who still waits `notice` before is
     /// answered with an error that can be reported.
     pub fn work_until(&self, ends: Instant, notice: Duration) {
         for part in &self.parts {
-            if let Some(curfew) = part.front.relay.settings.curfew {
-                curfew.set(ends, notice);
+            if let Some(host_deadline) = part.front.own_relay().host_deadline() {
+                host_deadline.set(ends, notice);
             }
         }
     }
 
     /// Work begins whose end nobody knows.
     pub fn work_without_end(&self) {
-        let curfews = self
+        let deadlines = self
             .parts
             .iter()
-            .filter_map(|part| part.front.relay.settings.curfew);
-        curfews.for_each(Curfew::lift);
+            .filter_map(|part| part.front.own_relay().host_deadline());
+        deadlines.for_each(HostDeadline::clear);
     }
 
     /// Opens what a sleeping Weir has not opened yet.
@@ -115,13 +115,18 @@ impl Controls {
     /// This process has been thawed: connections that lay idle for long are verified or
     /// replaced before they are used. Whoever needs one sooner verifies it himself.
     pub async fn verify(&self) {
-        join_all(self.parts.iter().map(|part| part.front.relay.verify())).await;
+        join_all(
+            self.parts
+                .iter()
+                .map(|part| part.front.own_relay().verify()),
+        )
+        .await;
     }
 
     /// This process is a copy of another one: no connection is its own.
     pub fn renew(&self) {
         for part in &self.parts {
-            part.front.relay.renew();
+            part.front.own_relay().renew();
             if let Some(later) = &part.later {
                 later.renew();
             }
@@ -143,7 +148,7 @@ impl Controls {
         join_all(
             self.parts
                 .iter()
-                .map(|part| part.front.relay.release(limit)),
+                .map(|part| part.front.own_relay().release(limit)),
         )
         .await;
     }
@@ -153,13 +158,18 @@ impl Controls {
     pub fn in_flight(&self) -> usize {
         self.parts
             .iter()
-            .map(|part| part.front.relay.in_flight())
+            .map(|part| part.front.own_relay().in_flight())
             .sum()
     }
 
     /// Ends the clients' sessions and closes every connection for operations, for good.
     pub async fn close(&self, limit: Duration) {
-        join_all(self.parts.iter().map(|part| part.front.relay.close(limit))).await;
+        join_all(
+            self.parts
+                .iter()
+                .map(|part| part.front.own_relay().close(limit)),
+        )
+        .await;
     }
 
     /// What has been done so far.
@@ -175,7 +185,7 @@ impl Controls {
                     None => tally.refused.push((cause, count)),
                 }
             }
-            let pools = part.front.relay.cluster.pools();
+            let pools = part.front.cluster().pools();
             tally.connections += pools
                 .iter()
                 .map(|pool| pool.counts().sockets())
@@ -187,8 +197,7 @@ impl Controls {
     /// Why the upstream cannot be used now; `None`: it can, or nobody has tried.
     #[must_use]
     pub fn trouble(&self) -> Option<String> {
-        self.own()
-            .find_map(|part| part.front.relay.cluster.trouble())
+        self.own().find_map(|part| part.front.cluster().trouble())
     }
 }
 
@@ -197,6 +206,6 @@ impl Part {
         if let Some(later) = &self.later {
             later.wake();
         }
-        self.front.relay.cluster.wake();
+        self.front.cluster().wake();
     }
 }

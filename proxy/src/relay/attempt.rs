@@ -12,7 +12,7 @@ use crate::{
         abandon::{self, NEXT_TURN, PATIENCE},
         budget::Reserved,
         deadline::Deadline,
-        pulse::{self, Pulse},
+        liveness::{self, Liveness},
         retries::Retries,
     },
     upstream::{ReceiveError, Received},
@@ -51,15 +51,15 @@ impl Relay {
         retries: &mut Retries,
     ) -> Result<Attempt, Stop> {
         let class = request.facts.class;
-        if pulse::is_in_doubt(&lease, &request.facts) {
+        if liveness::is_in_doubt(&lease, &request.facts) {
             match Box::pin(self.assure(lease, class)).await {
                 Some(alive) => lease = alive,
                 None => return self.again(class, deadline),
             }
         }
         let id = self.prepare(request, &mut lease, deadline)?;
-        if let Some(leavings) = client.leavings() {
-            leavings.before(&request.facts);
+        if let Some(pins) = client.pins() {
+            pins.before(&request.facts);
         }
         if let Err(sent) = self.send(client, request, &mut lease).await? {
             lease.destroy();
@@ -99,14 +99,14 @@ impl Relay {
     /// Asks a connection that may have died unseen for a sign of life. `None`: it gave none,
     /// or one that shows that this node is no longer the one to ask.
     async fn assure(&self, mut lease: Lease, class: Class) -> Option<Lease> {
-        match pulse::feel(&mut lease, &self.cluster).await {
-            Pulse::Beats { news } if !news || class == Class::GetMore => Some(lease),
-            Pulse::Beats { .. } => {
+        match liveness::ping(&mut lease, &self.cluster).await {
+            Liveness::Alive { news } if !news || class == Class::GetMore => Some(lease),
+            Liveness::Alive { .. } => {
                 lease.give_back_greeted();
                 None
             }
             dead => {
-                pulse::give_up(lease, dead);
+                liveness::give_up(lease, dead);
                 None
             }
         }

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use crate::{
     command::{Facts, FactsError},
-    relay::{budget::Reserved, leavings::Leavings},
+    relay::{budget::Reserved, client_pins::ClientPins},
     wire::{Header, header::MAX_MESSAGE_LEN, reply},
 };
 
@@ -17,7 +17,7 @@ pub trait ClientSide: Send {
     fn traits(&self) -> ClientTraits;
 
     /// Where to note what this client's connection leaves open; `None`: nothing ends with it.
-    fn leavings(&mut self) -> Option<&mut Leavings> {
+    fn pins(&mut self) -> Option<&mut ClientPins> {
         None
     }
 

@@ -6,7 +6,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::{
     error::{Class, Failure},
-    relay::{RelaySettings, Request, curfew::Curfew},
+    relay::{RelaySettings, Request, host_deadline::HostDeadline},
 };
 
 /// Grace for a reply after the client's own limit: the server notices `maxTimeMS` at
@@ -22,7 +22,7 @@ pub struct Deadline {
     queue_timeout: Duration,
     hold_timeout: Duration,
     /// The end of the work it is part of, which may become known while it waits.
-    curfew: Option<&'static Curfew>,
+    host_deadline: Option<&'static HostDeadline>,
 }
 
 impl Deadline {
@@ -44,25 +44,25 @@ impl Deadline {
             client: limit.map(|ms| request.started + Duration::from_millis(ms)),
             queue_timeout: settings.queue_timeout,
             hold_timeout: settings.hold_timeout,
-            curfew: settings.curfew,
+            host_deadline: settings.host_deadline,
         }
     }
 
     /// The end of the work that the operation is part of.
-    fn curfew(&self) -> Option<Instant> {
-        self.curfew?.of(self.started)
+    fn host_deadline(&self) -> Option<Instant> {
+        self.host_deadline?.of(self.started)
     }
 
     /// The nearest of the ends that others have set.
     fn clients_or(&self, other: Instant) -> Instant {
-        let ends = [self.client, self.curfew()].into_iter().flatten();
+        let ends = [self.client, self.host_deadline()].into_iter().flatten();
         ends.fold(other, Instant::min)
     }
 
     /// Waits for the end of the work to be set anew: what was computed from it no longer holds.
-    pub async fn moved(&self) {
-        match self.curfew {
-            Some(curfew) => curfew.moved().await,
+    pub async fn changed(&self) {
+        match self.host_deadline {
+            Some(host_deadline) => host_deadline.changed().await,
             None => std::future::pending().await,
         }
     }
@@ -102,7 +102,7 @@ impl Deadline {
     #[must_use]
     pub fn failure(&self, instant: Instant, own: Failure) -> Failure {
         let is_past = |end: Option<Instant>| end.is_some_and(|end| end <= instant);
-        if is_past(self.curfew()) {
+        if is_past(self.host_deadline()) {
             Failure::WorkEnds { sent: false }
         } else if is_past(self.client) {
             Failure::DeadlinePassed
@@ -128,7 +128,7 @@ impl Deadline {
     pub fn reply_until(&self) -> Option<Instant> {
         let ends = [
             self.client.map(|client| client + REPLY_GRACE),
-            self.curfew(),
+            self.host_deadline(),
         ];
         ends.into_iter().flatten().min()
     }
@@ -146,11 +146,11 @@ impl Deadline {
                 }
             };
             tokio::select! {
-                until = over => return match self.curfew() {
+                until = over => return match self.host_deadline() {
                     Some(end) if end <= until => Failure::WorkEnds { sent: true },
                     _ => Failure::ReplyTimeout,
                 },
-                () = self.moved() => {}
+                () = self.changed() => {}
             }
         }
     }
@@ -181,7 +181,7 @@ mod tests {
             client: None,
             queue_timeout: Duration::from_secs(4),
             hold_timeout: Duration::from_secs(30),
-            curfew: None,
+            host_deadline: None,
         }
     }
 
@@ -197,10 +197,10 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_end_of_the_work_ends_every_wait() {
-        let curfew: &'static Curfew = Box::leak(Box::default());
+        let host_deadline: &'static HostDeadline = Box::leak(Box::default());
         let (start, ms) = (Instant::now(), Duration::from_millis);
         let deadline = Deadline {
-            curfew: Some(curfew),
+            host_deadline: Some(host_deadline),
             ..deadline()
         };
         assert_eq!(deadline.reply_until(), None);
@@ -213,7 +213,7 @@ mod tests {
         };
         let setting = async {
             tokio::time::sleep(ms(10)).await;
-            curfew.set(start + ms(1_000), ms(200));
+            host_deadline.set(start + ms(1_000), ms(200));
         };
         let (waited, ()) = tokio::join!(waiting, setting);
         assert_eq!(

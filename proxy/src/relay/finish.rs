@@ -58,9 +58,9 @@ impl Relay {
         let traits = client.traits();
         match self.learn(traits, request, &lease, &reply, &msg, &outcome, retries) {
             Lesson::Pass => {
-                if let Some(leavings) = client.leavings() {
+                if let Some(pins) = client.pins() {
                     let body = reply.get(msg.body.clone()).unwrap_or_default();
-                    leavings.after(request, body, &outcome);
+                    pins.after(request, body, &outcome);
                 }
                 lease.give_back();
                 self.metrics.answered(class, outcome.ok);

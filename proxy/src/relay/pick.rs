@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use crate::{
+    cluster::Table,
     command::{Facts, Treatment},
     error::{Class, ErrorReply},
     pool::{ConnId, Lane, NodePool, Want},
     random,
-    relay::{Request, cluster::Table},
+    relay::Request,
     route::{self, Route, Rules, pins::Pins, select},
     topology::Snapshot,
 };

@@ -147,7 +147,7 @@ impl Relay {
         request: &Request,
         mut passage: Passage,
     ) -> Stop {
-        if client.leavings().is_none() {
+        if client.pins().is_none() {
             return Stop::Hangup;
         }
         let mut chunk = Vec::with_capacity(CHUNK);
@@ -220,8 +220,8 @@ impl Relay {
     /// Everything has been read: notes what it teaches and gives the connection back.
     fn settle<C: ClientSide>(&self, client: &mut C, request: &Request, passage: Passage) {
         self.note_streamed(request, &passage);
-        if let Some(leavings) = client.leavings() {
-            leavings.after(request, &[], passage.scan.outcome());
+        if let Some(pins) = client.pins() {
+            pins.after(request, &[], passage.scan.outcome());
         }
         passage.lease.give_back();
     }

@@ -7,7 +7,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::{
     pool::{Lease, NodePool},
-    relay::{Relay, pulse},
+    relay::{Relay, liveness},
     wire::build::DocumentBuilder,
 };
 
@@ -40,10 +40,10 @@ impl Relay {
     }
 
     async fn look_at(&self, mut lease: Lease) {
-        match pulse::feel(&mut lease, &self.cluster).await {
-            pulse::Pulse::Silent => lease.abandon(),
-            pulse::Pulse::Broken => lease.destroy(),
-            pulse::Pulse::Beats { .. } => lease.give_back_greeted(),
+        match liveness::ping(&mut lease, &self.cluster).await {
+            liveness::Liveness::Silent => lease.abandon(),
+            liveness::Liveness::Broken => lease.destroy(),
+            liveness::Liveness::Alive { .. } => lease.give_back_greeted(),
         }
     }
 

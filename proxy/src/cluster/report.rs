@@ -10,9 +10,9 @@ use std::{
 use tokio::{sync::mpsc, time::Instant};
 
 use crate::{
+    cluster::Cluster,
     command::outcome::ReportedVersion,
     pool::{Lane, NodePool, Observer, Want},
-    relay::cluster::Cluster,
     topology::{
         Hello, NodeAddress, Phase, StateChange, StateChangeKind, TopologyEvent, TopologyVersion,
     },

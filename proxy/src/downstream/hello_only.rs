@@ -31,22 +31,27 @@ struct Source {
 
 /// All sources seen, by address, driver and application.
 #[derive(Debug, Default)]
-pub struct Newcomers(Arc<DashMap<String, Arc<Source>>>);
+pub struct HelloOnlySources(Arc<DashMap<String, Arc<Source>>>);
 
 /// One connection's mark on its source.
 #[derive(Debug)]
-pub struct Newcomer(Arc<Source>);
+pub struct HelloOnly(Arc<Source>);
 
-impl Newcomer {
+impl HelloOnly {
     /// It sent a command that is no handshake.
     pub fn works(self) {
         self.0.works.store(true, Ordering::Relaxed);
     }
 }
 
-impl Newcomers {
+impl HelloOnlySources {
     /// A client has introduced itself. `None`: its source is known to work.
-    pub(crate) fn arrived(&self, peer: &Peer, driver: &str, app: Option<&str>) -> Option<Newcomer> {
+    pub(crate) fn arrived(
+        &self,
+        peer: &Peer,
+        driver: &str,
+        app: Option<&str>,
+    ) -> Option<HelloOnly> {
         let from = peer
             .ip
             .map_or_else(|| "unix".to_owned(), |ip| ip.to_string());
@@ -54,7 +59,7 @@ impl Newcomers {
         let key = format!("{from} {driver} {app}");
         if let Some(source) = self.0.get(&key) {
             let known = source.works.load(Ordering::Relaxed);
-            return (!known).then(|| Newcomer(Arc::clone(&source)));
+            return (!known).then(|| HelloOnly(Arc::clone(&source)));
         }
         if self.0.len() >= MOST {
             return None;
@@ -62,7 +67,7 @@ impl Newcomers {
         let source = Arc::new(Source::default());
         self.0.insert(key, Arc::clone(&source));
         self.watch(&source, from, driver.to_owned(), app.to_owned());
-        Some(Newcomer(source))
+        Some(HelloOnly(source))
     }
 
     fn watch(&self, source: &Arc<Source>, from: String, driver: String, app: String) {

@@ -1,7 +1,7 @@
 //! Giving a reply the form its request had.
 
 use crate::{
-    downstream::inbox::Shape,
+    downstream::read::Envelope,
     wire::{
         compressed::compress,
         legacy,
@@ -12,21 +12,21 @@ use crate::{
 /// Replies smaller than this are not worth compressing.
 const WORTH_COMPRESSING: usize = 1024;
 
-/// Turns a plain OP_MSG reply into what the client of `shape` expects. `None`: it cannot
+/// Turns a plain OP_MSG reply into what the client of `envelope` expects. `None`: it cannot
 /// be done, because the reply is malformed.
-pub(crate) fn dress(shape: &Shape, mut message: Vec<u8>) -> Option<Vec<u8>> {
-    if shape.legacy {
+pub(crate) fn encode(envelope: &Envelope, mut message: Vec<u8>) -> Option<Vec<u8>> {
+    if envelope.legacy {
         let body = OpMsg::parse(&message).ok()?.body;
         return Some(legacy::op_reply(
             crate::relay::fresh_id(),
-            shape.id,
+            envelope.id,
             message.get(body)?,
         ));
     }
-    if shape.checksum {
+    if envelope.checksum {
         op_msg::append_checksum(&mut message);
     }
-    match shape.codec {
+    match envelope.codec {
         Some(codec) if message.len() >= WORTH_COMPRESSING => compress(&message, codec).ok(),
         _ => Some(message),
     }

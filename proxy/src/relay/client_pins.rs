@@ -17,14 +17,14 @@ use crate::{
 
 /// Cursors and the transaction that one client connection has open.
 #[derive(Debug, Default)]
-pub struct Leavings {
+pub struct ClientPins {
     /// Namespaces by cursor id.
     cursors: HashMap<i64, Vec<u8>>,
     /// The raw `lsid` document and the transaction's number.
     transaction: Option<(Vec<u8>, i64)>,
 }
 
-impl Leavings {
+impl ClientPins {
     /// A request is about to be sent. A forwarded commit must not be followed by an abort.
     pub fn before(&mut self, facts: &Facts) {
         if facts.class == Class::Commit {
@@ -69,7 +69,7 @@ impl Leavings {
     }
 
     /// Ends everything that is open.
-    pub async fn tidy_up(self, relay: Arc<Relay>) {
+    pub async fn close_all(self, relay: Arc<Relay>) {
         if let Some((session, number)) = self.transaction {
             let mut abort = DocumentBuilder::new();
             abort

@@ -9,11 +9,7 @@ use crate::{
 impl Relay {
     /// Sends the request to every node that holds data, one after the other. The first
     /// refusal is the answer, else the last reply.
-    pub async fn run_everywhere<C: ClientSide>(
-        &self,
-        client: &mut C,
-        request: &mut Request,
-    ) -> Reply {
+    pub async fn broadcast<C: ClientSide>(&self, client: &mut C, request: &mut Request) -> Reply {
         let deadline = Deadline::of(request, &self.settings);
         let outcome = self.ask_all(client, request, deadline).await;
         self.conclude(request, outcome)

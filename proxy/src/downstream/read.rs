@@ -36,7 +36,7 @@ const STALL: Duration = Duration::from_secs(30);
 
 /// How a request came, so that its reply can go the same way.
 #[derive(Debug)]
-pub(crate) struct Shape {
+pub(crate) struct Envelope {
     /// The client's id of the request.
     pub(crate) id: i32,
     /// It came as OP_QUERY: the reply is OP_REPLY.
@@ -57,19 +57,19 @@ pub(crate) struct Shape {
 #[derive(Debug)]
 pub(crate) enum Incoming {
     /// A whole OP_MSG, plain, without checksum.
-    Message(Shape, Vec<u8>),
+    Message(Envelope, Vec<u8>),
     /// A whole OP_QUERY.
-    Query(Shape, Vec<u8>),
+    Query(Envelope, Vec<u8>),
     /// The first part of a large OP_MSG, and how many bytes are to come.
-    Large(Shape, Vec<u8>, usize),
+    Large(Envelope, Vec<u8>, usize),
     /// A message for which there is no memory, of this class as far as its beginning tells;
     /// so many bytes of it are to come.
-    TooMuch(Shape, Class, usize),
+    TooMuch(Envelope, Class, usize),
 }
 
 /// Why a client's bytes cannot be understood.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum InboxError {
+pub(crate) enum ReadError {
     /// They are no message.
     #[error(transparent)]
     Wire(#[from] WireError),
@@ -96,7 +96,7 @@ pub(crate) enum InboxError {
     Io(#[from] io::Error),
 }
 
-impl Shape {
+impl Envelope {
     /// What the header tells; the request has arrived now.
     fn of(header: &Header) -> Self {
         Self {
@@ -111,7 +111,7 @@ impl Shape {
     }
 }
 
-impl InboxError {
+impl ReadError {
     /// The client simply went away; not worth a line.
     pub(crate) const fn is_departure(&self) -> bool {
         matches!(self, Self::Io(_) | Self::Torn)
@@ -120,8 +120,8 @@ impl InboxError {
 
 impl Client {
     /// The next message; `None` when the client has left between two.
-    pub(crate) async fn next_message(&mut self) -> Result<Option<Incoming>, InboxError> {
-        let mut buf = std::mem::take(&mut self.inbox);
+    pub(crate) async fn next_message(&mut self) -> Result<Option<Incoming>, ReadError> {
+        let mut buf = std::mem::take(&mut self.unread);
         if buf.is_empty() {
             match self.first_bytes().await {
                 Some(bytes) => buf = bytes,
@@ -133,7 +133,7 @@ impl Client {
                 break header;
             }
             if self.socket.read_buf(&mut buf).await? == 0 {
-                return Err(InboxError::Torn);
+                return Err(ReadError::Torn);
             }
         };
         is_spoken(&buf, &header)?;
@@ -141,7 +141,7 @@ impl Client {
         // or an idle client's task would have room for it.
         let whole = buf.len() == header.length && header.length <= buffer::SIZE;
         if whole && header.op_code == opcode::MSG {
-            return sort(Shape::of(&header), buf, header.op_code).map(Some);
+            return sort(Envelope::of(&header), buf, header.op_code).map(Some);
         }
         Box::pin(self.read_rest(buf, header)).await.map(Some)
     }
@@ -164,91 +164,87 @@ impl Client {
         }
     }
 
-    async fn read_rest(
-        &mut self,
-        mut buf: Vec<u8>,
-        header: Header,
-    ) -> Result<Incoming, InboxError> {
+    async fn read_rest(&mut self, mut buf: Vec<u8>, header: Header) -> Result<Incoming, ReadError> {
         let anonymous = self.peer.must_log_in && self.is_anonymous();
         if anonymous && header.length > LONGEST_BEFORE_LOGIN {
-            return Err(InboxError::TooLongBeforeLogin(header.length));
+            return Err(ReadError::TooLongBeforeLogin(header.length));
         }
-        let mut shape = Shape::of(&header);
+        let mut envelope = Envelope::of(&header);
         if header.length > buffer::SIZE {
-            let budget = std::sync::Arc::clone(&self.front.relay.budget);
+            let budget = std::sync::Arc::clone(self.frontend.own_relay().budget());
             if header.op_code == opcode::MSG && header.length > STREAMED_FROM {
-                shape._bytes = budget.try_reserve(STREAMED_FROM);
-                if shape._bytes.is_none() {
-                    return self.too_much(shape, buf, &header).await;
+                envelope._bytes = budget.try_reserve(STREAMED_FROM);
+                if envelope._bytes.is_none() {
+                    return self.too_much(envelope, buf, &header).await;
                 }
                 if let Some(missing) = self.read_prefix(&mut buf, &header).await? {
-                    shape.started = Instant::now();
-                    shape.silent = is_silent(&buf);
-                    return Ok(Incoming::Large(shape, buf, missing));
+                    envelope.started = Instant::now();
+                    envelope.silent = is_silent(&buf);
+                    return Ok(Incoming::Large(envelope, buf, missing));
                 }
             }
             let Some(bytes) = budget.try_reserve(header.length) else {
-                return self.too_much(shape, buf, &header).await;
+                return self.too_much(envelope, buf, &header).await;
             };
-            shape._bytes = Some(bytes);
+            envelope._bytes = Some(bytes);
         }
         self.fill(&mut buf, header.length).await?;
         // A server's clock for maxTimeMS starts when it has the message, too.
-        shape.started = Instant::now();
+        envelope.started = Instant::now();
         if buf.len() > header.length {
             let mut rest = buffer::take();
             rest.extend_from_slice(buf.get(header.length..).unwrap_or_default());
             buf.truncate(header.length);
-            self.inbox = rest;
+            self.unread = rest;
         }
         if header.op_code == opcode::COMPRESSED {
-            return self.unpack(shape, buf, anonymous);
+            return self.unpack(envelope, buf, anonymous);
         }
-        sort(shape, buf, header.op_code)
+        sort(envelope, buf, header.op_code)
     }
 
     /// Takes a message out of its compression, once there is room for what it becomes.
     fn unpack(
         &self,
-        mut shape: Shape,
+        mut envelope: Envelope,
         packed: Vec<u8>,
         anonymous: bool,
-    ) -> Result<Incoming, InboxError> {
+    ) -> Result<Incoming, ReadError> {
         let announced = plain_len(&packed).unwrap_or_default();
         if anonymous && announced > LONGEST_BEFORE_LOGIN {
-            return Err(InboxError::TooLongBeforeLogin(announced));
+            return Err(ReadError::TooLongBeforeLogin(announced));
         }
         let mut room = None;
         if announced > buffer::SIZE {
-            room = self.front.relay.budget.try_reserve(announced);
+            room = self.frontend.own_relay().budget().try_reserve(announced);
             if room.is_none() {
-                return Ok(Incoming::TooMuch(shape, Class::Write, 0));
+                return Ok(Incoming::TooMuch(envelope, Class::Write, 0));
             }
         }
-        shape.codec = packed
+        envelope.codec = packed
             .get(HEADER_LEN + 8)
             .and_then(|id| Compressor::from_id(*id));
         let message = decompress(&packed, MAX_MESSAGE_LEN)?;
-        shape._bytes = room;
+        envelope._bytes = room;
         let op_code = Header::decode(&message, MAX_MESSAGE_LEN)?.map_or(0, |inner| inner.op_code);
-        sort(shape, message, op_code)
+        sort(envelope, message, op_code)
     }
 
     /// There is no memory for this message; whether it wants a reply is still read.
     async fn too_much(
         &mut self,
-        mut shape: Shape,
+        mut envelope: Envelope,
         mut buf: Vec<u8>,
         header: &Header,
-    ) -> Result<Incoming, InboxError> {
+    ) -> Result<Incoming, ReadError> {
         self.fill(&mut buf, header.length.min(buffer::SIZE)).await?;
-        shape.silent = is_silent(&buf);
+        envelope.silent = is_silent(&buf);
         let missing = header.length.saturating_sub(buf.len());
         let class = class_of(&buf, header.length);
-        Ok(Incoming::TooMuch(shape, class, missing))
+        Ok(Incoming::TooMuch(envelope, class, missing))
     }
 
-    async fn fill(&mut self, buf: &mut Vec<u8>, length: usize) -> Result<(), InboxError> {
+    async fn fill(&mut self, buf: &mut Vec<u8>, length: usize) -> Result<(), ReadError> {
         if buf.capacity() < length {
             buf.reserve_exact(length - buf.len());
         }
@@ -258,13 +254,13 @@ impl Client {
                 let mut rest = (&mut self.socket).take(missing);
                 match timeout(STALL, rest.read_buf(buf)).await {
                     Ok(read) => read?,
-                    Err(_) => return Err(InboxError::Stalled),
+                    Err(_) => return Err(ReadError::Stalled),
                 }
             } else {
                 self.socket.read_buf(buf).await?
             };
             if read == 0 {
-                return Err(InboxError::Torn);
+                return Err(ReadError::Torn);
             }
         }
         Ok(())
@@ -276,7 +272,7 @@ impl Client {
         &mut self,
         buf: &mut Vec<u8>,
         header: &Header,
-    ) -> Result<Option<usize>, InboxError> {
+    ) -> Result<Option<usize>, ReadError> {
         self.fill(buf, STREAMED_FROM).await?;
         let summed = op_msg::flags(buf).is_none_or(|flags| flags & CHECKSUM_PRESENT != 0);
         if summed {
@@ -289,32 +285,32 @@ impl Client {
 
 /// Nobody waits, with room kept for it, for the rest of what is no message: the first bytes of
 /// a TLS handshake announce up to 33 MB.
-fn is_spoken(bytes: &[u8], header: &Header) -> Result<(), InboxError> {
+fn is_spoken(bytes: &[u8], header: &Header) -> Result<(), ReadError> {
     match header.op_code {
         opcode::MSG | opcode::QUERY | opcode::COMPRESSED => Ok(()),
-        _ if bytes.starts_with(&TLS_HANDSHAKE) => Err(InboxError::Tls),
-        other => Err(InboxError::Opcode(other)),
+        _ if bytes.starts_with(&TLS_HANDSHAKE) => Err(ReadError::Tls),
+        other => Err(ReadError::Opcode(other)),
     }
 }
 
 /// Says what a whole plain message is, and takes its checksum off.
-fn sort(mut shape: Shape, mut message: Vec<u8>, op_code: i32) -> Result<Incoming, InboxError> {
+fn sort(mut envelope: Envelope, mut message: Vec<u8>, op_code: i32) -> Result<Incoming, ReadError> {
     match op_code {
         opcode::MSG => {
-            shape.silent = is_silent(&message);
+            envelope.silent = is_silent(&message);
             let flags = op_msg::flags(&message).unwrap_or_default();
             if flags & CHECKSUM_PRESENT != 0 {
                 OpMsg::parse(&message)?;
-                shape.checksum = true;
+                envelope.checksum = true;
                 op_msg::strip_checksum(&mut message);
             }
-            Ok(Incoming::Message(shape, message))
+            Ok(Incoming::Message(envelope, message))
         }
         opcode::QUERY => {
-            shape.legacy = true;
-            Ok(Incoming::Query(shape, message))
+            envelope.legacy = true;
+            Ok(Incoming::Query(envelope, message))
         }
-        other => Err(InboxError::Opcode(other)),
+        other => Err(ReadError::Opcode(other)),
     }
 }
 

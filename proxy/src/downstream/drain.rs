@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::{
     downstream::{
         Client,
-        inbox::{InboxError, Incoming},
+        read::{Incoming, ReadError},
     },
     drain::Work,
     error::{Class, ErrorReply, Failure},
@@ -29,8 +29,8 @@ impl Client {
     }
 
     /// The next message of a monitor; `None` also when Weir closes its socket.
-    pub(crate) async fn next_of_monitor(&mut self) -> Result<Option<Incoming>, InboxError> {
-        let drain = self.front.drain.clone();
+    pub(crate) async fn next_of_monitor(&mut self) -> Result<Option<Incoming>, ReadError> {
+        let drain = self.frontend.drain.clone();
         tokio::select! {
             biased;
             () = drain.parting() => Ok(None),
@@ -40,24 +40,24 @@ impl Client {
 
     /// Makes the way to a leaving Weir long for who measures it.
     pub(crate) async fn seem_far(&self) {
-        if self.is_monitor() && self.front.drain.seems_far() {
+        if self.is_monitor() && self.frontend.drain.seems_far() {
             tokio::time::sleep(FAR).await;
         }
     }
 
     /// The error that sends this client away; `None`: the request is served.
     pub(crate) fn sent_away(&self, request: &Request) -> Option<ErrorReply> {
-        let drain = &self.front.drain;
+        let drain = &self.frontend.drain;
         let facts = &request.facts;
         if let Some(since) = drain.ushers_since()
-            && self.front.relay.is_stream_opened_before(facts, since)
+            && self
+                .frontend
+                .own_relay()
+                .is_stream_opened_before(facts, since)
         {
-            // Its driver resumes it, where it goes by now.
-            let lost = self
-                .front
-                .relay
-                .refuse(Failure::CursorNotFound, facts.class);
-            return Some(lost);
+            // The driver resumes the stream on another Weir.
+            let relay = self.frontend.own_relay();
+            return Some(relay.refuse(Failure::CursorNotFound, facts.class));
         }
         if !drain.is_parting() {
             return None;
@@ -68,11 +68,15 @@ impl Client {
             starts_transaction: facts.starts_transaction,
             retried_read: is_retried(facts.class, facts.name.of(&request.message)),
             load_balanced,
-            pinned: load_balanced && !self.leavings.is_empty(),
+            pinned: load_balanced && !self.pins.is_empty(),
             backpressure: self.traits.backpressure,
         };
         let away = drain.sends_away(work, facts.session, facts.txn_number);
-        let refuse = || self.front.relay.refuse(Failure::Draining, facts.class);
+        let refuse = || {
+            self.frontend
+                .own_relay()
+                .refuse(Failure::Draining, facts.class)
+        };
         away.then(refuse)
     }
 }

@@ -44,8 +44,8 @@ impl Relay {
         for id in &ids {
             self.unpin_cursor(*id);
         }
-        if let Some(leavings) = client.leavings() {
-            leavings.killed(&ids);
+        if let Some(pins) = client.pins() {
+            pins.killed(&ids);
         }
         let mut merged: BTreeMap<&str, Vec<i64>> = BTreeMap::new();
         let mut last = None;

@@ -18,7 +18,7 @@ use crate::{
 impl Client {
     /// What the fail point of this listener does to a command; `None`: nothing.
     pub(crate) fn planned(&self, facts: &Facts, message: &[u8]) -> Option<Planned> {
-        if !self.front.fail_points.are_set() {
+        if !self.frontend.fail_points.are_set() {
             return None;
         }
         let introduced = match facts.treatment {
@@ -26,7 +26,9 @@ impl Client {
             _ => None,
         };
         let app = introduced.as_deref().or(self.app_name.as_deref());
-        self.front.fail_points.plan(Asked::of(facts, message, app))
+        self.frontend
+            .fail_points
+            .plan(Asked::of(facts, message, app))
     }
 
     /// The reply with what test commands add to it.

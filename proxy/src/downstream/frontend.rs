@@ -12,9 +12,10 @@ use tokio::{
 };
 
 use crate::{
+    cluster::Cluster,
     downstream::{
-        Peer, auth::authenticator::Authenticator, failpoint::FailPoints, inbox::InboxError,
-        newcomers::Newcomers,
+        Peer, auth::authenticator::Authenticator, failpoint::FailPoints,
+        hello_only::HelloOnlySources, read::ReadError,
     },
     drain::Drain,
     metrics::Metrics,
@@ -39,44 +40,45 @@ pub struct Presentation {
     pub first_contact: Duration,
 }
 
-/// Longest time that a hello waits for the first contact with the upstream, as a rule.
+/// The default of [`Presentation::first_contact`].
 pub const FIRST_CONTACT: Duration = Duration::from_secs(5);
 
 /// A cached reply document of the upstream.
 type Cached = Mutex<Option<(Instant, Vec<u8>)>>;
 
-/// The shared part of one listener.
-pub struct Front {
-    /// Relays what is not answered here.
-    pub relay: Arc<Relay>,
-    /// Another way to the same cluster.
-    spare: Option<Arc<Relay>>,
-    /// That way is taken.
+/// The state that all clients of one listener share.
+pub struct Frontend {
+    /// Relays what Weir does not answer itself.
+    own: Arc<Relay>,
+    /// A second relay to the same cluster.
+    fallback: Option<Arc<Relay>>,
+    /// Operations use the fallback.
     diverted: AtomicBool,
-    /// Checks logins.
+    /// Checks the clients' logins.
     pub authenticator: Arc<Authenticator>,
-    /// How hello is answered.
+    /// How Weir answers hello.
     pub presentation: Presentation,
-    /// Counters.
+    /// The listener's counters.
     pub metrics: Arc<Metrics>,
-    /// Whether Weir is leaving.
+    /// Whether Weir is draining, and how far it is.
     pub drain: Drain,
     /// Identifies this process: `topologyVersion.processId` and `serviceId`.
     pub process_id: [u8; 12],
     /// `topologyVersion.counter`; a change wakes all monitors.
     pub version: watch::Sender<i64>,
     pub(crate) fail_points: FailPoints,
-    pub(crate) newcomers: Newcomers,
+    pub(crate) hello_only_sources: HelloOnlySources,
     pub(crate) build_info: Cached,
     connection_ids: AtomicI32,
 }
 
-impl Front {
-    /// The front of a listener that relays to `relay`.
+impl Frontend {
+    /// The frontend of a listener whose operations go to `own`, or to `fallback` while
+    /// [`Frontend::divert`] says so.
     #[must_use]
     pub fn new(
-        relay: Arc<Relay>,
-        spare: Option<Arc<Relay>>,
+        own: Arc<Relay>,
+        fallback: Option<Arc<Relay>>,
         authenticator: Arc<Authenticator>,
         presentation: Presentation,
         metrics: Arc<Metrics>,
@@ -84,8 +86,8 @@ impl Front {
         process_id: [u8; 12],
     ) -> Arc<Self> {
         Arc::new(Self {
-            relay,
-            spare,
+            own,
+            fallback,
             diverted: AtomicBool::new(false),
             authenticator,
             presentation,
@@ -94,22 +96,34 @@ impl Front {
             process_id,
             version: watch::Sender::new(1),
             fail_points: FailPoints::default(),
-            newcomers: Newcomers::default(),
+            hello_only_sources: HelloOnlySources::default(),
             build_info: Mutex::new(None),
             connection_ids: AtomicI32::new(1),
         })
     }
 
-    /// The way that operations go now.
+    /// The relay that operations use now: the listener's own, or its fallback.
     #[must_use]
-    pub fn way(&self) -> &Arc<Relay> {
-        match &self.spare {
-            Some(spare) if self.diverted.load(Ordering::Relaxed) => spare,
-            _ => &self.relay,
+    pub fn relay(&self) -> &Arc<Relay> {
+        match &self.fallback {
+            Some(fallback) if self.diverted.load(Ordering::Relaxed) => fallback,
+            _ => &self.own,
         }
     }
 
-    /// Has operations go the other way, or the first one again.
+    /// The listener's own relay, whether operations use it now or not.
+    #[must_use]
+    pub const fn own_relay(&self) -> &Arc<Relay> {
+        &self.own
+    }
+
+    /// The cluster behind the listener's own relay.
+    #[must_use]
+    pub fn cluster(&self) -> &Cluster {
+        self.own.cluster()
+    }
+
+    /// Sends operations to the fallback (`true`) or to the listener's own relay (`false`).
     pub fn divert(&self, diverted: bool) {
         self.diverted.store(diverted, Ordering::Relaxed);
     }
@@ -119,8 +133,8 @@ impl Front {
         self.connection_ids.fetch_add(1, Ordering::Relaxed) & i32::MAX
     }
 
-    /// Says what was wrong with a client's bytes.
-    pub(crate) fn log_malformed(&self, peer: &Peer, error: &InboxError) {
+    /// Logs what was wrong with a client's bytes.
+    pub(crate) fn log_malformed(&self, peer: &Peer, error: &ReadError) {
         if error.is_departure() {
             return;
         }
@@ -128,15 +142,17 @@ impl Front {
         tracing::warn!(peer = %peer.name, %error, "closed a client connection");
     }
 
-    /// What `maxWireVersion` to tell a client now; waits a little for first contact with
-    /// the upstream, if it may.
+    /// The `maxWireVersion` to tell a client now.
+    ///
+    /// With `may_wait` it waits for the first contact with the upstream, for at most
+    /// [`Presentation::first_contact`].
     pub(crate) async fn wire_version(&self, may_wait: bool) -> i32 {
-        let way = self.way();
-        let known = || way.cluster.snapshot().common_max_wire();
-        let mut changes = way.cluster.watch();
+        let cluster = self.relay().cluster();
+        let known = || cluster.snapshot().common_max_wire();
+        let mut changes = cluster.watch();
         let patience = self.presentation.first_contact;
-        // Somebody wants to be served: what slept for want of clients begins.
-        let _wanted = (may_wait && !patience.is_zero()).then(|| way.cluster.wanted());
+        // A Weir that has slept because it had no clients wakes up.
+        let _wanted = (may_wait && !patience.is_zero()).then(|| cluster.wanted());
         let until = Instant::now() + patience;
         let mut version = known();
         while may_wait && version.is_none() {
@@ -152,9 +168,9 @@ impl Front {
     }
 }
 
-impl std::fmt::Debug for Front {
+impl std::fmt::Debug for Frontend {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Front")
+        f.debug_struct("Frontend")
             .field("presentation", &self.presentation)
             .finish_non_exhaustive()
     }

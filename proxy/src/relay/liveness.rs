@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
 
-use crate::{command::Facts, error::Class, pool::Lease, relay::cluster::Cluster};
+use crate::{cluster::Cluster, command::Facts, error::Class, pool::Lease};
 
 /// A connection idle for longer is asked for a sign of life before it carries what
 /// could not be sent again.
@@ -15,9 +15,9 @@ const CHECK_TIME: Duration = Duration::from_secs(2);
 
 /// What a connection that was asked shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Pulse {
+pub(super) enum Liveness {
     /// It works. `news`: its hello says of the node what was not known.
-    Beats {
+    Alive {
         /// A node may have to be chosen again.
         news: bool,
     },
@@ -39,26 +39,26 @@ pub(super) fn is_in_doubt(lease: &Lease, facts: &Facts) -> bool {
 }
 
 /// Asks a connection whether it still works, and passes on what it says of its node.
-pub(super) async fn feel(lease: &mut Lease, cluster: &Cluster) -> Pulse {
+pub(super) async fn ping(lease: &mut Lease, cluster: &Cluster) -> Liveness {
     let patience = lease.pool().freezing().map_or(CHECK_TIME, |f| f.check_time);
     let (started, node) = (Instant::now(), lease.pool().node().clone());
     let Some(conn) = lease.connection() else {
-        return Pulse::Broken;
+        return Liveness::Broken;
     };
     let hello = bson::rawdoc! { "hello": 1, "$db": "admin" };
     match timeout(patience, conn.ask(&hello)).await {
-        Ok(Ok(document)) => Pulse::Beats {
+        Ok(Ok(document)) => Liveness::Alive {
             news: cluster.heard(&node, started, &document),
         },
-        Ok(Err(_)) => Pulse::Broken,
-        Err(_) => Pulse::Silent,
+        Ok(Err(_)) => Liveness::Broken,
+        Err(_) => Liveness::Silent,
     }
 }
 
 /// Lets go of a connection that did not pass.
-pub(super) fn give_up(lease: Lease, pulse: Pulse) {
+pub(super) fn give_up(lease: Lease, liveness: Liveness) {
     // Elsewhere a silent connection keeps its slot until the server has let go of it.
-    if pulse == Pulse::Silent && lease.pool().freezing().is_some() {
+    if liveness == Liveness::Silent && lease.pool().freezing().is_some() {
         lease.abandon();
     } else {
         lease.destroy();

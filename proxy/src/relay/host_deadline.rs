@@ -18,7 +18,7 @@ const LAST_ANSWER: Duration = Duration::from_millis(20);
 
 /// The end of the present work. One for each relay, and for as long as the process lives.
 #[derive(Debug)]
-pub struct Curfew {
+pub struct HostDeadline {
     work: watch::Sender<Option<Work>>,
 }
 
@@ -33,7 +33,7 @@ struct Work {
     late: Duration,
 }
 
-impl Default for Curfew {
+impl Default for HostDeadline {
     fn default() -> Self {
         Self {
             work: watch::Sender::new(None),
@@ -41,7 +41,7 @@ impl Default for Curfew {
     }
 }
 
-impl Curfew {
+impl HostDeadline {
     /// The work that goes on now ends at `ends`; who is still waiting `notice` before is
     /// answered.
     pub fn set(&self, ends: Instant, notice: Duration) {
@@ -55,7 +55,7 @@ impl Curfew {
     }
 
     /// Nothing that goes on now has an end that is known.
-    pub fn lift(&self) {
+    pub fn clear(&self) {
         self.work.send_replace(None);
     }
 
@@ -73,7 +73,7 @@ impl Curfew {
     }
 
     /// Waits for another end to be known.
-    pub async fn moved(&self) {
+    pub async fn changed(&self) {
         // The sender lives as long as the borrow.
         let _ = self.work.subscribe().changed().await;
     }
@@ -89,37 +89,49 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn who_waits_is_answered_before_the_end() {
-        let (curfew, start) = (Curfew::default(), Instant::now());
-        assert_eq!(curfew.of(start), None);
-        curfew.set(start + ms(3_000), ms(200));
-        assert_eq!(curfew.of(start), Some(start + ms(2_800)));
+        let (host_deadline, start) = (HostDeadline::default(), Instant::now());
+        assert_eq!(host_deadline.of(start), None);
+        host_deadline.set(start + ms(3_000), ms(200));
+        assert_eq!(host_deadline.of(start), Some(start + ms(2_800)));
         let late = start + ms(2_900);
-        assert_eq!(curfew.of(late), Some(start + ms(2_950)), "a short one");
-        let last = start + ms(2_970);
-        assert_eq!(curfew.of(last), Some(start + ms(2_980)), "the last one");
         assert_eq!(
-            curfew.of(start + ms(2_990)),
+            host_deadline.of(late),
+            Some(start + ms(2_950)),
+            "a short one"
+        );
+        let last = start + ms(2_970);
+        assert_eq!(
+            host_deadline.of(last),
+            Some(start + ms(2_980)),
+            "the last one"
+        );
+        assert_eq!(
+            host_deadline.of(start + ms(2_990)),
             None,
             "too late to be answered"
         );
-        assert_eq!(curfew.of(start + ms(9_000)), None, "the end of other work");
-        curfew.lift();
-        assert_eq!(curfew.of(start), None);
+        assert_eq!(
+            host_deadline.of(start + ms(9_000)),
+            None,
+            "the end of other work"
+        );
+        host_deadline.clear();
+        assert_eq!(host_deadline.of(start), None);
     }
 
     #[tokio::test(start_paused = true)]
     async fn work_shorter_than_the_notice_leaves_time_for_an_operation() {
-        let (curfew, start) = (Curfew::default(), Instant::now());
-        curfew.set(start + ms(100), ms(200));
-        assert_eq!(curfew.of(start), Some(start + ms(50)));
+        let (host_deadline, start) = (HostDeadline::default(), Instant::now());
+        host_deadline.set(start + ms(100), ms(200));
+        assert_eq!(host_deadline.of(start), Some(start + ms(50)));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_new_end_is_told_to_who_waits() {
-        let curfew = Curfew::default();
-        let mut moved = Box::pin(curfew.moved());
+        let host_deadline = HostDeadline::default();
+        let mut moved = Box::pin(host_deadline.changed());
         assert!(tokio::time::timeout(ms(5), &mut moved).await.is_err());
-        curfew.set(Instant::now(), ms(0));
+        host_deadline.set(Instant::now(), ms(0));
         assert!(tokio::time::timeout(ms(5), &mut moved).await.is_ok());
     }
 }
