@@ -296,6 +296,19 @@ async fn remove_stale(path: &Path) -> io::Result<()> {
 mod tests {
     use super::*;
 
+    /// An operation's future is on the heap while the operation lasts, and moved for each
+    /// function that passes it on.
+    #[test]
+    fn the_future_of_an_operation_is_small() {
+        fn future_of<A, B, C, F>(_: impl Fn(A, B, C) -> F) -> usize {
+            size_of::<F>()
+        }
+        let relayed = future_of(crate::relay::Relay::run::<Client>);
+        let answered = future_of(Client::answer);
+        let sizes = format!("{relayed} and {answered} bytes");
+        assert!(relayed <= 1_500 && answered <= 1_950, "{sizes}");
+    }
+
     /// What an idle client's task takes, its socket's buffers in the kernel aside.
     #[test]
     fn the_task_of_an_idle_client_is_small() {

@@ -1,86 +1,104 @@
-//! The story of one operation.
+//! The relay: what happens to one operation.
 //!
 //! ```text
-//! facts ─► route ─► lease ─► edit ─► send ─► receive ─► learn ─► give back ─► reply
-//!            │        │                │         │         │
-//!            hold     queue            row A     row B,C   row D, L
+//! facts ─► select a node ─► check out ─► edit ─► send ─► receive ─► decide ─► check in ─► reply
+//!               │               │                  │         │         │
+//!              hold           queue              row A     row B,C   row D, L
 //! ```
 //!
-//! [`Relay::run`] reads as that list. Each step's failure is an error document whose
-//! labels come from [`crate::error::reply`]; the client's socket stays open.
-
-pub mod abandon;
+//! [`Relay::run`] makes an [`Operation`] of a request, which carries the client, the deadline
+//! and the retries through all steps. The rows are those of the error table in
+//! [`crate::error::reply`]: a step that fails ends with an error document, and the client's
+//! socket stays open.
+//!
+//! | module | its part |
+//! |---|---|
+//! | [`request`], [`client`] | the request and its reply, and what a client can do meanwhile |
+//! | [`operation`] | the operation and its loop: select a node, check out, attempt |
+//! | [`deadline`], [`host_deadline`] | how long it may wait, and for what |
+//! | [`pick`] | from a route to a node's pool |
+//! | [`attempt`], [`liveness`], [`send`] | one attempt on one connection |
+//! | [`finish`], [`decide`], [`record`], [`scrub`] | what a whole reply means and changes |
+//! | [`stream`] | a reply that is too large to be kept |
+//! | [`outcome`], [`cancel`] | how an attempt ends, also when the client has left |
+//! | [`cursors`], [`cursor_node`], [`awaiting`] | getMore |
+//! | [`kill_cursors`], [`broadcast`] | commands for several nodes |
+//! | [`sessions`], [`client_pins`] | what ends with a client, and what does not |
+//! | [`budget`] | the limit on the bytes of messages in memory |
+//! | [`host`] | upkeep, and what a host has the relay do |
 
 pub mod attempt;
 
 mod awaiting;
 
+mod broadcast;
+
 pub mod budget;
+
+mod cancel;
 
 pub mod client;
 
-pub(crate) mod host_deadline;
+pub mod client_pins;
 
-pub mod cursors;
+mod cursor_node;
+
+mod cursors;
 
 pub mod deadline;
 
-pub mod broadcast;
+mod decide;
 
 mod finish;
 
-pub mod kill_cursors;
+mod host;
 
-pub mod learn;
+pub(crate) mod host_deadline;
 
-pub mod client_pins;
+mod kill_cursors;
 
-pub mod pick;
+mod liveness;
 
-pub(crate) mod liveness;
+mod operation;
 
-pub(crate) mod retries;
+mod outcome;
 
-pub(crate) mod scrub;
+mod pick;
 
-pub(crate) mod seen;
+mod record;
 
-pub mod send;
+pub mod request;
+
+mod scrub;
+
+pub(crate) mod send;
 
 pub mod sessions;
 
-mod stop;
-
-pub mod stream;
-
-mod thaw;
-
-mod upkeep;
+mod stream;
 
 use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
-pub use client::{ClientSide, ClientTraits, Reply, Request};
+pub use client::{ClientSide, ClientTraits};
 pub use host_deadline::HostDeadline;
-pub(crate) use stop::Stop;
+pub use request::{Reply, Request};
 
 use crate::{
-    cluster::{Cluster, Table},
-    command::Treatment,
+    cluster::Cluster,
+    command::{Facts, Treatment},
     error::{Class, ErrorReply, Failure, reply},
     metrics::Metrics,
-    pool::{Lease, LeaseError, NodePool, Want},
     random,
     relay::{
-        attempt::{Answer, Attempt},
         budget::Budget,
-        deadline::Deadline,
-        retries::Retries,
-        seen::SeenSessions,
+        client::NoClient,
+        operation::{AnyNode, Operation},
+        outcome::{Answer, Stop},
+        sessions::SeenSessions,
     },
     route::{self, pins::Pins},
-    topology::Snapshot,
     wire::reply as wire_reply,
 };
 
@@ -89,14 +107,14 @@ use crate::{
 pub struct RelaySettings {
     /// Longest wait for a connection when the client gave no nearer deadline.
     pub queue_timeout: Duration,
-    /// Longest an operation is held while no node suits it.
+    /// Longest time that an operation is held because no node suits it.
     pub hold_timeout: Duration,
-    /// Ask the nodes in turn about unknown cursors.
+    /// Whether to ask the nodes in turn about cursors that another Weir opened.
     pub probe_cursors: bool,
     /// Width of the latency window and time between heartbeats.
     pub rules: route::Rules,
-    /// The end of the work that operations are part of, where somebody knows it. It lives as
-    /// long as the process, because settings are copied.
+    /// The end of a Lambda invocation, where the host tells it. It lives as long as the process,
+    /// because settings are copied.
     pub host_deadline: Option<&'static HostDeadline>,
 }
 
@@ -108,13 +126,14 @@ pub struct Relay {
     pins: Pins,
     budget: Arc<Budget>,
     metrics: Arc<Metrics>,
+    /// The zero of the times in pins.
     epoch: Instant,
-    /// Kept only where the process ends with its clients.
+    /// Kept only where the clients end with this process.
     seen_sessions: Option<SeenSessions>,
 }
 
 impl Relay {
-    /// A relay to `cluster`.
+    /// A relay to `cluster` whose messages count against `budget`.
     #[must_use]
     pub fn new(
         settings: RelaySettings,
@@ -166,165 +185,40 @@ impl Relay {
 
     /// Serves one request to its end.
     pub async fn run<C: ClientSide>(&self, client: &mut C, request: &mut Request) -> Reply {
-        let deadline = Deadline::of(request, &self.settings);
         if let Some(seen) = &self.seen_sessions {
             seen.note(request);
         }
-        let outcome = match request.facts.treatment {
-            // On the heap: they are large, and every operation would be as large as they.
-            Treatment::KillCursors => Box::pin(self.kill_cursors(client, request, deadline)).await,
-            Treatment::GetMore => Box::pin(self.get_more(client, request, deadline)).await,
-            _ => self.operate(client, request, deadline).await,
+        let mut operation = Operation::new(self, client, request);
+        let outcome = match operation.request.facts.treatment {
+            // On the heap, because every operation's future would be as large as these.
+            Treatment::KillCursors => Box::pin(kill_cursors::kill_cursors(&mut operation)).await,
+            Treatment::GetMore => Box::pin(cursors::get_more(&mut operation)).await,
+            _ => operation.complete(AnyNode).await,
         };
-        self.conclude(request, outcome)
+        conclude(request, outcome)
     }
 
-    /// An operation that any suitable node may serve.
-    async fn operate<C: ClientSide>(
-        &self,
-        client: &mut C,
-        request: &mut Request,
-        deadline: Deadline,
-    ) -> Result<Answer, Stop> {
-        let mut retries = Retries::default();
-        loop {
-            let found = self.find_node(client, request, deadline, &mut retries);
-            let (pool, want) = found.await?;
-            let leased = self.lease(client, request, &pool, want, deadline, &mut retries);
-            let Some(lease) = leased.await? else {
-                continue;
-            };
-            let tried = self.attempt(client, request, lease, deadline, &mut retries);
-            if let Attempt::Done(answer) = tried.await? {
-                return Ok(answer);
-            }
+    /// Sends the request to every node that holds data. The first refusal is the reply, or else
+    /// the last node's reply.
+    pub async fn broadcast<C: ClientSide>(&self, client: &mut C, request: &mut Request) -> Reply {
+        let mut operation = Operation::new(self, client, request);
+        let outcome = broadcast::broadcast(&mut operation).await;
+        conclude(request, outcome)
+    }
+
+    /// Runs a command of Weir's own. Its reply is dropped.
+    async fn run_own(&self, body: &[u8]) {
+        if let Ok(mut request) = Request::own(body) {
+            let _ = self.run(&mut NoClient, &mut request).await;
         }
     }
 
-    /// Chooses a node, holding the operation while there is none.
-    async fn find_node<C: ClientSide>(
-        &self,
-        client: &mut C,
-        request: &Request,
-        deadline: Deadline,
-        retries: &mut Retries,
-    ) -> Result<(Arc<NodePool>, Want), Stop> {
-        let facts = &request.facts;
-        loop {
-            let table = arc_swap::Guard::into_inner(self.cluster.table());
-            let route = pick::route(request, &table, &self.pins, self.settings.rules)?;
-            if let Some(found) = pick::pick(facts, route, &table) {
-                found.0.chosen();
-                return Ok(found);
-            }
-            retries
-                .held
-                .get_or_insert_with(|| self.cluster.place_among_held());
-            Box::pin(self.hold(client, request, &table, deadline)).await?;
-        }
+    /// Whether this getMore is for a change stream that was open at `moment`.
+    pub(crate) fn is_stream_opened_before(&self, facts: &Facts, moment: Instant) -> bool {
+        cursors::is_stream_opened_before(self, facts, moment)
     }
 
-    /// Waits for the topology to change: no node suits the operation now.
-    async fn hold<C: ClientSide>(
-        &self,
-        client: &C,
-        request: &Request,
-        seen: &Table,
-        deadline: Deadline,
-    ) -> Result<(), Stop> {
-        let class = request.facts.class;
-        let Some(_bytes) = self.budget.try_reserve(request.message.len()) else {
-            return Err(self.overloaded(client.traits(), class).into());
-        };
-        let _held = self.metrics.hold();
-        let until = deadline.hold_until();
-        tokio::select! {
-            biased;
-            () = self.cluster.changed_since(seen) => Ok(()),
-            () = client.departed(), if request.is_dropped_on_departure() => Err(Stop::Abandoned),
-            () = deadline.changed() => Ok(()),
-            () = tokio::time::sleep_until(until) => {
-                let failure = deadline.failure(until, Failure::NoNode);
-                Err(self.refuse(failure, class).into())
-            }
-        }
-    }
-
-    /// Leases a connection; `None`: choose a node again.
-    pub(crate) async fn lease<C: ClientSide>(
-        &self,
-        client: &mut C,
-        request: &Request,
-        pool: &Arc<NodePool>,
-        want: Want,
-        deadline: Deadline,
-        retries: &mut Retries,
-    ) -> Result<Option<Lease>, Stop> {
-        let class = request.facts.class;
-        let want = retries.with_place(pool, want);
-        let is_free = want.only.is_none() && class != Class::GetMore;
-        let before = self.cluster.snapshot();
-        let waiting_since = Instant::now();
-        let (until, leased) = loop {
-            let until = deadline.queue_until(waiting_since);
-            tokio::select! {
-                biased;
-                leased = pool.lease(want, until) => break (until, leased),
-                () = client.departed(), if request.is_dropped_on_departure() => {
-                    return Err(Stop::Abandoned);
-                }
-                () = deadline.changed() => {}
-            }
-        };
-        self.metrics.waited(want.lane, waiting_since);
-        match leased {
-            // While it waited, the node may have taken on another role. Most news are none of
-            // a role: who went back to the end of the queue for each would wait for ever.
-            Ok(lease) if is_free && self.changed_role(pool, &before) => {
-                drop(lease);
-                self.again(class, deadline).map(|_| None)
-            }
-            Ok(lease) => Ok(Some(lease)),
-            Err(LeaseError::Cleared(place)) => {
-                retries.kept = Some((Arc::clone(pool), place));
-                self.again(class, deadline).map(|_| None)
-            }
-            Err(LeaseError::Retired) => self.again(class, deadline).map(|_| None),
-            Err(LeaseError::TimedOut) => {
-                let failure = deadline.failure(until, self.overload(client.traits()));
-                Err(self.refuse(failure, class).into())
-            }
-            Err(LeaseError::Shed) => Err(self.overloaded(client.traits(), class).into()),
-            Err(LeaseError::LoginRefused) => Err(self.refuse(Failure::LoginRefused, class).into()),
-            Err(LeaseError::Gone) => {
-                // A commit asked for again finds another way to its outcome, at once: its
-                // driver asks again only once.
-                self.forget_transaction(&request.facts);
-                if matches!(class, Class::Commit | Class::Abort) {
-                    return self.again(class, deadline).map(|_| None);
-                }
-                Err(self.gone(class).into())
-            }
-        }
-    }
-
-    /// Whether the pool's node has another role than in the snapshot `before`.
-    fn changed_role(&self, pool: &NodePool, before: &Snapshot) -> bool {
-        let now = &self.cluster.table().snapshot;
-        let role = |of: &Snapshot| of.node(pool.node()).map(|node| node.kind);
-        now.revision != before.revision && role(now) != role(before)
-    }
-
-    /// The connection that held a cursor or transaction is gone, and they with it.
-    fn gone(&self, class: Class) -> ErrorReply {
-        let failure = match class {
-            Class::GetMore => Failure::CursorNotFound,
-            _ => Failure::Interrupted,
-        };
-        self.refuse(failure, class)
-    }
-
-    /// The error for a full queue, in the form this client understands.
+    /// The error for a full queue, in the form that this client understands.
     pub(crate) fn overloaded(&self, client: ClientTraits, class: Class) -> ErrorReply {
         self.refuse(self.overload(client), class)
     }
@@ -336,25 +230,27 @@ impl Relay {
         }
     }
 
-    /// Counts a failure and words it.
+    /// Counts a failure and words it for the client.
     pub(crate) fn refuse(&self, failure: Failure, class: Class) -> ErrorReply {
         self.metrics.failed(failure, class);
         reply(failure, class)
     }
 
-    fn conclude(&self, request: &Request, outcome: Result<Answer, Stop>) -> Reply {
-        let silent = request.facts.is_unacknowledged();
-        match outcome {
-            Ok(Answer::Streamed) => Reply::Sent,
-            Err(Stop::Hangup | Stop::Abandoned) => Reply::Hangup,
-            Ok(Answer::Message(_)) | Err(Stop::Error(_)) if silent => Reply::Nothing,
-            Ok(Answer::Message(message)) => Reply::Message(message),
-            Err(Stop::Error(error)) => Reply::Message(error_message(request.id, &error)),
-        }
-    }
-
-    pub(crate) fn now(&self) -> Duration {
+    /// Time since the relay was made.
+    fn now(&self) -> Duration {
         self.epoch.elapsed()
+    }
+}
+
+/// The reply to a request whose operation came to `outcome`.
+fn conclude(request: &Request, outcome: Result<Answer, Stop>) -> Reply {
+    let is_silent = request.facts.is_unacknowledged();
+    match outcome {
+        Ok(Answer::Streamed) => Reply::Sent,
+        Err(Stop::Hangup | Stop::Abandoned) => Reply::Hangup,
+        Ok(Answer::Message(_)) | Err(Stop::Error(_)) if is_silent => Reply::Nothing,
+        Ok(Answer::Message(message)) => Reply::Message(message),
+        Err(Stop::Error(error)) => Reply::Message(error_message(request.id, &error)),
     }
 }
 
@@ -375,41 +271,37 @@ mod tests {
     use bson::rawdoc;
 
     use super::*;
-    use crate::{
-        command::Facts,
-        wire::{OpMsg, op_msg},
-    };
+    use crate::wire::op_msg::MORE_TO_COME;
 
     fn request(flags: u32) -> Request {
-        let body = rawdoc! { "insert": "c", "$db": "d", "x": "0123456789" };
-        let mut message = wire_reply::op_msg(1, 0, 0, body.as_bytes());
-        op_msg::set_flags(&mut message, flags);
-        let facts = Facts::read(&message, &OpMsg::parse(&message).unwrap()).unwrap();
-        Request {
-            facts,
-            message,
-            missing: 0,
-            id: 1,
-            started: Instant::now(),
-        }
+        let body = rawdoc! { "insert": "c", "$db": "d" };
+        let message = wire_reply::op_msg(1, 0, flags, body.as_bytes());
+        let facts = Facts::of(&message).unwrap();
+        Request::new(facts, message, 1, Instant::now())
+    }
+
+    fn error() -> Stop {
+        reply(Failure::NoNode, Class::Write).into()
     }
 
     #[test]
-    fn a_request_that_was_streamed_cannot_be_sent_again() {
-        let mut request = request(0);
-        assert!(!request.is_spent());
-        request.message.truncate(40);
-        request.missing = 10;
-        assert!(!request.is_spent(), "its rest is still to come");
-        request.missing = 0;
-        assert!(request.is_spent());
+    fn the_reply_is_the_answer_or_the_error() {
+        let asked = request(0);
+        let answer = || Ok(Answer::Message(vec![1, 2]));
+        assert_eq!(conclude(&asked, answer()), Reply::Message(vec![1, 2]));
+        assert_eq!(conclude(&asked, Ok(Answer::Streamed)), Reply::Sent);
+        assert!(matches!(conclude(&asked, Err(error())), Reply::Message(_)));
+        assert_eq!(conclude(&asked, Err(Stop::Hangup)), Reply::Hangup);
+        assert_eq!(conclude(&asked, Err(Stop::Abandoned)), Reply::Hangup);
     }
 
     #[test]
-    fn what_wants_no_reply_outlives_its_client_even_after_its_flag_was_cleared() {
-        let mut request = request(op_msg::MORE_TO_COME);
-        op_msg::set_flags(&mut request.message, 0);
-        assert!(!request.is_dropped_on_departure());
-        assert!(self::request(0).is_dropped_on_departure());
+    fn an_unacknowledged_write_gets_no_reply_and_no_error() {
+        let silent = request(MORE_TO_COME);
+        let answer = Ok(Answer::Message(vec![1, 2]));
+        assert_eq!(conclude(&silent, answer), Reply::Nothing);
+        assert_eq!(conclude(&silent, Err(error())), Reply::Nothing);
+        assert_eq!(conclude(&silent, Ok(Answer::Streamed)), Reply::Sent);
+        assert_eq!(conclude(&silent, Err(Stop::Hangup)), Reply::Hangup);
     }
 }

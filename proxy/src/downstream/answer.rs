@@ -24,13 +24,7 @@ impl Client {
             Ok(facts) => facts,
             Err(error) => return Box::pin(self.refuse_facts(&envelope, &error)).await,
         };
-        let mut request = Request {
-            facts,
-            message,
-            missing: 0,
-            id: envelope.id,
-            started: envelope.started,
-        };
+        let mut request = Request::new(facts, message, envelope.id, envelope.started);
         let next = self.dispatch(&envelope, &mut request).await;
         self.reply_bytes = None;
         buffer::give(request.message);
@@ -59,13 +53,8 @@ impl Client {
                 return self.refuse_facts(&envelope, &error).await;
             }
         };
-        let mut request = Request {
-            facts,
-            message,
-            missing,
-            id: envelope.id,
-            started: envelope.started,
-        };
+        let request = Request::new(facts, message, envelope.id, envelope.started);
+        let mut request = request.with_missing(missing);
         let next = if request.facts.treatment.is_answered_here() {
             let text = "a message of this size cannot belong to this command";
             let error = ErrorReply::new(10334, "BSONObjectTooLarge", text);
@@ -125,14 +114,7 @@ impl Client {
                 .send(&envelope, error_message(envelope.id, &error))
                 .await;
         }
-        let (id, started) = (envelope.id, envelope.started);
-        let mut request = Request {
-            facts,
-            message: translated,
-            missing: 0,
-            id,
-            started,
-        };
+        let mut request = Request::new(facts, translated, envelope.id, envelope.started);
         self.dispatch(&envelope, &mut request).await
     }
 

@@ -2,6 +2,7 @@
 
 use crate::{
     downstream::read::Envelope,
+    relay::{fresh_id, send::COMPRESSED_FROM},
     wire::{
         compressed::compress,
         legacy,
@@ -9,16 +10,13 @@ use crate::{
     },
 };
 
-/// Replies smaller than this are not worth compressing.
-const WORTH_COMPRESSING: usize = 1024;
-
 /// Turns a plain OP_MSG reply into what the client of `envelope` expects. `None`: it cannot
 /// be done, because the reply is malformed.
 pub(crate) fn encode(envelope: &Envelope, mut message: Vec<u8>) -> Option<Vec<u8>> {
     if envelope.legacy {
         let body = OpMsg::parse(&message).ok()?.body;
         return Some(legacy::op_reply(
-            crate::relay::fresh_id(),
+            fresh_id(),
             envelope.id,
             message.get(body)?,
         ));
@@ -27,7 +25,7 @@ pub(crate) fn encode(envelope: &Envelope, mut message: Vec<u8>) -> Option<Vec<u8
         op_msg::append_checksum(&mut message);
     }
     match envelope.codec {
-        Some(codec) if message.len() >= WORTH_COMPRESSING => compress(&message, codec).ok(),
+        Some(codec) if message.len() >= COMPRESSED_FROM => compress(&message, codec).ok(),
         _ => Some(message),
     }
 }

@@ -10,10 +10,7 @@ use crate::{
     downstream::Client,
     error::ErrorReply,
     random,
-    relay::{
-        Reply, Request,
-        sessions::{Nobody, refuse_kill_sessions},
-    },
+    relay::{Reply, Request, client::NoClient, sessions::refuse_kill_sessions},
     scram::Nonce,
     wire::{
         build::DocumentBuilder,
@@ -99,7 +96,7 @@ impl Client {
             return Err(ErrorReply::command_not_found(b"buildInfo"));
         };
         request.facts.treatment = Treatment::Read;
-        match self.frontend.relay().run(&mut Nobody, &mut request).await {
+        match self.frontend.relay().run(&mut NoClient, &mut request).await {
             Reply::Message(answer) => {
                 let body = OpMsg::parse(&answer).ok().and_then(|m| answer.get(m.body));
                 let document = without_times(body.unwrap_or_default());

@@ -1,12 +1,14 @@
 //! GetMores that wait for data: change streams and tailable cursors.
 //!
-//! They share a few slots of their node (K of them). Each is asked about in short waits,
-//! in turn: a cursor whose client's wait ends before its turn comes keeps its place, so
-//! that however many there are, none is passed over. With n of them a wait takes K/n of
-//! a second, so that each is asked about once a second. From a hundred for each slot on,
-//! where asking costs more than it brings, a round takes up to two seconds; where the
-//! work itself takes so long that a round is late, waits shrink to nothing until it is not.
-//! An event that all wait for passes quicker: nobody who has it waits.
+//! They share a few slots of their node, K of them. Weir asks the node about each cursor in
+//! short waits, in turn. A cursor whose client's wait ends before its turn comes keeps its place,
+//! so that each gets its turn however many there are.
+//!
+//! With n cursors a wait takes K/n of a second, so the node is asked about each once a second.
+//! From a hundred cursors for each slot on, asking costs more than it brings. A round then takes
+//! up to two seconds. A round that takes longer than that makes the waits as short as possible
+//! until it is in time again. An event that all cursors wait for passes quicker, because a cursor
+//! that has data does not wait.
 
 use std::{
     sync::{
@@ -20,41 +22,39 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::{
     command::Facts,
-    error::{Class, Failure},
+    error::Failure,
     pool::{Lane, Lease, LeaseError, NodePool, Place, Want},
     relay::{
-        ClientSide, Relay, Request, Stop,
-        attempt::{Answer, Attempt},
-        cursors::{AWAY, wanted},
-        deadline::Deadline,
+        ClientSide, Relay, Request, cursor_node,
+        deadline::CURSOR_NODE_AWAY,
         fresh_id,
-        retries::Retries,
+        operation::{CheckOut, Operation, Target},
+        outcome::{Answer, Stop},
     },
-    route::pins::{CursorPin, Turn},
+    route::pins::{CursorPin, Position, Turn},
     wire::{
         build::DocumentBuilder,
         edit,
-        op_msg::{self, OpMsg},
-        raw::find,
+        op_msg::OpMsg,
+        raw::{find, kind},
         reply,
     },
 };
 
-/// In this time every cursor is asked about once, if they are not too many.
+/// The node is asked about every cursor once in this time, if there are not too many.
 const ROUND: Duration = Duration::from_secs(1);
 
-/// In this time every cursor is asked about once, if the server can keep up.
+/// The node is asked about every cursor once in this time, if the server can keep up.
 const LONGEST_ROUND: Duration = Duration::from_secs(2);
 
-/// Waits become shorter than this only to end a round in time: each question costs the
-/// server about a tenth of it.
+/// Waits become shorter than this only to end a round in time. Each question costs the server
+/// about a tenth of it.
 const WORTH_ASKING: Duration = Duration::from_millis(10);
 
-/// In the smallest pools the only slot for normal work is the streams' too: nobody shall wait
-/// longer for it than this.
+/// Longest wait in a pool so small that its only slot for normal work is the streams' too.
 const WITHOUT_SLOT: Duration = Duration::from_millis(20);
 
-/// The shortest wait there is.
+/// The shortest wait.
 const NO_WAIT: Duration = Duration::from_millis(1);
 
 /// How long a server waits for data when a getMore does not say.
@@ -76,160 +76,205 @@ impl Drop for Counted<'_> {
     }
 }
 
-impl Relay {
-    /// Asks again and again, in turn with others, until there is data or the client's own
-    /// wait is over.
-    pub(super) async fn await_data<C: ClientSide>(
-        &self,
-        client: &mut C,
-        request: &mut Request,
-        pool: &Arc<NodePool>,
-        pin: &CursorPin,
-    ) -> Result<Answer, Stop> {
-        let _counted = Counted::new(&self.cluster.awaiting);
-        let until = request.started + wait_asked(request);
-        let mut turn = pin.turn.unwrap_or_else(|| self.next_turn(pool));
-        let mut retries = Retries::default();
-        let mut last = None;
-        while last.is_none() || Instant::now() < until {
-            if has_left(client).await {
-                return Err(Stop::Abandoned);
-            }
-            let want = Want {
-                place: Some(Place(turn.place)),
-                ..wanted(pin, Lane::Awaiting)
-            };
-            let lease = match self.await_turn(client, request, pool, want, until).await? {
-                Waited::Leased(lease) => lease,
-                Waited::InVain => {
-                    self.pins.keep_turn(request.facts.cursor_id, turn);
-                    break;
-                }
-                Waited::Again => {
-                    let patience = Deadline::of(request, &self.settings).hold_from_now(AWAY);
-                    self.home(client, request, pin, patience).await?;
-                    tokio::task::yield_now().await;
-                    continue;
-                }
-            };
-            self.set_wait(request, self.share(pool, turn, until));
-            let deadline = Deadline::of(request, &self.settings);
-            let tried = self.attempt(client, request, lease, deadline, &mut retries);
-            match tried.await? {
-                // What went through in pieces cannot be asked again.
-                Attempt::Done(answer) if request.is_spent() => return Ok(answer),
-                Attempt::Done(answer) if is_empty_batch(&answer) => {
-                    last = Some(answer);
-                    turn = self.next_turn(pool);
-                }
-                Attempt::Done(answer) => return Ok(answer),
-                Attempt::Again => tokio::task::yield_now().await,
-            }
-        }
-        Ok(last.unwrap_or_else(|| Answer::Message(self.empty_batch(request))))
-    }
+/// Asks the node again and again, in turn with other cursors, until there is data or the
+/// client's own wait is over.
+pub(super) async fn await_data<C: ClientSide>(
+    operation: &mut Operation<'_, C>,
+    pool: &Arc<NodePool>,
+    pin: &CursorPin,
+) -> Result<Answer, Stop> {
+    let relay = operation.relay;
+    let _counted = Counted::new(&relay.cluster.awaiting);
+    let turns = Turns {
+        pin,
+        pool,
+        until: operation.request.started + wait_asked(operation.request),
+        turn: pin.turn.unwrap_or_else(|| next_turn(relay, pool)),
+        last: None,
+    };
+    operation.complete(turns).await
+}
 
-    /// How long the next question may wait at the server.
-    fn share(&self, pool: &NodePool, turn: Turn, until: Instant) -> Duration {
-        let streams = self.cluster.awaiting.load(Ordering::Relaxed);
-        let late = self.now().saturating_sub(turn.since) > LONGEST_ROUND;
-        let mut wait = share_of_round(streams, pool.awaiting_share(), late);
-        if pool.awaiting_takes_all() {
-            wait = wait.min(WITHOUT_SLOT);
-        }
-        wait.min(until.saturating_duration_since(Instant::now()))
-    }
+/// The turns of one getMore that waits for data: its target.
+struct Turns<'a> {
+    pin: &'a CursorPin,
+    pool: &'a Arc<NodePool>,
+    /// The end of the client's own wait.
+    until: Instant,
+    turn: Turn,
+    /// The answer of the last turn, an empty batch.
+    last: Option<Answer>,
+}
 
-    fn next_turn(&self, pool: &NodePool) -> Turn {
-        Turn {
-            place: pool.next_place().0,
-            since: self.now(),
-        }
-    }
-
-    /// Writes the wait of one poll into the request, adding the field when it is missing.
-    pub(super) fn set_wait(&self, request: &mut Request, wait: Duration) {
-        let ms = i64::try_from(wait.as_millis()).unwrap_or(1000).max(1);
-        if let Some(max) = request.facts.max_time {
-            edit::overwrite_number(&mut request.message, max.at, max.kind, ms);
-            return;
-        }
-        let value = i32::try_from(ms).unwrap_or(1000).to_le_bytes();
-        let Ok(msg) = OpMsg::parse(&request.message) else {
-            return;
+impl Target for Turns<'_> {
+    async fn select<C: ClientSide>(
+        &mut self,
+        _operation: &mut Operation<'_, C>,
+    ) -> Result<(Arc<NodePool>, Want), Stop> {
+        let want = Want {
+            place: Some(Place(self.turn.place)),
+            ..cursor_node::want(self.pin, Lane::Awaiting)
         };
-        if edit::append_to_body(&mut request.message, &msg, 0x10, "maxTimeMS", &value).is_err() {
-            return;
-        }
-        // Positions have moved: read them again.
-        if let Ok(facts) = Facts::of(&request.message) {
-            request.facts = facts;
-        }
+        Ok((Arc::clone(self.pool), want))
     }
 
-    /// Waits for a slot until the client's wait is over.
-    async fn await_turn<C: ClientSide>(
-        &self,
-        client: &C,
-        request: &Request,
+    /// Waits for the cursor's turn.
+    async fn check_out<C: ClientSide>(
+        &mut self,
+        operation: &mut Operation<'_, C>,
         pool: &Arc<NodePool>,
         want: Want,
-        until: Instant,
-    ) -> Result<Waited, Stop> {
-        let leased = tokio::select! {
-            biased;
-            leased = pool.lease(want, until) => leased,
-            () = client.departed() => return Err(Stop::Abandoned),
-        };
-        match leased {
-            Ok(lease) => Ok(Waited::Leased(lease)),
-            Err(LeaseError::TimedOut) => Ok(Waited::InVain),
-            // An answer at once would only be followed by the next question.
-            Err(LeaseError::Shed) => tokio::select! {
-                () = sleep_until(until) => Ok(Waited::InVain),
-                () = client.departed() => Err(Stop::Abandoned),
-            },
-            Err(LeaseError::Cleared(_)) if Instant::now() < until => Ok(Waited::Again),
-            Err(LeaseError::Cleared(_)) => Ok(Waited::InVain),
-            Err(LeaseError::LoginRefused) => {
-                Err(self.refuse(Failure::LoginRefused, Class::GetMore).into())
+    ) -> Result<CheckOut, Stop> {
+        if Instant::now() >= self.until
+            && let Some(last) = self.last.take()
+        {
+            return Ok(CheckOut::Done(last));
+        }
+        if has_left(operation.client).await {
+            return Err(Stop::Abandoned);
+        }
+        match await_turn(operation, pool, want, self.until).await? {
+            Waited::Leased(lease) => {
+                let wait = share(operation.relay, pool, self.turn, self.until);
+                set_wait(operation.request, wait);
+                Ok(CheckOut::Lease(lease))
             }
-            Err(LeaseError::Gone | LeaseError::Retired) => {
-                self.unpin_cursor(request.facts.cursor_id);
-                Err(self.refuse(Failure::CursorNotFound, Class::GetMore).into())
+            Waited::TimedOut => {
+                let id = operation.request.facts.cursor_id;
+                operation.relay.pins.keep_turn(id, self.turn);
+                let last = self.last.take();
+                Ok(CheckOut::Done(
+                    last.unwrap_or_else(|| own_empty_batch(operation)),
+                ))
+            }
+            Waited::Cleared => {
+                let patience = operation.deadline.hold_from_now(CURSOR_NODE_AWAY);
+                cursor_node::find(operation, self.pin, patience).await?;
+                Ok(CheckOut::Again)
             }
         }
     }
 
-    /// What a server would have said had nothing happened: the wait ended in our queue.
-    fn empty_batch(&self, request: &Request) -> Vec<u8> {
-        let id = request.facts.cursor_id;
-        let position = self
-            .pins
-            .cursor(id)
-            .and_then(|pin| pin.position)
-            .unwrap_or_default();
-        let mut cursor = DocumentBuilder::new();
-        cursor.array("nextBatch", &DocumentBuilder::new().finish());
-        if !position.resume_token.is_empty() {
-            cursor.document("postBatchResumeToken", &position.resume_token);
+    fn accept<C: ClientSide>(
+        &mut self,
+        operation: &Operation<'_, C>,
+        answer: Answer,
+    ) -> Option<Answer> {
+        // A request that was streamed cannot be sent again.
+        if operation.request.is_spent() || !answer.is_empty_batch() {
+            return Some(answer);
         }
-        cursor.i64("id", id);
-        let namespace = match position.namespace.as_slice() {
-            [] => namespace_asked(request),
-            known => String::from_utf8_lossy(known).into_owned(),
-        };
-        cursor.str("ns", &namespace);
-        let mut body = DocumentBuilder::new();
-        body.document("cursor", &cursor.finish()).f64("ok", 1.0);
-        reply::op_msg(fresh_id(), request.id, 0, &body.finish())
+        self.last = Some(answer);
+        self.turn = next_turn(operation.relay, self.pool);
+        None
     }
 }
 
+/// How long the next question may wait at the server.
+fn share(relay: &Relay, pool: &NodePool, turn: Turn, until: Instant) -> Duration {
+    let streams = relay.cluster.awaiting.load(Ordering::Relaxed);
+    let is_late = relay.now().saturating_sub(turn.since) > LONGEST_ROUND;
+    let mut wait = share_of_round(streams, pool.awaiting_share(), is_late);
+    if pool.awaiting_takes_all() {
+        wait = wait.min(WITHOUT_SLOT);
+    }
+    wait.min(until.saturating_duration_since(Instant::now()))
+}
+
+fn next_turn(relay: &Relay, pool: &NodePool) -> Turn {
+    Turn {
+        place: pool.next_place().0,
+        since: relay.now(),
+    }
+}
+
+/// Writes the wait of one question into the request. Adds the field when it is missing.
+pub(super) fn set_wait(request: &mut Request, wait: Duration) {
+    let ms = i64::try_from(wait.as_millis()).unwrap_or(1000).max(1);
+    if let Some(max) = request.facts.max_time {
+        edit::overwrite_number(&mut request.message, max.at, max.kind, ms);
+        return;
+    }
+    let value = i32::try_from(ms).unwrap_or(1000).to_le_bytes();
+    let Ok(msg) = OpMsg::parse(&request.message) else {
+        return;
+    };
+    let (message, int32) = (&mut request.message, kind::INT32);
+    if edit::append_to_body(message, &msg, int32, "maxTimeMS", &value).is_err() {
+        return;
+    }
+    // The positions of fields have changed: read them again.
+    if let Ok(facts) = Facts::of(&request.message) {
+        request.facts = facts;
+    }
+}
+
+/// What a wait for a slot came to.
 enum Waited {
+    /// The cursor's turn has come.
     Leased(Lease),
-    InVain,
-    Again,
+    /// The client's wait is over.
+    TimedOut,
+    /// The pool was cleared. Find the cursor's node again.
+    Cleared,
+}
+
+/// Waits for a slot until the client's wait is over.
+async fn await_turn<C: ClientSide>(
+    operation: &Operation<'_, C>,
+    pool: &Arc<NodePool>,
+    want: Want,
+    until: Instant,
+) -> Result<Waited, Stop> {
+    let leased = tokio::select! {
+        biased;
+        leased = pool.lease(want, until) => leased,
+        () = operation.client.departed() => return Err(Stop::Abandoned),
+    };
+    match leased {
+        Ok(lease) => Ok(Waited::Leased(lease)),
+        Err(LeaseError::TimedOut) => Ok(Waited::TimedOut),
+        // The client would answer an immediate reply with its next question.
+        Err(LeaseError::Shed) => tokio::select! {
+            () = sleep_until(until) => Ok(Waited::TimedOut),
+            () = operation.client.departed() => Err(Stop::Abandoned),
+        },
+        Err(LeaseError::Cleared(_)) if Instant::now() < until => Ok(Waited::Cleared),
+        Err(LeaseError::Cleared(_)) => Ok(Waited::TimedOut),
+        Err(LeaseError::LoginRefused) => Err(operation.refuse_get_more(Failure::LoginRefused)),
+        Err(LeaseError::Gone | LeaseError::Retired) => {
+            let relay = operation.relay;
+            relay.unpin_cursor(operation.request.facts.cursor_id);
+            Err(operation.refuse_get_more(Failure::CursorNotFound))
+        }
+    }
+}
+
+/// The empty batch that a server would have sent if nothing had happened. The client's wait
+/// ended in Weir's queue.
+fn own_empty_batch<C>(operation: &Operation<'_, C>) -> Answer {
+    let id = operation.request.facts.cursor_id;
+    let pin = operation.relay.pins.cursor(id);
+    let position = pin.and_then(|pin| pin.position).unwrap_or_default();
+    let body = empty_batch(operation.request, &position);
+    Answer::Message(reply::op_msg(fresh_id(), operation.request.id, 0, &body))
+}
+
+fn empty_batch(request: &Request, position: &Position) -> Vec<u8> {
+    let mut cursor = DocumentBuilder::new();
+    cursor.array("nextBatch", &DocumentBuilder::new().finish());
+    if !position.resume_token.is_empty() {
+        cursor.document("postBatchResumeToken", &position.resume_token);
+    }
+    cursor.i64("id", request.facts.cursor_id);
+    let namespace = match position.namespace.as_slice() {
+        [] => namespace_asked(request),
+        known => String::from_utf8_lossy(known).into_owned(),
+    };
+    cursor.str("ns", &namespace);
+    let mut body = DocumentBuilder::new();
+    body.document("cursor", &cursor.finish()).f64("ok", 1.0);
+    body.finish()
 }
 
 /// How long the client waits for data.
@@ -241,7 +286,7 @@ fn wait_asked(request: &Request) -> Duration {
     asked.map_or(DEFAULT_WAIT, Duration::from_millis)
 }
 
-/// How long one of so many streams may wait for data at the server, on so many slots.
+/// How long one of `streams` cursors may wait for data at the server, on `slots` slots.
 fn share_of_round(streams: usize, slots: usize, late: bool) -> Duration {
     if late {
         return NO_WAIT;
@@ -254,8 +299,8 @@ fn share_of_round(streams: usize, slots: usize, late: bool) -> Duration {
         .max(NO_WAIT)
 }
 
-/// Whether the client has left by now. A free connection is taken without looking, so a
-/// loop of short waits has to ask.
+/// Whether the client has left. A check-out that need not wait does not notice it, so a loop of
+/// short waits has to ask.
 async fn has_left<C: ClientSide>(client: &C) -> bool {
     tokio::select! {
         biased;
@@ -264,7 +309,7 @@ async fn has_left<C: ClientSide>(client: &C) -> bool {
     }
 }
 
-/// What a getMore reads from, as its reply names it.
+/// The namespace of a getMore, as its reply names it.
 fn namespace_asked(request: &Request) -> String {
     let facts = &request.facts;
     let collection = find(facts.body.of(&request.message), b"collection");
@@ -276,22 +321,10 @@ fn namespace_asked(request: &Request) -> String {
         .into_owned()
 }
 
-/// An empty batch of a cursor that is still open.
-pub(super) fn is_empty_batch(answer: &Answer) -> bool {
-    let Answer::Message(message) = answer else {
-        return false;
-    };
-    let batch = || {
-        let cursor = find(op_msg::body(message)?, b"cursor")?;
-        let cursor = cursor.as_document()?;
-        let open = find(cursor, b"id")?.as_i64()? != 0;
-        Some(open && find(cursor, b"nextBatch")?.as_array()?.len() <= 5)
-    };
-    batch() == Some(true)
-}
-
 #[cfg(test)]
 mod tests {
+    use bson::{RawDocumentBuf, rawdoc};
+
     use super::*;
 
     #[test]
@@ -306,5 +339,56 @@ mod tests {
         assert_eq!(share_of_round(0, 4, false), ROUND);
         assert_eq!(share_of_round(100_000, 1, false), NO_WAIT);
         assert_eq!(share_of_round(3, 1, true), NO_WAIT, "a late round hurries");
+    }
+
+    fn get_more(body: &bson::RawDocumentBuf) -> Request {
+        let message = reply::op_msg(1, 0, 0, body.as_bytes());
+        let facts = Facts::of(&message).unwrap();
+        Request::new(facts, message, 1, Instant::now())
+    }
+
+    #[test]
+    fn the_wait_is_written_over_the_clients_own_or_added() {
+        let read = |request: &Request| Facts::of(&request.message).unwrap().max_time.unwrap().ms;
+        let mut own = get_more(&rawdoc! { "getMore": 7_i64, "maxTimeMS": 900, "$db": "d" });
+        set_wait(&mut own, Duration::from_millis(40));
+        assert_eq!(read(&own), 40);
+        assert_eq!(
+            wait_asked(&own),
+            Duration::from_millis(900),
+            "the client's wait stays known"
+        );
+        let mut added = get_more(&rawdoc! { "getMore": 7_i64, "collection": "c", "$db": "d" });
+        set_wait(&mut added, Duration::ZERO);
+        assert_eq!(read(&added), 1, "0 would mean no limit");
+        assert_eq!(added.facts.cursor_id, 7);
+        set_wait(&mut added, Duration::from_millis(30));
+        assert_eq!(read(&added), 30);
+    }
+
+    #[test]
+    fn an_empty_batch_carries_the_last_known_position() {
+        let request = get_more(&rawdoc! { "getMore": 7_i64, "collection": "c", "$db": "d" });
+        let token = rawdoc! { "_data": "82" };
+        let known = Position {
+            namespace: b"d.other".to_vec(),
+            resume_token: token.as_bytes().to_vec(),
+        };
+        let read = |position| RawDocumentBuf::from_bytes(empty_batch(&request, position)).unwrap();
+        let batch = bson::RawArrayBuf::new();
+        assert_eq!(
+            read(&known),
+            rawdoc! {
+                "cursor": {
+                    "nextBatch": batch.clone(), "postBatchResumeToken": token, "id": 7_i64,
+                    "ns": "d.other",
+                },
+                "ok": 1.0,
+            }
+        );
+        assert_eq!(
+            read(&Position::default()),
+            rawdoc! { "cursor": { "nextBatch": batch, "id": 7_i64, "ns": "d.c" }, "ok": 1.0 }
+        );
     }
 }

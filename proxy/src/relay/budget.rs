@@ -1,18 +1,18 @@
-//! A ceiling on the bytes of messages held in memory at once.
+//! A limit on the bytes of messages that Weir keeps in memory.
 
 use std::sync::{
     Arc,
     atomic::{AtomicUsize, Ordering},
 };
 
-/// Counts bytes of held messages against a limit, over all listeners.
+/// Counts the bytes of messages in memory against a limit, over all listeners.
 #[derive(Debug)]
 pub struct Budget {
     limit: usize,
     used: AtomicUsize,
 }
 
-/// A part of the budget, returned on drop.
+/// A part of the budget. Dropping it gives it back.
 #[derive(Debug)]
 pub struct Reserved {
     budget: Arc<Budget>,
@@ -29,7 +29,7 @@ impl Budget {
         }
     }
 
-    /// Reserves `bytes` before they are allocated; `None`: they would pass the limit.
+    /// Reserves `bytes` before they are allocated. `None`: they would pass the limit.
     #[must_use]
     pub fn try_reserve(self: &Arc<Self>, bytes: usize) -> Option<Reserved> {
         let fits = |used: usize| used.checked_add(bytes).filter(|sum| *sum <= self.limit);
@@ -42,7 +42,7 @@ impl Budget {
         })
     }
 
-    /// Counts `bytes` that are held whether there is room or not, as few for each connection.
+    /// Reserves `bytes` beyond the limit if need be. For small shares, one for each connection.
     #[must_use]
     pub fn reserve(self: &Arc<Self>, bytes: usize) -> Reserved {
         self.used.fetch_add(bytes, Ordering::AcqRel);
@@ -52,7 +52,7 @@ impl Budget {
         }
     }
 
-    /// Whether so many bytes more could be reserved now.
+    /// Whether `bytes` more could be reserved now.
     #[must_use]
     pub fn has_room(&self, bytes: usize) -> bool {
         bytes <= self.limit.saturating_sub(self.used())
@@ -64,7 +64,7 @@ impl Budget {
         self.used.load(Ordering::Relaxed)
     }
 
-    /// The limit.
+    /// The limit, bytes.
     #[must_use]
     pub const fn limit(&self) -> usize {
         self.limit

@@ -1,22 +1,19 @@
-//! What the relay and its clients say to each other: the request, the reply, and what a
-//! client must be able to do meanwhile.
+//! What the relay must know of a client, and what it does with one.
 
-use std::{future::Future, io};
-
-use tokio::time::Instant;
-
-use crate::{
-    command::{Facts, FactsError},
-    relay::{budget::Reserved, client_pins::ClientPins},
-    wire::{Header, header::MAX_MESSAGE_LEN, reply},
+use std::{
+    future::{Future, pending},
+    io,
 };
 
-/// What the relay must know of the client it serves, and do with it.
+use crate::relay::{budget::Reserved, client_pins::ClientPins};
+
+/// The client of an operation.
 pub trait ClientSide: Send {
-    /// What its handshake told.
+    /// What the client said in its handshake.
     fn traits(&self) -> ClientTraits;
 
-    /// Where to note what this client's connection leaves open; `None`: nothing ends with it.
+    /// The cursors and the transaction that end with this client's connection. `None`: nothing
+    /// ends with it.
     fn pins(&mut self) -> Option<&mut ClientPins> {
         None
     }
@@ -24,8 +21,9 @@ pub trait ClientSide: Send {
     /// Ends when the client has left. Must not consume bytes.
     fn departed(&self) -> impl Future<Output = ()> + Send;
 
-    /// Writes as much as the client takes now. When the future is dropped, nothing was
-    /// taken. The end of what was taken may wait for a flush by the client's own task.
+    /// Writes as much as the client takes now and returns how much that was. When the future is
+    /// dropped, the client has taken nothing. The end of the bytes may wait for a flush by the
+    /// client's own task.
     ///
     /// # Errors
     /// The client has left.
@@ -36,7 +34,7 @@ pub trait ClientSide: Send {
         drop(bytes);
     }
 
-    /// Reads more of a request that has not arrived whole.
+    /// Reads more of a request that has not arrived whole: at most `capacity` bytes.
     ///
     /// # Errors
     /// The client has left.
@@ -47,84 +45,33 @@ pub trait ClientSide: Send {
     ) -> impl Future<Output = io::Result<usize>> + Send;
 }
 
-/// Facts of a client's handshake that change how it is served.
+/// Facts of a client's handshake that change how Weir serves it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ClientTraits {
-    /// It announced `backpressure`: overload may be told with 462.
+    /// It announced `backpressure`: Weir may tell it of overload with code 462.
     pub backpressure: bool,
     /// It connected with `loadBalanced=true`: cursors and transactions end with its socket.
     pub load_balanced: bool,
 }
 
-/// One request, ready to be relayed.
-#[derive(Debug)]
-pub struct Request {
-    /// What it asks.
-    pub facts: Facts,
-    /// The message: plain OP_MSG without checksum. Of a large one perhaps only the first
-    /// part; then `missing` counts the bytes still to come.
-    pub message: Vec<u8>,
-    /// Bytes that have not arrived yet.
-    pub missing: usize,
-    /// The client's own id of the request.
-    pub id: i32,
-    /// When as much of it had arrived as was waited for.
-    pub started: Instant,
-}
+/// The client of Weir's own commands. It never leaves and takes every reply.
+#[derive(Debug, Default)]
+pub struct NoClient;
 
-impl Request {
-    /// A command of Weir's own, beginning now.
-    ///
-    /// # Errors
-    /// `body` is no command.
-    pub fn own(body: &[u8]) -> Result<Self, FactsError> {
-        let message = reply::op_msg(0, 0, 0, body);
-        Ok(Self {
-            facts: Facts::of(&message)?,
-            message,
-            missing: 0,
-            id: 0,
-            started: Instant::now(),
-        })
+impl ClientSide for NoClient {
+    fn traits(&self) -> ClientTraits {
+        ClientTraits::default()
     }
 
-    /// A part of it was passed on without being kept: it cannot be sent once more.
-    #[must_use]
-    pub fn is_spent(&self) -> bool {
-        let announced = Header::decode(&self.message, MAX_MESSAGE_LEN)
-            .ok()
-            .flatten();
-        self.missing == 0 && announced.is_some_and(|header| header.length > self.message.len())
+    fn departed(&self) -> impl Future<Output = ()> + Send {
+        pending()
     }
 
-    /// The request itself, for whoever serves it later; its place stays behind, empty.
-    #[must_use]
-    pub fn take(&mut self) -> Self {
-        Self {
-            facts: self.facts.clone(),
-            message: std::mem::take(&mut self.message),
-            missing: 0,
-            id: self.id,
-            started: self.started,
-        }
+    async fn write_some(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Ok(bytes.len())
     }
 
-    /// Unsent, it is dropped when its client leaves: the application may have tried again
-    /// elsewhere. Who wants no reply leaves right after asking and tries nothing again.
-    pub(super) const fn is_dropped_on_departure(&self) -> bool {
-        !self.facts.is_unacknowledged()
+    async fn read_some(&mut self, _buf: &mut Vec<u8>, _capacity: usize) -> io::Result<usize> {
+        Ok(0)
     }
-}
-
-/// What the client is to be told.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Reply {
-    /// This plain OP_MSG message; its ids are set.
-    Message(Vec<u8>),
-    /// Nothing: the request asked for no reply.
-    Nothing,
-    /// It has been written already.
-    Sent,
-    /// The client has left, or can no longer be told anything true: close its socket.
-    Hangup,
 }

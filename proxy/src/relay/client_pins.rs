@@ -1,10 +1,11 @@
-//! What a load-balanced client leaves behind when its socket closes.
+//! The cursors and the transaction that end with a load-balanced client's connection.
 //!
-//! In that face cursors and transactions belong to the client's connection, so they end
-//! with it: the transaction is aborted by its own lsid and number (never by killing the
-//! session, which a retry may still use), the cursors are killed. In the mongos face
-//! nothing is tidied up: another connection of the same client may go on with them.
-//! Source: `load-balancers.md`.
+//! In the load-balanced face they belong to the client's connection. When its socket closes,
+//! Weir kills the cursors and aborts the transaction. It aborts by the transaction's own lsid
+//! and number. It never kills the session, because a retry may still use it.
+//!
+//! In the mongos face nothing ends: another connection of the same client may go on with its
+//! cursors and transactions. Source: `load-balancers.md`.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -15,7 +16,7 @@ use crate::{
     wire::{build::DocumentBuilder, raw::find},
 };
 
-/// Cursors and the transaction that one client connection has open.
+/// The cursors and the transaction that one client connection has open.
 #[derive(Debug, Default)]
 pub struct ClientPins {
     /// Namespaces by cursor id.
@@ -25,14 +26,14 @@ pub struct ClientPins {
 }
 
 impl ClientPins {
-    /// A request is about to be sent. A forwarded commit must not be followed by an abort.
+    /// Notes that a request is about to be sent. No abort may follow a commit that was sent.
     pub fn before(&mut self, facts: &Facts) {
         if facts.class == Class::Commit {
             self.transaction = None;
         }
     }
 
-    /// A reply has come.
+    /// Notes what a reply opens and closes. `body` is empty if the reply was not kept.
     pub fn after(&mut self, request: &Request, body: &[u8], outcome: &Outcome) {
         let facts = &request.facts;
         match outcome.cursor.map(|cursor| cursor.id) {
@@ -40,8 +41,8 @@ impl ClientPins {
                 let namespace = namespace_in(body).unwrap_or_else(|| namespace_of(request));
                 self.cursors.entry(id).or_insert(namespace);
             }
-            Some(_) => drop(self.cursors.remove(&facts.cursor_id)),
-            None if outcome.code == 43 => drop(self.cursors.remove(&facts.cursor_id)),
+            Some(_) => self.killed(&[facts.cursor_id]),
+            None if outcome.code == 43 => self.killed(&[facts.cursor_id]),
             None => {}
         }
         let ended =
@@ -55,7 +56,7 @@ impl ClientPins {
         }
     }
 
-    /// These cursors were killed; what became of them is no longer of interest.
+    /// Notes that the client killed these cursors, whatever the server answers.
     pub fn killed(&mut self, ids: &[i64]) {
         for id in ids {
             self.cursors.remove(id);
@@ -68,7 +69,7 @@ impl ClientPins {
         self.cursors.is_empty() && self.transaction.is_none()
     }
 
-    /// Ends everything that is open.
+    /// Kills the cursors and aborts the transaction.
     pub async fn close_all(self, relay: Arc<Relay>) {
         if let Some((session, number)) = self.transaction {
             let mut abort = DocumentBuilder::new();
@@ -77,7 +78,7 @@ impl ClientPins {
                 .document("lsid", &session)
                 .i64("txnNumber", number);
             abort.bool("autocommit", false).str("$db", "admin");
-            relay.run_unheard(&abort.finish()).await;
+            relay.run_own(&abort.finish()).await;
         }
         let mut by_namespace: HashMap<Vec<u8>, Vec<i64>> = HashMap::new();
         for (id, namespace) in self.cursors {
@@ -96,7 +97,7 @@ impl ClientPins {
             kill.str("killCursors", collection)
                 .array("cursors", &list.finish());
             kill.str("$db", database);
-            relay.run_unheard(&kill.finish()).await;
+            relay.run_own(&kill.finish()).await;
         }
     }
 }
@@ -106,9 +107,10 @@ fn namespace_in(body: &[u8]) -> Option<Vec<u8>> {
     Some(find(cursor.as_document()?, b"ns")?.as_str()?.to_vec())
 }
 
-/// The namespace by the request itself: of a reply that passed in pieces the body is not
-/// at hand. A getMore names its collection in a field of its own, other commands first; what
-/// is about no collection, as `listCollections` and some aggregations, has a name for it.
+/// The namespace by the request itself, for a reply whose body was not kept.
+///
+/// A getMore names its collection in a field of its own, other commands in their first field. A
+/// command about no collection, such as `listCollections`, has a name that stands for it.
 fn namespace_of(request: &Request) -> Vec<u8> {
     let (facts, message) = (&request.facts, &request.message);
     let body = facts.body.of(message);

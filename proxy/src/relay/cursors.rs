@@ -1,5 +1,4 @@
-//! getMore and killCursors: commands that belong to a cursor rather than to a kind of
-//! node.
+//! getMore: a command that belongs to a cursor rather than to a kind of node.
 
 use std::{sync::Arc, time::Duration};
 
@@ -7,210 +6,111 @@ use tokio::time::Instant;
 
 use crate::{
     command::{Facts, Treatment},
-    error::{Class, Failure},
-    pool::{ConnId, Lane, NodePool, Want},
+    error::Failure,
+    pool::{Lane, NodePool, Want},
     relay::{
-        ClientSide, Relay, Request, Stop,
-        attempt::{Answer, Attempt},
-        awaiting::is_empty_batch,
-        deadline::Deadline,
-        retries::Retries,
+        ClientSide, Relay,
+        awaiting::{await_data, set_wait},
+        cursor_node::{self, CursorNode},
+        deadline::CURSOR_NODE_AWAY,
+        operation::{OneNode, Operation},
+        outcome::{Answer, Stop},
     },
     route::pins::CursorPin,
     topology::{NodeAddress, NodeKind},
-    wire::{op_msg, raw::find},
 };
 
-/// How long a getMore that waits for data is held for a node that is away. Its client can
-/// go on elsewhere and loses nothing, but must hear of it to do so; a node that only lost
-/// its connections is back by then.
-pub(super) const AWAY: Duration = Duration::from_secs(2);
+/// How long a getMore waits for data at a node that may not have its cursor.
+const PROBE_WAIT: Duration = Duration::from_millis(20);
 
-/// How long a getMore that waits for data waits at a node that may not have its cursor.
-const GLANCE: Duration = Duration::from_millis(20);
+/// Whether this getMore is for a change stream that was open at `moment`.
+pub(super) fn is_stream_opened_before(relay: &Relay, facts: &Facts, moment: Instant) -> bool {
+    let is_older = |pin: CursorPin| pin.is_stream() && relay.epoch + pin.opened < moment;
+    facts.treatment == Treatment::GetMore
+        && relay.pins.cursor(facts.cursor_id).is_some_and(is_older)
+}
 
-impl Relay {
-    /// Whether this getMore is for a change stream that was open at that moment.
-    pub(crate) fn is_stream_opened_before(&self, facts: &Facts, moment: Instant) -> bool {
-        let before = |pin: CursorPin| pin.is_stream() && self.epoch + pin.opened < moment;
-        facts.treatment == Treatment::GetMore
-            && self.pins.cursor(facts.cursor_id).is_some_and(before)
-    }
-
-    /// A getMore goes where its cursor is, and is never sent twice.
-    pub(crate) async fn get_more<C: ClientSide>(
-        &self,
-        client: &mut C,
-        request: &mut Request,
-        deadline: Deadline,
-    ) -> Result<Answer, Stop> {
-        match self.pins.cursor(request.facts.cursor_id) {
-            Some(pin) if pin.awaits => {
-                let patience = deadline.hold_at_most(AWAY);
-                let pool = self.home(client, request, &pin, patience).await?;
-                self.await_data(client, request, &pool, &pin).await
-            }
-            Some(pin) => {
-                let want = wanted(&pin, Lane::Finishing);
-                let mut retries = Retries::default();
-                loop {
-                    let pool = self.home(client, request, &pin, deadline).await?;
-                    let tried = self.try_on(client, request, &pool, want, deadline, &mut retries);
-                    match tried.await? {
-                        Attempt::Done(answer) => return Ok(answer),
-                        Attempt::Again => tokio::task::yield_now().await,
-                    }
-                }
-            }
-            None if self.settings.probe_cursors => self.probe(client, request, deadline).await,
-            None => Err(self.refuse(Failure::CursorNotFound, Class::GetMore).into()),
+/// Sends a getMore to the node that has its cursor. It is never sent twice.
+pub(super) async fn get_more<C: ClientSide>(
+    operation: &mut Operation<'_, C>,
+) -> Result<Answer, Stop> {
+    let relay = operation.relay;
+    match relay.pins.cursor(operation.request.facts.cursor_id) {
+        Some(pin) if pin.awaits => {
+            let patience = operation.deadline.hold_at_most(CURSOR_NODE_AWAY);
+            let pool = cursor_node::find(operation, &pin, patience).await?;
+            await_data(operation, &pool, &pin).await
         }
-    }
-
-    /// The pool of the node that holds a cursor, once the node is there. A cursor ends with
-    /// the process that opened it: a node that has come back as another one is not asked
-    /// (it may even be unable to say so, while it lacks the keys to check cluster times).
-    pub(super) async fn home<C: ClientSide>(
-        &self,
-        client: &C,
-        request: &Request,
-        pin: &CursorPin,
-        deadline: Deadline,
-    ) -> Result<Arc<NodePool>, Stop> {
-        let id = request.facts.cursor_id;
-        loop {
-            let table = arc_swap::Guard::into_inner(self.cluster.table());
-            let nodes = table.snapshot.nodes.iter().zip(&table.pools);
-            let found = nodes.into_iter().find(|(node, _)| node.address == pin.node);
-            let Some((node, pool)) = found.filter(|(node, _)| pin.may_be_on(node)) else {
-                self.unpin_cursor(id);
-                return Err(self.refuse(Failure::CursorNotFound, Class::GetMore).into());
-            };
-            // It may have rolled back meanwhile, and then says something on which no driver
-            // resumes. Who only waits for data loses nothing by resuming at once.
-            if pin.awaits && pin.deaths != pool.deaths() {
-                self.unpin_cursor(id);
-                return Err(self.refuse(Failure::Interrupted, Class::GetMore).into());
-            }
-            if node.kind.holds_data() {
-                return Ok(Arc::clone(pool));
-            }
-            let held = Box::pin(self.hold(client, request, &table, deadline)).await;
-            if matches!(held, Err(Stop::Error(_))) {
-                self.unpin_cursor(id);
-            }
-            held?;
-        }
-    }
-
-    /// One node and no other will do; tries again only what was not executed.
-    pub(super) async fn ask_node<C: ClientSide>(
-        &self,
-        client: &mut C,
-        request: &mut Request,
-        pool: &Arc<NodePool>,
-        want: Want,
-        deadline: Deadline,
-    ) -> Result<Answer, Stop> {
-        let mut retries = Retries::default();
-        loop {
-            let tried = self.try_on(client, request, pool, want, deadline, &mut retries);
-            match tried.await? {
-                Attempt::Done(answer) => return Ok(answer),
-                // The node has left, and what it held with it.
-                Attempt::Again if pool.is_retired() => {
-                    let class = request.facts.class;
-                    return Err(self.refuse(Failure::CursorNotFound, class).into());
-                }
-                Attempt::Again => tokio::task::yield_now().await,
-            }
-        }
-    }
-
-    /// One try on a connection of `pool`.
-    async fn try_on<C: ClientSide>(
-        &self,
-        client: &mut C,
-        request: &mut Request,
-        pool: &Arc<NodePool>,
-        want: Want,
-        deadline: Deadline,
-        retries: &mut Retries,
-    ) -> Result<Attempt, Stop> {
-        let leased = self.lease(client, request, pool, want, deadline, retries);
-        match leased.await? {
-            Some(lease) => {
-                self.attempt(client, request, lease, deadline, retries)
-                    .await
-            }
-            None => Ok(Attempt::Again),
-        }
-    }
-
-    /// A cursor of another Weir: ask the primary, then the others, one at a time. A node
-    /// that does not know it answers 43 and has done nothing; any other answer is final. A
-    /// node that cannot be asked now may be the one: it is waited for a little.
-    ///
-    /// One that is to wait for data waits for a moment only, outside of the lane for such;
-    /// once it is found it takes its turn with the others.
-    async fn probe<C: ClientSide>(
-        &self,
-        client: &mut C,
-        request: &mut Request,
-        deadline: Deadline,
-    ) -> Result<Answer, Stop> {
-        let want = Want {
-            lane: Lane::Finishing,
-            ..Want::default()
-        };
-        let patience = deadline.hold_from_now(AWAY);
-        // A server allows the field on no other getMore.
-        let awaits = request.facts.max_time.is_some();
-        if awaits {
-            self.set_wait(request, GLANCE);
-        }
-        let mut asked: Vec<NodeAddress> = Vec::new();
-        loop {
-            let table = arc_swap::Guard::into_inner(self.cluster.table());
-            let mut pools = table.data_pools().into_iter();
-            let next = pools.find(|pool| !asked.contains(pool.node()));
-            let Some(pool) = next else {
-                let nodes = table.snapshot.nodes.iter();
-                let all = all_asked(nodes.map(|node| (&node.address, node.kind)), &asked);
-                let over = all || patience.is_over();
-                if !over {
-                    let held = Box::pin(self.hold(client, request, &table, patience)).await;
-                    match held {
-                        Err(Stop::Error(_)) if patience.is_over() && !deadline.is_over() => {}
-                        held => {
-                            held?;
-                            continue;
-                        }
-                    }
-                }
-                return Err(self.refuse(Failure::CursorNotFound, Class::GetMore).into());
-            };
-            let asking = self.ask_node(client, request, &pool, want, deadline);
-            let answer = asking.await?;
-            let Answer::Message(message) = &answer else {
-                return Ok(answer);
-            };
-            if request.is_spent() {
-                return Ok(answer);
-            }
-            if !says_not_found(message) {
-                let found = self.pins.cursor(request.facts.cursor_id);
-                return match found.filter(|_| awaits && is_empty_batch(&answer)) {
-                    Some(pin) => Box::pin(self.await_data(client, request, &pool, &pin)).await,
-                    None => Ok(answer),
-                };
-            }
-            asked.push(pool.node().clone());
-        }
+        Some(pin) => operation.complete(CursorNode { pin: &pin }).await,
+        None if relay.settings.probe_cursors => probe(operation).await,
+        None => Err(operation.refuse_get_more(Failure::CursorNotFound)),
     }
 }
 
-/// Whether everybody who may hold the cursor was asked.
+/// Asks the nodes for a cursor that another Weir opened: the primary first, then the others, one
+/// at a time.
+///
+/// A node that does not know the cursor answers 43 and has done nothing. Any other answer is
+/// final. A node that is away now may have the cursor, so it gets [`CURSOR_NODE_AWAY`] to come
+/// back.
+///
+/// A getMore that waits for data waits only [`PROBE_WAIT`] at each node, outside of the lane for
+/// such getMores. Once its cursor is found it takes its turn with the others.
+async fn probe<C: ClientSide>(operation: &mut Operation<'_, C>) -> Result<Answer, Stop> {
+    let relay = operation.relay;
+    let patience = operation.deadline.hold_from_now(CURSOR_NODE_AWAY);
+    // A server allows the field on no other getMore.
+    let awaits = operation.request.facts.max_time.is_some();
+    if awaits {
+        set_wait(operation.request, PROBE_WAIT);
+    }
+    let mut asked: Vec<NodeAddress> = Vec::new();
+    loop {
+        let table = arc_swap::Guard::into_inner(relay.cluster.table());
+        let mut pools = table.data_pools().into_iter();
+        let Some(pool) = pools.find(|pool| !asked.contains(pool.node())) else {
+            let nodes = table.snapshot.nodes.iter();
+            let all = all_asked(nodes.map(|node| (&node.address, node.kind)), &asked);
+            if all || patience.is_over() {
+                return Err(operation.refuse_get_more(Failure::CursorNotFound));
+            }
+            match Box::pin(operation.hold(&table, patience)).await {
+                // The wait for absent nodes is over, which says nothing about the operation.
+                Err(Stop::Error(_)) if patience.is_over() && !operation.deadline.is_over() => {
+                    return Err(operation.refuse_get_more(Failure::CursorNotFound));
+                }
+                held => held?,
+            }
+            continue;
+        };
+        let answer = ask(operation, &pool).await?;
+        let is_final = matches!(answer, Answer::Streamed) || operation.request.is_spent();
+        if is_final {
+            return Ok(answer);
+        }
+        if !answer.says_not_found() {
+            let pin = relay.pins.cursor(operation.request.facts.cursor_id);
+            return match pin.filter(|_| awaits && answer.is_empty_batch()) {
+                Some(pin) => Box::pin(await_data(operation, &pool, &pin)).await,
+                None => Ok(answer),
+            };
+        }
+        asked.push(pool.node().clone());
+    }
+}
+
+async fn ask<C: ClientSide>(
+    operation: &mut Operation<'_, C>,
+    pool: &Arc<NodePool>,
+) -> Result<Answer, Stop> {
+    let want = Want {
+        lane: Lane::Finishing,
+        ..Want::default()
+    };
+    operation.complete(OneNode { pool, want }).await
+}
+
+/// Whether every node that may hold the cursor was asked.
 fn all_asked<'a>(
     mut nodes: impl Iterator<Item = (&'a NodeAddress, NodeKind)>,
     asked: &[NodeAddress],
@@ -219,26 +119,12 @@ fn all_asked<'a>(
     nodes.all(|(address, kind)| asked.contains(address) || !may_hold(kind))
 }
 
-pub(super) fn wanted(pin: &CursorPin, lane: Lane) -> Want {
-    Want {
-        lane,
-        only: pin.connection.map(ConnId),
-        opens_transaction: false,
-        place: None,
-    }
-}
-
-fn says_not_found(message: &[u8]) -> bool {
-    let code = op_msg::body(message).and_then(|body| find(body, b"code")?.as_number_i64());
-    code == Some(43)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn who_cannot_be_asked_now_may_have_the_cursor() {
+    fn a_node_that_is_away_now_may_have_the_cursor() {
         let [a, b] = ["a", "b"].map(|name| NodeAddress::tcp(name, None));
         let asked = [a.clone()];
         let of = |kind| [(&a, NodeKind::Secondary), (&b, kind)].into_iter();

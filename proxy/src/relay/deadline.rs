@@ -1,4 +1,4 @@
-//! How long one operation may wait, and for what.
+//! How long an operation may wait, and for what.
 
 use std::time::Duration;
 
@@ -6,28 +6,37 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::{
     error::{Class, Failure},
-    relay::{RelaySettings, Request, host_deadline::HostDeadline},
+    relay::{HostDeadline, RelaySettings, Request},
 };
 
-/// Grace for a reply after the client's own limit: the server notices `maxTimeMS` at
-/// its next check, and its answer is better than ours.
+/// How long Weir holds a getMore whose node is away, when the getMore waits for data or its node
+/// is not known. Its driver can resume elsewhere and loses nothing, but only after an answer. A
+/// node that lost nothing but its connections is back by then.
+pub(super) const CURSOR_NODE_AWAY: Duration = Duration::from_secs(2);
+
+/// How long killCursors waits for a node that is away. A node that lost nothing but its
+/// connections is back by then, with its cursors. Any other node has lost the cursors or ends
+/// them by itself. A driver passes this wait on before it resumes elsewhere.
+pub(super) const KILL_NODE_AWAY: Duration = Duration::from_secs(1);
+
+/// How long Weir waits for a reply after the client's own limit. The server notices `maxTimeMS`
+/// at its next check, and its answer says more than Weir's.
 const REPLY_GRACE: Duration = Duration::from_secs(10);
 
 /// The limits of one operation.
 #[derive(Clone, Copy, Debug)]
 pub struct Deadline {
     started: Instant,
-    /// From `maxTimeMS`.
+    /// The client's own limit, from `maxTimeMS`.
     client: Option<Instant>,
     queue_timeout: Duration,
     hold_timeout: Duration,
-    /// The end of the work it is part of, which may become known while it waits.
+    /// The end of a Lambda invocation. It may become known while the operation waits.
     host_deadline: Option<&'static HostDeadline>,
 }
 
 impl Deadline {
-    /// The limits of `request`. On a getMore `maxTimeMS` is how long to wait for data, not
-    /// a limit.
+    /// The limits of `request`. On a getMore `maxTimeMS` is the wait for data and not a limit.
     #[must_use]
     pub fn of(request: &Request, settings: &RelaySettings) -> Self {
         let limit = request
@@ -37,7 +46,7 @@ impl Deadline {
         let limit = limit
             .and_then(|max| u64::try_from(max.ms).ok())
             .filter(|ms| *ms > 0);
-        // A server refuses limits above i32::MAX ms; so much is as good as none.
+        // A server refuses limits above i32::MAX ms.
         let limit = limit.filter(|ms| *ms <= i32::MAX.unsigned_abs().into());
         Self {
             started: request.started,
@@ -48,18 +57,18 @@ impl Deadline {
         }
     }
 
-    /// The end of the work that the operation is part of.
+    /// The end of the invocation that the operation is part of.
     fn host_deadline(&self) -> Option<Instant> {
         self.host_deadline?.of(self.started)
     }
 
-    /// The nearest of the ends that others have set.
+    /// The nearest of `other`, the client's limit and the host's deadline.
     fn clients_or(&self, other: Instant) -> Instant {
         let ends = [self.client, self.host_deadline()].into_iter().flatten();
         ends.fold(other, Instant::min)
     }
 
-    /// Waits for the end of the work to be set anew: what was computed from it no longer holds.
+    /// Waits until the host changes its deadline. Ends computed before no longer hold then.
     pub async fn changed(&self) {
         match self.host_deadline {
             Some(host_deadline) => host_deadline.changed().await,
@@ -73,13 +82,13 @@ impl Deadline {
         self.clients_or(from + self.queue_timeout)
     }
 
-    /// The end of the wait for a node.
+    /// The end of the hold: the wait for a node.
     #[must_use]
     pub fn hold_until(&self) -> Instant {
         self.clients_or(self.started + self.hold_timeout)
     }
 
-    /// The same, but held for a node no longer than `most`.
+    /// The same, with a hold of at most `most`.
     #[must_use]
     pub fn hold_at_most(self, most: Duration) -> Self {
         Self {
@@ -88,7 +97,7 @@ impl Deadline {
         }
     }
 
-    /// The same, from now on.
+    /// The same, with a hold of at most `most` that starts now.
     #[must_use]
     pub fn hold_from_now(self, most: Duration) -> Self {
         Self {
@@ -97,8 +106,8 @@ impl Deadline {
         }
     }
 
-    /// What to tell who waited in vain until `instant`: whose end that was. `own` is for
-    /// Weir's own.
+    /// Why a wait that ended at `instant` ended: the host's deadline, the client's limit, or one
+    /// of Weir's own settings, whose failure is `own`.
     #[must_use]
     pub fn failure(&self, instant: Instant, own: Failure) -> Failure {
         let is_past = |end: Option<Instant>| end.is_some_and(|end| end <= instant);
@@ -111,7 +120,7 @@ impl Deadline {
         }
     }
 
-    /// Whether the hold is over, so that nothing unsent may be tried again.
+    /// Whether the hold is over. Then an unsent operation is not tried again.
     #[must_use]
     pub fn is_over(&self) -> bool {
         Instant::now() >= self.hold_until()
@@ -123,7 +132,7 @@ impl Deadline {
         self.hold_until().saturating_duration_since(Instant::now()) > pause
     }
 
-    /// When to give up on a reply; `None`: only when the connection or the node dies.
+    /// When to give up on a reply. `None`: only when the connection or the node dies.
     #[must_use]
     pub fn reply_until(&self) -> Option<Instant> {
         let ends = [
@@ -133,7 +142,7 @@ impl Deadline {
         ends.into_iter().flatten().min()
     }
 
-    /// Waits until it is time to give up on a reply, and says why it is.
+    /// Waits until it is time to give up on a reply. Returns why.
     pub async fn reply_over(&self) -> Failure {
         loop {
             let over = async {
@@ -155,19 +164,18 @@ impl Deadline {
         }
     }
 
-    /// `maxTimeMS` for the server: what is left after our own waiting and the way there.
-    /// `None`: nothing is left after the waiting. The client's own number while nothing
-    /// noticeable passed.
+    /// `maxTimeMS` for the server, milliseconds: the client's limit without Weir's own waiting
+    /// and the round trip. `None`: the waiting took all of it.
     ///
-    /// The way is the least of late, by `client-side-operations-timeout.md`: an average, which a
-    /// busy moment can raise, would end operations that a server had the time for. It takes at
-    /// most half of what is left, and never the whole operation.
+    /// `round_trip` is the least of the last samples, as `client-side-operations-timeout.md`
+    /// demands. A busy moment can raise an average, which would end operations that a server had
+    /// the time for. The round trip takes at most half of what is left.
     #[must_use]
     pub fn remaining_ms(&self, client_ms: i64, round_trip: Duration) -> Option<i64> {
-        let [waited, way] = [self.started.elapsed(), round_trip]
+        let [waited, round_trip] = [self.started.elapsed(), round_trip]
             .map(|time| i64::try_from(time.as_millis()).unwrap_or(i64::MAX));
         let left = client_ms.saturating_sub(waited);
-        (left > 0).then(|| left - way.min(left / 2))
+        (left > 0).then(|| left - round_trip.min(left / 2))
     }
 }
 
@@ -186,7 +194,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_servers_limit_is_what_waiting_and_the_way_leave() {
+    async fn the_servers_limit_is_what_waiting_and_the_round_trip_leave() {
         let deadline = deadline();
         let ms = Duration::from_millis;
         assert_eq!(deadline.remaining_ms(300, ms(0)), Some(300));
@@ -196,7 +204,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_end_of_the_work_ends_every_wait() {
+    async fn the_hosts_deadline_ends_every_wait() {
         let host_deadline: &'static HostDeadline = Box::leak(Box::default());
         let (start, ms) = (Instant::now(), Duration::from_millis);
         let deadline = Deadline {
@@ -229,9 +237,9 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_slow_way_alone_refuses_nothing() {
-        let way = Duration::from_secs(1);
-        assert_eq!(deadline().remaining_ms(300, way), Some(150));
-        assert_eq!(deadline().remaining_ms(1, way), Some(1));
+    async fn a_slow_round_trip_alone_refuses_nothing() {
+        let round_trip = Duration::from_secs(1);
+        assert_eq!(deadline().remaining_ms(300, round_trip), Some(150));
+        assert_eq!(deadline().remaining_ms(1, round_trip), Some(1));
     }
 }

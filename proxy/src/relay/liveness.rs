@@ -6,41 +6,48 @@ use tokio::time::{Instant, timeout};
 
 use crate::{cluster::Cluster, command::Facts, error::Class, pool::Lease};
 
-/// A connection idle for longer is asked for a sign of life before it carries what
-/// could not be sent again.
+/// A connection that was idle for longer is pinged before it carries an operation that could not
+/// be sent again.
 const TRUSTED_IDLE: Duration = Duration::from_secs(30);
 
-/// How long that sign of life may take.
+/// How long a ping may take.
 const CHECK_TIME: Duration = Duration::from_secs(2);
 
-/// What a connection that was asked shows.
+/// What a ping shows of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Liveness {
-    /// It works. `news`: its hello says of the node what was not known.
+    /// The connection works.
     Alive {
-        /// A node may have to be chosen again.
+        /// The answer says something new about the node. Another node may have to be selected.
         news: bool,
     },
-    /// It is broken, and the system knows.
+    /// The connection is broken, and the operating system knows.
     Broken,
-    /// It does not answer.
+    /// The server does not answer.
     Silent,
 }
 
-/// Whether a connection that was idle for long is to carry something whose loss could
-/// not be mended. Where the process may have been frozen meanwhile, nothing is trusted:
-/// a flow may have been forgotten on the way, and what is sent into it is waited for in vain.
+/// Whether a connection must be pinged before it carries this operation.
+///
+/// That is so if it was idle for long and the operation could not be repeated if it was lost. In
+/// a process that a host freezes it is so for every operation: after a freeze a NAT or load
+/// balancer may have dropped the flow, and a request sent on it would wait until its timeout.
 pub(super) fn is_in_doubt(lease: &Lease, facts: &Facts) -> bool {
     if let Some(freezing) = lease.pool().freezing() {
         return lease.idle_for() >= freezing.doubt_after;
     }
-    let precious = !matches!(facts.class, Class::Read | Class::RetryableWrite);
-    precious && lease.idle_for() >= TRUSTED_IDLE
+    !is_repeatable(facts.class) && lease.idle_for() >= TRUSTED_IDLE
 }
 
-/// Asks a connection whether it still works, and passes on what it says of its node.
+/// Whether a driver repeats a lost operation of this class.
+const fn is_repeatable(class: Class) -> bool {
+    matches!(class, Class::Read | Class::RetryableWrite)
+}
+
+/// Asks the server for a hello, and passes on what it says of the node.
 pub(super) async fn ping(lease: &mut Lease, cluster: &Cluster) -> Liveness {
-    let patience = lease.pool().freezing().map_or(CHECK_TIME, |f| f.check_time);
+    let freezing = lease.pool().freezing();
+    let patience = freezing.map_or(CHECK_TIME, |freezing| freezing.check_time);
     let (started, node) = (Instant::now(), lease.pool().node().clone());
     let Some(conn) = lease.connection() else {
         return Liveness::Broken;
@@ -55,9 +62,9 @@ pub(super) async fn ping(lease: &mut Lease, cluster: &Cluster) -> Liveness {
     }
 }
 
-/// Lets go of a connection that did not pass.
+/// Gives up a connection that did not answer.
 pub(super) fn give_up(lease: Lease, liveness: Liveness) {
-    // Elsewhere a silent connection keeps its slot until the server has let go of it.
+    // Elsewhere a silent connection keeps its slot until the server has closed it.
     if liveness == Liveness::Silent && lease.pool().freezing().is_some() {
         lease.abandon();
     } else {

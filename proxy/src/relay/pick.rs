@@ -1,4 +1,4 @@
-//! From a route to a pool, and to the share of it that the operation may use.
+//! From a route to a node's pool, and to the lane that the operation uses there.
 
 use std::sync::Arc;
 
@@ -13,9 +13,9 @@ use crate::{
     topology::Snapshot,
 };
 
-/// Where the request goes: not to a node that fails again and again, unless no other suits.
+/// The route of a request. A node that fails again and again is avoided, unless no other suits.
 ///
-/// The writable node of a set is never avoided: what must go there has no choice.
+/// The writable node of a set is never avoided, because a write has no other.
 pub(super) fn route(
     request: &Request,
     table: &Table,
@@ -36,7 +36,7 @@ pub(super) fn route(
     route::plan(facts, message, &table.snapshot, pins, rules)
 }
 
-/// The pool and the kind of lease for a route; `None`: hold.
+/// The pool and the kind of connection for a route. `None`: hold the operation.
 pub(super) fn pick(facts: &Facts, route: Route, table: &Table) -> Option<(Arc<NodePool>, Want)> {
     let mut want = Want {
         lane: lane(facts),
@@ -67,7 +67,7 @@ pub(super) fn pick(facts: &Facts, route: Route, table: &Table) -> Option<(Arc<No
     Some((Arc::clone(pool), want))
 }
 
-/// Commands that let others proceed may use the reserve.
+/// The lane of an operation. Commands that let others proceed may use the reserve.
 const fn lane(facts: &Facts) -> Lane {
     match facts.class {
         Class::Commit | Class::Abort | Class::GetMore => Lane::Finishing,

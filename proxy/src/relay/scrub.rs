@@ -12,12 +12,31 @@ use crate::{
     },
 };
 
+/// A reply with a change of role, as the client may see it.
+///
+/// Every state-change code becomes 6 HostUnreachable. The phrases by which drivers recognise a
+/// change of role leave the texts. `topologyVersion` goes. The labels that let the driver retry
+/// are added. Everything else stays byte for byte. The reply to a retryable write becomes a
+/// failed command (see [`as_failed`]).
+pub(super) fn without_state_change(body: &[u8], class: Class) -> Vec<u8> {
+    let has_failed = !find(body, b"ok").is_some_and(|ok| ok.as_truthy());
+    let rewritten = if class == Class::RetryableWrite && !has_failed {
+        as_failed(body)
+    } else {
+        None
+    };
+    rewritten.unwrap_or_else(|| {
+        let labels = has_failed.then(|| executed_perhaps(class));
+        scrub(body, labels, class)
+    })
+}
+
 /// A retryable write's reply that says `ok` although a change of role stopped the write, or
 /// its way to the other nodes, told as the failed command that it is: its driver repeats that,
 /// and the server does what is left of it. Few drivers repeat a write whose reply says `ok`:
 /// none of them for a code in `writeErrors`, Java's not for 6 in `writeConcernError`.
 /// `None`: there is no such code in it.
-pub(super) fn as_failed(reply: &[u8]) -> Option<Vec<u8>> {
+fn as_failed(reply: &[u8]) -> Option<Vec<u8>> {
     let change = hidden_change(reply)?;
     let mut out = DocumentBuilder::with_capacity(reply.len() + 64);
     out.f64("ok", 0.0);
@@ -51,7 +70,7 @@ fn hidden_change(reply: &[u8]) -> Option<&[u8]> {
 }
 
 /// Rewrites one level of an error reply; `labels` are added at the top level only.
-pub(super) fn scrub(document: &[u8], labels: Option<Labels>, class: Class) -> Vec<u8> {
+fn scrub(document: &[u8], labels: Option<Labels>, class: Class) -> Vec<u8> {
     let mut out = DocumentBuilder::with_capacity(document.len() + 64);
     let mut present = Labels::NONE;
     let mut unknown: Vec<&[u8]> = Vec::new();

@@ -1,4 +1,4 @@
-//! Sending a request: the few edits it gets, and the way out.
+//! Sending a request: the few edits that Weir makes, and the bytes on their way to the server.
 
 use std::sync::Arc;
 
@@ -8,8 +8,9 @@ use crate::{
     error::{Class, Failure},
     pool::Lease,
     relay::{
-        ClientSide, Relay, Request, Stop,
-        deadline::Deadline,
+        ClientSide,
+        operation::Operation,
+        outcome::Stop,
         stream::{CHUNK, STALL},
     },
     wire::{
@@ -20,91 +21,75 @@ use crate::{
     },
 };
 
-/// Requests smaller than this are not worth compressing.
-const WORTH_COMPRESSING: usize = 1024;
+/// A shorter message is sent as it is: compression would cost more than it saves, bytes.
+pub(crate) const COMPRESSED_FROM: usize = 1024;
 
-impl Relay {
-    /// The only edits of a request: ids, flag bits, `maxTimeMS`.
-    pub(super) fn prepare(
-        &self,
-        request: &mut Request,
-        lease: &mut Lease,
-        deadline: Deadline,
-    ) -> Result<i32, Stop> {
-        let facts = &request.facts;
-        if let Some(max) = facts
-            .max_time
-            .filter(|max| max.ms > 0 && facts.class != Class::GetMore)
-        {
-            let round_trip = self.cluster.round_trip(lease.pool().node());
-            let Some(left) = deadline.remaining_ms(max.ms, round_trip) else {
-                return Err(self.refuse(Failure::DeadlinePassed, facts.class).into());
+impl<C: ClientSide> Operation<'_, C> {
+    /// Makes the only edits of a request: ids, flag bits, `maxTimeMS`. Returns the id under
+    /// which the server gets it.
+    pub(super) fn prepare(&mut self, lease: &mut Lease) -> Result<i32, Stop> {
+        let max_time = self.request.facts.max_time;
+        let is_limit = |ms| ms > 0 && self.class() != Class::GetMore;
+        if let Some(max) = max_time.filter(|max| is_limit(max.ms)) {
+            let round_trip = self.relay.cluster.round_trip(lease.pool().node());
+            let Some(left) = self.deadline.remaining_ms(max.ms, round_trip) else {
+                return Err(self.refuse(Failure::DeadlinePassed));
             };
-            edit::overwrite_number(&mut request.message, max.at, max.kind, left);
+            edit::overwrite_number(&mut self.request.message, max.at, max.kind, left);
         }
-        let conn = lease.connection().ok_or(Stop::Abandoned)?;
-        let id = conn.request_id();
-        set_request_id(&mut request.message, id);
-        op_msg::set_flags(&mut request.message, 0);
+        let id = lease.connection().ok_or(Stop::Abandoned)?.request_id();
+        set_request_id(&mut self.request.message, id);
+        op_msg::set_flags(&mut self.request.message, 0);
         Ok(id)
     }
 
     /// Sends the request. `Ok(Err(n))`: the stream broke after n bytes.
-    pub(super) async fn send<C: ClientSide>(
-        &self,
-        client: &mut C,
-        request: &mut Request,
-        lease: &mut Lease,
-    ) -> Result<Result<(), usize>, Stop> {
-        let name = request.facts.name.of(&request.message);
-        let worth = request.missing == 0
-            && request.message.len() >= WORTH_COMPRESSING
-            && is_compressible(name);
+    pub(super) async fn send(&mut self, lease: &mut Lease) -> Result<Result<(), usize>, Stop> {
+        let request = &*self.request;
+        let is_worth_it = request.missing == 0
+            && request.message.len() >= COMPRESSED_FROM
+            && is_compressible(request.facts.name.of(&request.message));
         let generation = lease.generation();
         let pool = Arc::clone(lease.pool());
         let conn = lease.connection().ok_or(Stop::Abandoned)?;
-        let packed = conn.compressor().filter(|_| worth);
-        let packed = packed.and_then(|codec| compress(&request.message, codec).ok());
-        let sent = conn
-            .send(packed.as_deref().unwrap_or(&request.message))
-            .await;
-        if let Err(error) = sent {
-            self.cluster
+        let codec = conn.compressor().filter(|_| is_worth_it);
+        let packed = codec.and_then(|codec| compress(&request.message, codec).ok());
+        let message = packed.as_deref().unwrap_or(&request.message);
+        if let Err(error) = conn.send(message).await {
+            self.relay
+                .cluster
                 .on_network_error(&pool, generation, &error.source);
             return Ok(Err(error.sent));
         }
-        if request.missing > 0 {
-            return Box::pin(self.stream_request(client, request, lease)).await;
+        if self.request.missing > 0 {
+            return Box::pin(self.stream_request(lease)).await;
         }
         Ok(Ok(()))
     }
 
-    /// Passes the rest of a large request on. `Ok(Err(n))`: the server's stream broke, or
-    /// the client stalled; `request.missing` says what it has yet to send.
-    async fn stream_request<C: ClientSide>(
-        &self,
-        client: &mut C,
-        request: &mut Request,
-        lease: &mut Lease,
-    ) -> Result<Result<(), usize>, Stop> {
+    /// Passes the rest of a large request on. `Ok(Err(n))`: after n bytes the server's stream
+    /// broke, or the client stalled. `request.missing` counts the bytes that the client has not
+    /// sent.
+    async fn stream_request(&mut self, lease: &mut Lease) -> Result<Result<(), usize>, Stop> {
         let mut chunk = Vec::with_capacity(CHUNK);
-        let mut sent = request.message.len();
-        while request.missing > 0 {
+        let mut sent = self.request.message.len();
+        while self.request.missing > 0 {
             chunk.clear();
-            let want = CHUNK.min(request.missing);
-            match timeout(STALL, client.read_some(&mut chunk, want)).await {
+            let want = CHUNK.min(self.request.missing);
+            match timeout(STALL, self.client.read_some(&mut chunk, want)).await {
                 Ok(Ok(0) | Err(_)) => return Err(Stop::Abandoned),
                 Ok(Ok(_)) => {}
                 Err(_) => {
-                    self.metrics.stalled_client();
+                    self.relay.metrics.stalled_client();
                     return Ok(Err(sent));
                 }
             }
-            request.missing = request.missing.saturating_sub(chunk.len());
+            self.request.missing = self.request.missing.saturating_sub(chunk.len());
             let conn = lease.connection().ok_or(Stop::Abandoned)?;
             if let Err(error) = conn.send(&chunk).await {
                 let generation = lease.generation();
-                self.cluster
+                self.relay
+                    .cluster
                     .on_network_error(lease.pool(), generation, &error.source);
                 return Ok(Err(sent + error.sent));
             }

@@ -1,13 +1,14 @@
-//! Replies too large to be held: passed on in pieces, without letting a slow client hold
-//! a connection of the pool.
+//! Large replies. Weir passes them on in chunks, and a slow client does not hold a connection
+//! of the pool.
 //!
-//! A reply flows to its client in chunks. When the client takes no byte for two seconds,
-//! or for a moment while others wait for a connection, the rest is read into memory within
-//! the budget, the connection goes back, and the client may take its time. Without room in
-//! the budget it has two seconds, and one while others wait; then the client's socket is
-//! closed: it holds half a reply, and nothing true can be told on it any more. The
-//! connection is destroyed, or read to the end where the reply may open a cursor that ends
-//! with the client.
+//! A client is slow when it takes no byte for two seconds, or for 20 ms while other operations
+//! wait for a connection. Then Weir reads the rest of the reply into memory, within the budget,
+//! and gives the connection back.
+//!
+//! Without room in the budget the client has two seconds, or one while others wait. After that
+//! its socket is closed, because it holds half a reply and no error can be sent on it. The
+//! connection is destroyed. Only in the load-balanced face is it read to its end, because the
+//! reply may open a cursor that must end with the client.
 
 use std::time::Duration;
 
@@ -16,286 +17,260 @@ use tokio::time::{Instant, timeout};
 use crate::{
     buffer,
     command::outcome::stream::StreamScan,
-    pool::{Lease, NodePool},
+    pool::Lease,
     relay::{
-        ClientSide, Relay, Request, Stop,
-        attempt::{Answer, Attempt},
+        ClientSide,
         budget::Reserved,
+        operation::Operation,
+        outcome::{Answer, Attempt, Stop},
     },
-    route::pins::Position,
     upstream::ReceiveError,
     wire::{
         Header,
-        header::{HEADER_LEN, opcode, set_response_to},
+        header::{opcode, set_response_to},
         op_msg,
+        reply::BODY_AT,
     },
 };
 
-/// Bytes passed on at a time.
+/// Bytes that are passed on at a time.
 pub(super) const CHUNK: usize = 128 * 1024;
 
-/// A peer that takes or gives no byte for so long holds nothing any more.
-pub const STALL: Duration = Duration::from_secs(2);
+/// A peer that takes or gives no byte for this time holds no connection any longer.
+pub(super) const STALL: Duration = Duration::from_secs(2);
 
-/// A client that takes no byte for so long holds no connection that others wait for, if
-/// there is room for the rest of its reply.
-const MOMENT: Duration = Duration::from_millis(20);
+/// The same while other operations wait and the budget has room for the rest of the reply.
+const STALL_WITH_ROOM: Duration = Duration::from_millis(20);
 
-/// The same where there is no room, and it will lose its connection.
-const STALL_IN_A_QUEUE: Duration = Duration::from_secs(1);
+/// The same while other operations wait and the budget has no room. The client then loses its
+/// socket.
+const STALL_WITHOUT_ROOM: Duration = Duration::from_secs(1);
 
-/// Where the body document begins in a reply of one kind-0 section.
-const BODY: usize = HEADER_LEN + 5;
-
-/// A reply on its way through.
-struct Passage {
+/// A reply that is passed on.
+struct Passage<'o, 'a, C> {
+    operation: &'o mut Operation<'a, C>,
     lease: Lease,
     scan: StreamScan,
-    /// Bytes of the reply that are still to be read from the server.
+    /// Bytes of the reply that the server has not sent yet.
     missing: usize,
 }
 
-impl Relay {
-    /// Passes a large reply on. `reply` holds its first bytes.
-    pub(crate) async fn stream_reply<C: ClientSide>(
-        &self,
-        client: &mut C,
-        request: &Request,
-        lease: Lease,
-        mut reply: Vec<u8>,
-        header: Header,
-    ) -> Result<Attempt, Stop> {
-        let class = request.facts.class;
-        if request.facts.is_unacknowledged() {
-            // Nobody wants it: cheaper to make a connection than to read it.
-            return Ok(Attempt::Done(Answer::Streamed));
-        }
-        let plain = header.op_code == opcode::MSG
-            && op_msg::flags(&reply) == Some(0)
-            && reply.get(BODY - 1) == Some(&0);
-        if !plain {
-            let strange = ReceiveError::Unasked;
-            return Err(self.broken(&lease, class, &strange));
-        }
-        // A full budget stops nobody who reads: there is a piece for each connection at most.
-        let _bytes = self.budget.reserve(CHUNK);
-        set_response_to(&mut reply, request.id);
-        let mut scan = StreamScan::default();
-        scan.feed(reply.get(BODY..).unwrap_or_default());
-        let missing = header.length.saturating_sub(reply.len());
-        let mut passage = Passage {
-            lease,
-            scan,
-            missing,
-        };
-        let mut chunk = Vec::with_capacity(CHUNK);
-        chunk.append(&mut reply);
-        buffer::give(reply);
-        loop {
-            if passage.missing == 0 {
-                return self.last_chunk(client, request, passage, &chunk).await;
-            }
-            match self.push(client, &passage, &mut chunk).await {
-                Pushed::All => {}
-                Pushed::Spool(room) => {
-                    return self.spool(client, request, passage, chunk, room).await;
-                }
-                Pushed::Lost => return Err(self.forsake(client, request, passage).await),
-            }
-            chunk.clear();
-            self.next_chunk(request, &mut passage, &mut chunk).await?;
-        }
+/// Passes a large reply on. `reply` holds its first bytes.
+pub(super) async fn pass_on<C: ClientSide>(
+    operation: &mut Operation<'_, C>,
+    lease: Lease,
+    mut reply: Vec<u8>,
+    header: Header,
+) -> Result<Attempt, Stop> {
+    if operation.request.facts.is_unacknowledged() {
+        // The client wants no reply. A new connection costs less than reading this one.
+        return Ok(Attempt::Done(Answer::Streamed));
     }
+    if !is_plain(&reply, &header) {
+        return Err(operation.broken(&lease, &ReceiveError::Unasked));
+    }
+    // This share is reserved even if the budget is used up. There is one chunk for each
+    // connection at most, and a client that reads is never stopped.
+    let _bytes = operation.relay.budget.reserve(CHUNK);
+    set_response_to(&mut reply, operation.request.id);
+    let mut scan = StreamScan::default();
+    scan.feed(reply.get(BODY_AT..).unwrap_or_default());
+    let missing = header.length.saturating_sub(reply.len());
+    let mut passage = Passage {
+        operation,
+        lease,
+        scan,
+        missing,
+    };
+    let mut chunk = Vec::with_capacity(CHUNK);
+    chunk.append(&mut reply);
+    buffer::give(reply);
+    loop {
+        if passage.missing == 0 {
+            return passage.last_chunk(&chunk).await;
+        }
+        match passage.push(&mut chunk).await {
+            Pushed::All => {}
+            Pushed::Spool(room) => return passage.spool(chunk, room).await,
+            Pushed::Lost => return Err(passage.lose_client().await),
+        }
+        chunk.clear();
+        passage.next_chunk(&mut chunk).await?;
+    }
+}
 
-    /// Writes what has come to the client, for as long as it may hold the connection.
-    async fn push<C: ClientSide>(
-        &self,
-        client: &mut C,
-        passage: &Passage,
-        chunk: &mut Vec<u8>,
-    ) -> Pushed {
-        let missing = passage.missing;
-        let holds_up = |stalled| self.holds_up(passage.lease.pool(), missing, stalled);
-        let stalled = match pass(client, chunk, holds_up).await {
+/// Whether a reply has one section, no flags and no compression, so that its body begins where
+/// the scan expects it.
+fn is_plain(reply: &[u8], header: &Header) -> bool {
+    header.op_code == opcode::MSG
+        && op_msg::flags(reply) == Some(0)
+        && reply.get(BODY_AT - 1) == Some(&0)
+}
+
+impl<'o, 'a, C: ClientSide> Passage<'o, 'a, C> {
+    /// Writes what has arrived to the client, for as long as it may hold the connection.
+    async fn push(&mut self, chunk: &mut Vec<u8>) -> Pushed {
+        let (relay, missing, pool) = (self.operation.relay, self.missing, self.lease.pool());
+        let is_too_long = |stalled| {
+            let has_room = || relay.budget.has_room(missing + CHUNK);
+            must_release(stalled, has_room, || pool.has_queue())
+        };
+        let stalled = match write(self.operation.client, chunk, is_too_long).await {
             Ok(None) => return Pushed::All,
             Ok(Some(stalled)) => stalled,
             Err(_) => return Pushed::Lost,
         };
         chunk.drain(..chunk.len() - stalled.unsent);
-        if let Some(room) = self.budget.try_reserve(stalled.unsent + missing) {
+        if let Some(room) = relay.budget.try_reserve(stalled.unsent + missing) {
             return Pushed::Spool(room);
         }
-        // Somebody else was quicker to take the room.
-        let too_long = |more| stalled.time + more >= STALL_IN_A_QUEUE;
-        if !too_long(Duration::ZERO) {
-            match pass(client, chunk, too_long).await {
+        // Another operation has taken the room.
+        let is_too_long = |more| stalled.time + more >= STALL_WITHOUT_ROOM;
+        if !is_too_long(Duration::ZERO) {
+            match write(self.operation.client, chunk, is_too_long).await {
                 Ok(None) => return Pushed::All,
                 Ok(Some(_)) => {}
                 Err(_) => return Pushed::Lost,
             }
         }
-        self.metrics.stalled_client();
+        relay.metrics.stalled_client();
         Pushed::Lost
     }
 
-    /// The client gets no more of this reply. In the load-balanced face the cursor that it
-    /// opens ends with the client, so the rest is read to learn which; elsewhere the
-    /// connection is cheaper to replace.
-    async fn forsake<C: ClientSide>(
-        &self,
-        client: &mut C,
-        request: &Request,
-        mut passage: Passage,
-    ) -> Stop {
-        if client.pins().is_none() {
+    /// The client gets no more of this reply.
+    ///
+    /// In the load-balanced face the cursor that the reply opens ends with the client. So the
+    /// rest is read, to learn which cursor it is. In the mongos face the connection is destroyed,
+    /// because a new one costs less.
+    async fn lose_client(mut self) -> Stop {
+        if self.operation.client.pins().is_none() {
             return Stop::Hangup;
         }
         let mut chunk = Vec::with_capacity(CHUNK);
-        while passage.missing > 0 {
+        while self.missing > 0 {
             chunk.clear();
-            let next = self.next_chunk(request, &mut passage, &mut chunk);
+            let next = self.next_chunk(&mut chunk);
             if !matches!(timeout(STALL, next).await, Ok(Ok(()))) {
                 return Stop::Hangup;
             }
         }
-        self.settle(client, request, passage);
+        self.check_in();
         Stop::Hangup
     }
 
-    /// Whether a client that has taken no byte for so long is to hold a connection of this
-    /// pool no longer.
-    fn holds_up(&self, pool: &NodePool, missing: usize, stalled: Duration) -> bool {
-        if stalled >= STALL {
-            return true;
-        }
-        let is_enough = if self.budget.has_room(missing + CHUNK) {
-            stalled >= MOMENT
-        } else {
-            stalled >= STALL_IN_A_QUEUE
-        };
-        is_enough && pool.has_queue()
-    }
-
-    async fn next_chunk(
-        &self,
-        request: &Request,
-        passage: &mut Passage,
-        chunk: &mut Vec<u8>,
-    ) -> Result<(), Stop> {
+    async fn next_chunk(&mut self, chunk: &mut Vec<u8>) -> Result<(), Stop> {
         let before = chunk.len();
-        let conn = passage.lease.connection().ok_or(Stop::Hangup)?;
+        let conn = self.lease.connection().ok_or(Stop::Hangup)?;
         let capacity = chunk.capacity().max(before + 1);
         if let Err(error) = conn.read_some(chunk, capacity).await {
-            // Half a reply is with the client already.
-            drop(self.broken(&passage.lease, request.facts.class, &error));
+            // The client holds half a reply, so it cannot get the error.
+            let _uncounted = self.operation.broken(&self.lease, &error);
             return Err(Stop::Hangup);
         }
         let fresh = chunk.get(before..).unwrap_or_default();
-        passage.scan.feed(fresh);
-        match passage.missing.checked_sub(fresh.len()) {
-            Some(missing) => passage.missing = missing,
+        self.scan.feed(fresh);
+        match self.missing.checked_sub(fresh.len()) {
+            Some(missing) => self.missing = missing,
             None => return Err(Stop::Hangup),
         }
         Ok(())
     }
 
-    /// Nothing is left to read: the connection goes back before the rest is written.
-    async fn last_chunk<C: ClientSide>(
-        &self,
-        client: &mut C,
-        request: &Request,
-        passage: Passage,
-        chunk: &[u8],
-    ) -> Result<Attempt, Stop> {
-        self.settle(client, request, passage);
-        self.metrics.answered(request.facts.class, true);
+    /// The server has sent everything: the connection goes back before the rest is written.
+    async fn last_chunk(self, chunk: &[u8]) -> Result<Attempt, Stop> {
+        let operation = self.check_in();
+        operation.relay.metrics.answered(operation.class(), true);
         let mut rest = chunk;
         while !rest.is_empty() {
-            let n = client.write_some(rest).await.map_err(|_| Stop::Hangup)?;
+            let written = operation.client.write_some(rest).await;
+            let n = written.map_err(|_| Stop::Hangup)?;
             rest = rest.get(n..).unwrap_or_default();
         }
         Ok(Attempt::Done(Answer::Streamed))
     }
 
-    /// Everything has been read: notes what it teaches and gives the connection back.
-    fn settle<C: ClientSide>(&self, client: &mut C, request: &Request, passage: Passage) {
-        self.note_streamed(request, &passage);
-        if let Some(pins) = client.pins() {
-            pins.after(request, &[], passage.scan.outcome());
+    /// The client has stalled: reads the rest into memory and frees the connection.
+    async fn spool(mut self, mut held: Vec<u8>, _room: Reserved) -> Result<Attempt, Stop> {
+        held.reserve_exact(self.missing);
+        while self.missing > 0 {
+            self.next_chunk(&mut held).await?;
         }
-        passage.lease.give_back();
+        self.last_chunk(&held).await
     }
 
-    /// Writes a reply for which there is no room to wait: a client that does not take it
-    /// loses its connection.
-    pub(crate) async fn write_at_once<C: ClientSide>(
-        &self,
-        client: &mut C,
-        request: &Request,
-        reply: &[u8],
-    ) -> Result<Attempt, Stop> {
-        let is_stall = |stalled| stalled >= STALL;
-        let wanted = !request.facts.is_unacknowledged();
-        if wanted && pass(client, reply, is_stall).await?.is_some() {
-            self.metrics.stalled_client();
-            return Err(Stop::Hangup);
+    /// Notes what the reply changes and gives the connection back.
+    fn check_in(self) -> &'o mut Operation<'a, C> {
+        let Self {
+            operation,
+            lease,
+            scan,
+            ..
+        } = self;
+        let outcome = scan.outcome();
+        operation
+            .relay
+            .record_streamed(operation.request, &lease, outcome);
+        if let Some(pins) = operation.client.pins() {
+            pins.after(operation.request, &[], outcome);
         }
-        Ok(Attempt::Done(Answer::Streamed))
-    }
-
-    fn note_streamed(&self, request: &Request, passage: &Passage) {
-        let outcome = passage.scan.outcome();
-        let facts = &request.facts;
-        match outcome.cursor.map(|cursor| cursor.id) {
-            Some(0) => self.unpin_cursor(facts.cursor_id),
-            // The resume token went by unread, and the last one known is now too old.
-            Some(id) if self.pins.cursor(id).is_some() => {
-                self.pins
-                    .touch_cursor(id, self.now(), Some(Position::default()));
-            }
-            Some(id) => self.pin_cursor(id, facts, &request.message, &passage.lease, &[]),
-            None => {}
-        }
-        self.note_transaction(facts, &passage.lease, outcome);
-    }
-
-    /// The client has stalled: take the rest into memory and free the connection.
-    async fn spool<C: ClientSide>(
-        &self,
-        client: &mut C,
-        request: &Request,
-        mut passage: Passage,
-        mut held: Vec<u8>,
-        _room: Reserved,
-    ) -> Result<Attempt, Stop> {
-        held.reserve_exact(passage.missing);
-        while passage.missing > 0 {
-            self.next_chunk(request, &mut passage, &mut held).await?;
-        }
-        self.last_chunk(client, request, passage, &held).await
+        lease.give_back();
+        operation
     }
 }
 
-/// What became of a piece of a reply.
+/// Writes a reply for which the budget has no room. A client that does not take it loses its
+/// socket.
+pub(super) async fn write_without_room<C: ClientSide>(
+    operation: &mut Operation<'_, C>,
+    reply: &[u8],
+) -> Result<Attempt, Stop> {
+    let is_too_long = |stalled| stalled >= STALL;
+    let is_wanted = !operation.request.facts.is_unacknowledged();
+    if is_wanted && write(operation.client, reply, is_too_long).await?.is_some() {
+        operation.relay.metrics.stalled_client();
+        return Err(Stop::Hangup);
+    }
+    Ok(Attempt::Done(Answer::Streamed))
+}
+
+/// Whether a client that has taken no byte for `stalled` must release its connection.
+fn must_release(
+    stalled: Duration,
+    has_room: impl FnOnce() -> bool,
+    others_wait: impl FnOnce() -> bool,
+) -> bool {
+    if stalled >= STALL {
+        return true;
+    }
+    let limit = if has_room() {
+        STALL_WITH_ROOM
+    } else {
+        STALL_WITHOUT_ROOM
+    };
+    stalled >= limit && others_wait()
+}
+
+/// What happened to a chunk of a reply.
 enum Pushed {
     /// The client has taken it.
     All,
-    /// The client is slow, and there is room for the rest of the reply.
+    /// The client is slow, and the budget has room for the rest of the reply.
     Spool(Reserved),
-    /// The client has left, or is slow without there being room: it gets no more.
+    /// The client has left, or is slow and the budget has no room. It gets no more.
     Lost,
 }
 
 /// A client that takes nothing.
+#[derive(Debug, PartialEq, Eq)]
 struct Stalled {
-    /// Bytes of the chunk that it has not taken.
+    /// Bytes of the chunk that the client has not taken.
     unsent: usize,
-    /// Since when.
+    /// Time since it last took a byte.
     time: Duration,
 }
 
-/// Writes a chunk to the client until it has taken no byte for too long.
-async fn pass<C: ClientSide>(
+/// Writes a chunk to the client, until the client has taken no byte for too long.
+async fn write<C: ClientSide>(
     client: &mut C,
     chunk: &[u8],
     is_too_long: impl Fn(Duration) -> bool,
@@ -303,7 +278,7 @@ async fn pass<C: ClientSide>(
     let mut rest = chunk;
     let mut taken = Instant::now();
     while !rest.is_empty() {
-        match timeout(MOMENT, client.write_some(rest)).await {
+        match timeout(STALL_WITH_ROOM, client.write_some(rest)).await {
             Ok(Ok(n)) => {
                 rest = rest.get(n..).unwrap_or_default();
                 taken = Instant::now();
@@ -319,4 +294,96 @@ async fn pass<C: ClientSide>(
         }
     }
     Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        future::{Future, pending},
+        io,
+    };
+
+    use bson::rawdoc;
+
+    use super::*;
+    use crate::{
+        relay::ClientTraits,
+        wire::{header::MAX_MESSAGE_LEN, op_msg::MORE_TO_COME, reply},
+    };
+
+    fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    #[test]
+    fn a_slow_client_releases_its_connection_sooner_while_others_wait() {
+        for (stalled, has_room, others_wait, released) in [
+            (ms(0), true, true, false),
+            (ms(19), true, true, false),
+            (ms(20), true, true, true),
+            (ms(20), true, false, false),
+            (ms(999), false, true, false),
+            (ms(1_000), false, true, true),
+            (ms(1_999), false, false, false),
+            (ms(2_000), false, false, true),
+            (ms(2_000), true, false, true),
+        ] {
+            let decision = must_release(stalled, || has_room, || others_wait);
+            assert_eq!(decision, released, "{stalled:?} {has_room} {others_wait}");
+        }
+    }
+
+    #[test]
+    fn only_a_reply_of_one_section_without_flags_is_passed_on() {
+        let body = rawdoc! { "ok": 1.0 };
+        let plain = reply::op_msg(1, 2, 0, body.as_bytes());
+        let header = |bytes: &[u8]| Header::decode(bytes, MAX_MESSAGE_LEN).unwrap().unwrap();
+        assert!(is_plain(&plain, &header(&plain)));
+        let more = reply::op_msg(1, 2, MORE_TO_COME, body.as_bytes());
+        assert!(!is_plain(&more, &header(&more)));
+        let mut sequence = plain.clone();
+        sequence[BODY_AT - 1] = 1;
+        assert!(!is_plain(&sequence, &header(&sequence)));
+        let packed = Header {
+            op_code: opcode::COMPRESSED,
+            ..header(&plain)
+        };
+        assert!(!is_plain(&plain, &packed));
+    }
+
+    /// Takes so many bytes, a few at a time, and then none.
+    struct Slow(usize);
+
+    impl ClientSide for Slow {
+        fn traits(&self) -> ClientTraits {
+            ClientTraits::default()
+        }
+
+        fn departed(&self) -> impl Future<Output = ()> + Send {
+            pending()
+        }
+
+        async fn write_some(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let taken = bytes.len().min(self.0).min(3);
+            self.0 -= taken;
+            if taken == 0 {
+                pending::<()>().await;
+            }
+            Ok(taken)
+        }
+
+        async fn read_some(&mut self, _: &mut Vec<u8>, _: usize) -> io::Result<usize> {
+            Ok(0)
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stalled_client_is_told_by_what_it_has_not_taken() {
+        let chunk = [0; 10];
+        let end = |stalled| stalled >= STALL;
+        assert_eq!(write(&mut Slow(10), &chunk, end).await.unwrap(), None);
+        let stalled = write(&mut Slow(7), &chunk, end).await.unwrap().unwrap();
+        assert_eq!(stalled.unsent, 3);
+        assert!(stalled.time >= STALL && stalled.time < STALL + STALL_WITH_ROOM * 2);
+    }
 }
