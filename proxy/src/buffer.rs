@@ -1,28 +1,28 @@
-//! Buffers that are lent for the time of one message and come back for the next.
+//! Buffers that are used for one message and then kept for the next.
 //!
-//! An idle client or connection owns none. Each thread keeps a few, all of one size;
-//! whatever has grown beyond it is freed.
+//! An idle client or connection owns no buffer. Each thread keeps a few, all of one size. A buffer
+//! that has grown is freed.
 
 use std::cell::RefCell;
 
-/// Capacity of a lent buffer, bytes: most requests and replies fit.
+/// Capacity of a buffer, bytes. Most requests and replies fit.
 pub const SIZE: usize = 16 * 1024;
 
-/// Buffers a thread keeps: more are in use only for moments.
+/// Buffers that a thread keeps. More are in use for moments only.
 const KEPT: usize = 64;
 
 thread_local! {
     static FREE: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// An empty buffer of at least [`SIZE`] bytes.
+/// Takes an empty buffer with a capacity of [`SIZE`] bytes.
 #[must_use]
 pub fn take() -> Vec<u8> {
     let free = FREE.with(|free| free.borrow_mut().pop());
     free.unwrap_or_else(|| Vec::with_capacity(SIZE))
 }
 
-/// Brings a buffer back; its content is forgotten.
+/// Gives a buffer back. Its content is dropped.
 pub fn give(mut buffer: Vec<u8>) {
     if buffer.capacity() != SIZE {
         return;

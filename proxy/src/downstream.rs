@@ -1,12 +1,30 @@
 //! One client: handshake, login, read a message, relay it, write the reply.
 //!
-//! A client's task lives as long as its socket. While the client is idle the task
-//! owns no buffer. Requests of one client are served one after the other, in order,
-//! as a server does.
+//! A client's task lives as long as its socket. While the client is idle, the task owns no
+//! buffer. Weir serves the requests of one client one after the other, in order, as a server
+//! does.
+//!
+//! | module | its part |
+//! |---|---|
+//! | [`frontend`] | what all clients of one listener share |
+//! | [`client_limit`] | how many clients there may be |
+//! | [`read`], [`encode`] | a message as it comes, and a reply in the form its request had |
+//! | [`answer`] | what happens to a request: answered here, refused, or relayed |
+//! | [`hello`], [`auth`] | the handshake and the login |
+//! | [`local`] | commands that Weir answers itself |
+//! | [`hello_only`] | finds clients that never send a command |
+//! | [`drain`] | what a client notices of a Weir that drains |
+//! | [`failpoint`], [`test_commands`] | what `--enable-test-commands` adds |
 
 pub mod answer;
 
 pub mod auth;
+
+pub mod client_limit;
+
+mod drain;
+
+pub mod encode;
 
 pub mod failpoint;
 
@@ -14,32 +32,23 @@ pub mod frontend;
 
 pub mod hello;
 
-pub mod read;
-
-mod drain;
+pub mod hello_only;
 
 pub mod local;
 
-pub mod hello_only;
-
-pub mod encode;
+pub mod read;
 
 mod test_commands;
 
-use std::{
-    io,
-    net::IpAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-};
+use std::{io, net::IpAddr, sync::Arc};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+pub use client_limit::ClientLimit;
 pub use frontend::Frontend;
 
 use crate::{
+    buffer,
     downstream::{
         auth::Login,
         hello_only::HelloOnly,
@@ -49,66 +58,24 @@ use crate::{
     socket::Socket,
 };
 
-/// Where a client comes from, for logs and `whatsmyuri`.
+/// Bytes that are read at a time when a request is skipped.
+const SKIPPED_AT_ONCE: usize = 64 * 1024;
+
+/// Where a client comes from, and what holds for it from the start.
 #[derive(Clone, Debug)]
 pub struct Peer {
-    /// `address:port`, or `unix`.
+    /// `address:port`, or `unix`. For logs and `whatsmyuri`.
     pub name: String,
     /// The address, for TCP.
     pub ip: Option<IpAddr>,
-    /// It must log in before anything but the handshake.
+    /// The client must log in before it may send other commands.
     pub must_log_in: bool,
-    /// Weir had as many clients as it may: while it still has, handshakes are answered and
-    /// work is not.
+    /// The limit that was exceeded when the client came. While it is, Weir answers handshakes and
+    /// refuses operations.
     pub over_limit: Option<ClientLimit>,
 }
 
-/// Where files are what narrows the client_limit, so many more are accepted to be told.
-const TOLD: usize = 32;
-
-/// All clients, and how many there may be.
-#[derive(Clone, Debug)]
-pub struct ClientLimit {
-    /// Clients now, over all listeners.
-    pub now: Arc<AtomicUsize>,
-    /// Most clients that are served.
-    pub most: usize,
-    /// Most clients that are accepted, and told if there are too many: there are no files for
-    /// more.
-    pub files: usize,
-}
-
-impl ClientLimit {
-    /// Whether no more are to be accepted now.
-    #[must_use]
-    pub fn is_full(&self) -> bool {
-        self.room() == 0
-    }
-
-    /// How many more may be accepted now.
-    #[must_use]
-    pub fn room(&self) -> usize {
-        self.files.saturating_sub(self.now.load(Ordering::Relaxed))
-    }
-
-    /// A client_limit of at most so many, which `files` may narrow.
-    #[must_use]
-    pub fn new(now: &Arc<AtomicUsize>, most: usize, files: usize) -> Self {
-        Self {
-            now: Arc::clone(now),
-            most: most.min(files.saturating_sub(TOLD).max(1)),
-            files,
-        }
-    }
-
-    /// Whether there are more than there may be.
-    #[must_use]
-    pub fn is_too_many(&self) -> bool {
-        self.now.load(Ordering::Relaxed) > self.most
-    }
-}
-
-/// One client's connection and what is known of it.
+/// One client's connection and what Weir knows of the client.
 pub struct Client {
     pub(crate) frontend: Arc<Frontend>,
     pub(crate) socket: Socket,
@@ -118,15 +85,16 @@ pub struct Client {
     pub(crate) connection_id: i32,
     pub(crate) traits: ClientTraits,
     pub(crate) login: Login,
-    /// How often it has greeted, as far as that matters.
+    /// How often the client has sent hello, up to 255.
     pub(crate) hellos: u8,
-    /// It has sent something else than a greeting.
+    /// The client has sent another command than hello.
     pub(crate) worked: bool,
-    /// It is a Weir itself.
+    /// The client is a Weir.
     pub(crate) is_weir: bool,
     pub(crate) app_name: Option<Box<str>>,
+    /// Set while no client of the same source has sent another command than hello.
     pub(crate) hello_only: Option<HelloOnly>,
-    /// Only in the load-balanced face.
+    /// Used in the load-balanced face only.
     pub(crate) pins: ClientPins,
     /// The share of the budget that the current reply takes.
     pub(crate) reply_bytes: Option<Reserved>,
@@ -172,16 +140,16 @@ impl Client {
         } = client;
         drop(socket);
         if !pins.is_empty() {
-            // On the heap, as the answers below: it holds a whole operation.
+            // On the heap, as the answers below, because it holds a whole operation.
             Box::pin(pins.close_all(Arc::clone(frontend.own_relay()))).await;
         }
     }
 
-    /// One message: read it, answer it.
+    /// Reads one message and answers it.
     async fn turn(&mut self) -> Next {
-        // On the heap: a monitor waits for one thing more than others.
+        // On the heap, because a monitor waits for one thing more than other clients.
         let next = if self.is_monitor() {
-            Box::pin(self.next_of_monitor()).await
+            Box::pin(drain::next_of_monitor(self)).await
         } else {
             self.next_message().await
         };
@@ -194,8 +162,7 @@ impl Client {
                 return Next::Close;
             }
         };
-        // On the heap for as long as it takes: an idle client's task shall not have room for
-        // an operation in it.
+        // On the heap while it lasts, so that an idle client's task has no room for an operation.
         match incoming {
             Incoming::Message(envelope, message) => Box::pin(self.answer(envelope, message)).await,
             Incoming::Query(envelope, message) => {
@@ -210,12 +177,12 @@ impl Client {
         }
     }
 
-    /// Reads and forgets bytes of a request that will not be served.
+    /// Reads and drops `missing` bytes of a request that will not be served.
     pub(crate) async fn skip(&mut self, mut missing: usize) -> io::Result<()> {
         if missing == 0 {
             return Ok(());
         }
-        let mut scratch = vec![0; 64 * 1024];
+        let mut scratch = vec![0; SKIPPED_AT_ONCE];
         while missing > 0 {
             let want = missing.min(scratch.len());
             let part = scratch.get_mut(..want).unwrap_or_default();
@@ -244,22 +211,30 @@ impl Client {
         }
     }
 
-    /// It has greeted before.
+    /// Whether the client only sends hello. A driver watches Weir with such a connection, or
+    /// measures the round trip.
+    ///
+    /// A connection for operations sends one hello, so the second one shows a monitor.
+    pub(crate) const fn is_monitor(&self) -> bool {
+        self.hellos > 1 && !self.worked
+    }
+
+    /// Whether the client has sent hello before.
     pub(crate) const fn has_greeted(&self) -> bool {
         self.hellos > 0
     }
 
-    /// It has not logged in.
+    /// Whether the client has not logged in.
     pub(crate) const fn is_anonymous(&self) -> bool {
         !matches!(self.login, Login::Done(_))
     }
 
-    /// What a reply to `envelope` needs.
+    /// Sends a reply in the form that `envelope` demands.
     pub(crate) async fn send(&mut self, envelope: &Envelope, message: Vec<u8>) -> Next {
         match encode::encode(envelope, message) {
             Some(message) => {
                 let next = self.write(&message).await;
-                crate::buffer::give(message);
+                buffer::give(message);
                 next
             }
             None => Next::Close,
@@ -281,8 +256,8 @@ impl ClientSide for Client {
     }
 
     async fn write_some(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        // The relay may give up waiting: what was taken must have been reported by then, so
-        // the rest of an earlier piece is flushed before this one is taken, not after.
+        // The relay may stop waiting at any await, and must know by then what the socket has
+        // taken. So the rest of an earlier piece is flushed before this piece is taken.
         if self.socket.is_tls() {
             self.socket.flush().await?;
         }

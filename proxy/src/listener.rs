@@ -26,20 +26,20 @@ use crate::{
     socket::{Keepalive, Socket},
 };
 
-/// A client that has not finished its TLS handshake by then is gone.
+/// A client that has not finished its TLS handshake in this time is closed.
 const TLS_TIME: Duration = Duration::from_secs(10);
 
-/// TLS handshakes that are computed at a time: each takes about a millisecond, and who works
-/// already shall not wait behind all the clients of a storm.
+/// TLS handshakes that are computed at a time. Each takes about a millisecond. The limit exists so
+/// that a connection storm does not delay clients that are already being served.
 const TLS_AT_ONCE: usize = 8;
 
-/// A client that says nothing in the middle of its handshake holds others up no longer.
+/// A client that does not finish its handshake in this time lets others begin theirs.
 const TLS_TURN: Duration = Duration::from_millis(250);
 
-/// When the process has no file descriptor left, accepting pauses for so long.
+/// Pause after a failed accept, when the process has no file descriptor left.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
 
-/// Connections that may wait to be accepted: a burst of clients arrives in one instant.
+/// Connections that may wait to be accepted. A burst of clients arrives in one instant.
 const BACKLOG: u32 = 4096;
 
 /// An open listening socket.
@@ -54,17 +54,17 @@ pub enum Listener {
 /// What a listener does with a new socket.
 #[derive(Clone)]
 pub struct Admission {
-    /// Who serves the clients.
+    /// What the clients share.
     pub frontend: Arc<Frontend>,
     /// TLS towards clients.
     pub tls: Option<TlsAcceptor>,
     /// Clients of this address must log in.
     pub must_log_in: bool,
-    /// Whose turn it is to carry out a TLS handshake.
+    /// Permits for TLS handshakes.
     pub turns: Arc<Semaphore>,
-    /// When a silent client is taken for gone.
+    /// When a silent client is given up.
     pub keepalive: Keepalive,
-    /// All clients.
+    /// The number of clients and its limits.
     pub client_limit: ClientLimit,
     /// All client tasks.
     pub tasks: TaskTracker,
@@ -90,7 +90,7 @@ impl Listener {
         }
     }
 
-    /// The address, as a client would write it.
+    /// The address, as a client writes it.
     #[must_use]
     pub fn name(&self) -> String {
         match self {
@@ -127,14 +127,14 @@ impl Listener {
                 }
             }
         }
-        // Who stands in the backlog is connected, as far as he knows.
+        // Clients in the accept backlog already believe they are connected.
         for (socket, address) in self.close(&admission.client_limit) {
             admission.admit(socket, address);
         }
     }
 
-    /// Closes the listening socket; returns who had not been accepted yet, as far as there are
-    /// files for them.
+    /// Closes the listening socket. Returns the clients in its backlog, as far as there are files
+    /// for them.
     fn close(self, client_limit: &ClientLimit) -> Vec<(Socket, Option<SocketAddr>)> {
         match self {
             Self::Tcp(listener) => {
@@ -151,13 +151,13 @@ impl Listener {
             }
             Self::Unix(listener, path) => {
                 drop(listener);
-                drop(std::fs::remove_file(path));
+                let _ = std::fs::remove_file(path);
                 Vec::new()
             }
         }
     }
 
-    /// The next client, once there are files for one more.
+    /// Accepts the next client, once there are files for one more.
     async fn accept_within(
         &self,
         admission: &Admission,
@@ -191,7 +191,7 @@ impl Listener {
 }
 
 impl Admission {
-    /// Turns for the TLS handshakes of one address.
+    /// Permits for the TLS handshakes of one address.
     #[must_use]
     pub fn turns() -> Arc<Semaphore> {
         Arc::new(Semaphore::new(TLS_AT_ONCE))
@@ -199,7 +199,7 @@ impl Admission {
 
     fn admit(&self, socket: Socket, address: Option<SocketAddr>) {
         self.client_limit.now.fetch_add(1, Ordering::Relaxed);
-        let over_limit = self.client_limit.is_too_many();
+        let over_limit = self.client_limit.is_exceeded();
         let peer = Peer {
             name: address.map_or_else(|| "unix".to_owned(), |a| a.to_string()),
             ip: address.map(|a| a.ip()),
@@ -211,13 +211,13 @@ impl Admission {
 
     /// The whole life of a client's task.
     async fn welcome(self, socket: Socket, peer: Peer) {
-        let leaving = Leaving(Arc::clone(&self.client_limit.now));
+        let counted = Counted(Arc::clone(&self.client_limit.now));
         if let Some(socket) = self.prepare(socket, &peer).await {
-            // What only the admission needed is not kept while the client lives.
+            // The rest of the admission is not kept while the client lives.
             let frontend = self.frontend;
             Client::serve(frontend, socket, peer).await;
         }
-        drop(leaving);
+        drop(counted);
     }
 
     /// Sets TCP options and carries out the TLS handshake.
@@ -226,7 +226,7 @@ impl Admission {
             return None;
         }
         match (&self.tls, socket) {
-            // On the heap: the task of a plain client shall not have room for a handshake.
+            // On the heap, so that the task of a plain client has no room for a handshake.
             (Some(tls), Socket::Tcp(stream)) => Box::pin(self.secure(tls, stream, peer)).await,
             (_, socket) => Some(socket),
         }
@@ -234,7 +234,7 @@ impl Admission {
 
     async fn secure(&self, tls: &TlsAcceptor, stream: TcpStream, peer: &Peer) -> Option<Socket> {
         let secured = async {
-            // Who has said nothing yet takes nobody's turn.
+            // A client that has sent nothing yet needs no permit.
             stream.readable().await?;
             let turn = self.turns.acquire().await;
             let mut accepting = pin!(tls.accept(stream));
@@ -256,9 +256,9 @@ impl Admission {
 }
 
 /// Counts a client down when its task ends, however it ends.
-struct Leaving(Arc<AtomicUsize>);
+struct Counted(Arc<AtomicUsize>);
 
-impl Drop for Leaving {
+impl Drop for Counted {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
@@ -278,7 +278,7 @@ fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
-/// Removes the socket file of a process that is gone; a living one keeps its own.
+/// Removes the socket file of a process that has ended. A running process keeps its own.
 async fn remove_stale(path: &Path) -> io::Result<()> {
     if !path.exists() {
         return Ok(());
@@ -287,7 +287,7 @@ async fn remove_stale(path: &Path) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
             std::fs::remove_file(path)
         }
-        // Its backlog may be full, say.
+        // For example, the backlog of a running process may be full.
         _ => Err(io::ErrorKind::AddrInUse.into()),
     }
 }
@@ -309,7 +309,7 @@ mod tests {
         assert!(relayed <= 1_500 && answered <= 1_950, "{sizes}");
     }
 
-    /// What an idle client's task takes, its socket's buffers in the kernel aside.
+    /// The memory of an idle client's task, without the socket's buffers in the kernel.
     #[test]
     fn the_task_of_an_idle_client_is_small() {
         fn future_of<A, B, C, F>(_: impl Fn(A, B, C) -> F) -> usize {

@@ -1,8 +1,7 @@
 //! One byte stream, whatever carries it: TCP or a unix socket, plain or TLS.
 //!
-//! Both sides of the proxy use it. Besides reading and writing it answers two
-//! questions without a system call: has the peer left ([`Socket::departed`]), and
-//! wake me when anything happens ([`Socket::watch`]).
+//! Both sides of the proxy use it. It also waits for two events without a system call: the peer
+//! has left ([`Socket::departed`]), and anything has happened ([`Socket::watch`]).
 
 use std::{
     io,
@@ -37,17 +36,17 @@ enum Transport<'a> {
     Unix(&'a UnixStream),
 }
 
-/// What to wait for to learn of a peer's departure. `PRIORITY` covers the closing of
-/// the reading side and, unlike `READABLE`, not the arrival of bytes.
+/// The event that shows a peer's departure. `PRIORITY` covers the closing of the reading side
+/// and, unlike `READABLE`, not the arrival of bytes.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const DEPARTURE: Interest = Interest::PRIORITY;
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 const DEPARTURE: Interest = Interest::READABLE;
 
-/// Pause between two looks where a departure cannot be waited for alone.
-const GLANCE: Duration = Duration::from_millis(100);
+/// Time between two checks where no event shows a departure alone.
+const CHECK_DEPARTURE_EVERY: Duration = Duration::from_millis(100);
 
-/// When a silent peer is taken for gone.
+/// When the operating system gives up a silent peer.
 #[derive(Clone, Copy, Debug)]
 pub struct Keepalive {
     /// Silence before the first probe.
@@ -76,7 +75,7 @@ impl Socket {
         matches!(self, Self::TlsClient(_) | Self::TlsServer(_))
     }
 
-    /// Waits until there is something to read, or the peer has left. Needs no buffer.
+    /// Waits until there is something to read or the peer has left. Needs no buffer.
     ///
     /// # Errors
     /// The runtime is shutting down.
@@ -87,8 +86,8 @@ impl Socket {
         }
     }
 
-    /// Asks to be woken when bytes arrive or the peer leaves; ready when that has
-    /// happened already. No system call.
+    /// Wakes the task when bytes arrive or the peer leaves. Ready when that has happened already.
+    /// Makes no system call.
     pub fn watch(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.transport() {
             Transport::Tcp(stream) => stream.poll_read_ready(cx),
@@ -96,8 +95,8 @@ impl Socket {
         }
     }
 
-    /// Waits for the peer's departure (end of stream or reset), without reading. Bytes
-    /// that arrive meanwhile, or were left unread, do not matter.
+    /// Waits for the peer's departure (end of stream or reset) without reading. Unread bytes do
+    /// not matter, nor do bytes that arrive meanwhile.
     pub async fn departed(&self) {
         loop {
             let ready = match self.transport() {
@@ -106,17 +105,17 @@ impl Socket {
             };
             match ready {
                 Ok(ready) if ready.is_read_closed() => return,
-                // Elsewhere than on Linux unread bytes hide what comes behind them.
-                Ok(_) => tokio::time::sleep(GLANCE).await,
+                // On other systems than Linux unread bytes hide a departure behind them.
+                Ok(_) => tokio::time::sleep(CHECK_DEPARTURE_EVERY).await,
                 // The runtime is shutting down.
                 Err(_) => std::future::pending().await,
             }
         }
     }
 
-    /// Whether a connection that should be silent no longer is: closed, reset, or with
-    /// bytes nobody asked for. A system call is made only when the runtime saw an event;
-    /// whoever [watches](Self::watch) goes on watching.
+    /// Whether a connection that should be silent was closed, was reset, or has bytes that Weir
+    /// did not ask for. Makes a system call only when the runtime saw an event. A task that
+    /// [watches](Self::watch) the socket goes on watching it.
     #[must_use]
     pub fn is_disturbed(&self) -> bool {
         let mut byte = [0];
@@ -124,12 +123,12 @@ impl Socket {
             Transport::Tcp(stream) => stream.try_read(&mut byte),
             Transport::Unix(stream) => stream.try_read(&mut byte),
         };
-        // Under TLS any byte is a record (a ticket, a close): reading it here would
-        // break the stream, so an idle TLS connection that spoke is given up.
+        // Under TLS any byte belongs to a record, such as a ticket or a close. Reading it here
+        // breaks the stream, so an idle TLS connection that received bytes is given up.
         !matches!(read, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
     }
 
-    /// A second handle on the same socket, by which another task can shut it down.
+    /// A second handle to the same socket, with which another task can shut it down.
     ///
     /// # Errors
     /// No file descriptor is left.
@@ -140,24 +139,23 @@ impl Socket {
         }
     }
 
-    /// Shuts down the sending side of the transport; errors mean it is closed already.
+    /// Shuts down the sending side of the transport. An error means that it is closed already.
     pub fn shutdown_write(&self) {
-        let done = match self.transport() {
+        let _ = match self.transport() {
             Transport::Tcp(stream) => SockRef::from(stream).shutdown(std::net::Shutdown::Write),
             Transport::Unix(stream) => SockRef::from(stream).shutdown(std::net::Shutdown::Write),
         };
-        drop(done);
     }
 
-    /// Has the transport closed with a reset instead of a farewell that nobody may answer.
+    /// Makes the transport close with a reset instead of a FIN that no peer may answer.
     pub fn reset_on_close(&self) {
         if let Transport::Tcp(stream) = self.transport() {
-            drop(SockRef::from(stream).set_linger(Some(Duration::ZERO)));
+            let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
         }
     }
 
-    /// Reads from the transport itself, below TLS, and throws the bytes away, until the
-    /// peer has closed or reset the connection.
+    /// Reads from the transport below TLS and drops the bytes, until the peer has closed or reset
+    /// the connection.
     pub async fn discard(&self) {
         let mut scratch = [0; 4096];
         loop {

@@ -1,26 +1,33 @@
-//! What becomes of one request: answered here, refused, or relayed.
+//! What happens to one request: answered here, refused, or relayed.
 
 use std::sync::Arc;
 
 use crate::{
     buffer,
     command::{Facts, FactsError, Treatment, kind::allowed_before_login},
-    downstream::{Client, ClientLimit, Next, failpoint::Planned, read::Envelope},
+    downstream::{
+        Client, ClientLimit, Next, drain,
+        failpoint::Planned,
+        local,
+        read::{Envelope, ReadError},
+        test_commands,
+    },
     error::{Class, ErrorReply},
-    relay::{Reply, Request, error_message, sessions},
+    relay::{Reply, Request, error_message, fresh_id, sessions},
     wire::{
+        WireError,
         build::DocumentBuilder,
         legacy::Query,
-        op_msg::{MORE_TO_COME, OpMsg},
+        op_msg::{EXHAUST_ALLOWED, MORE_TO_COME, OpMsg},
         raw::elements,
         reply,
     },
 };
 
 impl Client {
-    /// A whole OP_MSG.
+    /// Answers a whole OP_MSG.
     pub(crate) async fn answer(&mut self, envelope: Envelope, message: Vec<u8>) -> Next {
-        let facts = match read(&message) {
+        let facts = match facts_of(&message) {
             Ok(facts) => facts,
             Err(error) => return Box::pin(self.refuse_facts(&envelope, &error)).await,
         };
@@ -31,7 +38,7 @@ impl Client {
         next
     }
 
-    /// The beginning of a large OP_MSG.
+    /// Answers a large OP_MSG of which only the first part has arrived.
     pub(crate) async fn pass_on(
         &mut self,
         envelope: Envelope,
@@ -63,14 +70,14 @@ impl Client {
             self.dispatch(&envelope, &mut request).await
         };
         self.reply_bytes = None;
-        // What was not passed on stands before the client's next request.
+        // The bytes that were not passed on come before the client's next request.
         if next == Next::Continue && self.skip(request.missing).await.is_err() {
             return Next::Close;
         }
         next
     }
 
-    /// A message for which there is no memory now.
+    /// Refuses a message for which there is no memory now.
     pub(crate) async fn turn_away(
         &mut self,
         envelope: Envelope,
@@ -88,7 +95,8 @@ impl Client {
             .await
     }
 
-    /// An OP_QUERY: handshake and login commands of older drivers, nothing else.
+    /// Answers an OP_QUERY. Older drivers send handshake and login commands in it. Other commands
+    /// are refused.
     pub(crate) async fn answer_query(&mut self, envelope: Envelope, message: Vec<u8>) -> Next {
         let Ok(query) = Query::parse(&message) else {
             return Next::Close;
@@ -99,7 +107,7 @@ impl Client {
         let Some(translated) = as_op_msg(envelope.id, database, body) else {
             return Next::Close;
         };
-        let facts = match read(&translated) {
+        let facts = match facts_of(&translated) {
             Ok(facts) => facts,
             Err(error) => return self.refuse_facts(&envelope, &error).await,
         };
@@ -118,8 +126,8 @@ impl Client {
         self.dispatch(&envelope, &mut request).await
     }
 
-    /// Relays what is simply to be relayed, as most requests are. Everything else is on the
-    /// heap: a future is moved once for each function that passes it on, so its size is time.
+    /// Relays an ordinary request. Other requests are served on the heap: a future is moved once
+    /// for each function that passes it on, so its size costs time.
     async fn dispatch(&mut self, envelope: &Envelope, request: &mut Request) -> Next {
         if !self.is_simply_relayed(request) {
             return Box::pin(self.serve_unusual(envelope, request)).await;
@@ -131,7 +139,7 @@ impl Client {
         self.deliver(envelope, request, reply, None).await
     }
 
-    /// Whether nothing has to be asked, refused or noted before relaying.
+    /// Whether a request can be relayed without further questions.
     fn is_simply_relayed(&self, request: &Request) -> bool {
         request.facts.treatment.is_relayed()
             && !(self.peer.must_log_in && self.is_anonymous())
@@ -142,13 +150,13 @@ impl Client {
     }
 
     async fn serve_unusual(&mut self, envelope: &Envelope, request: &mut Request) -> Next {
-        match self.planned(&request.facts, &request.message) {
+        match test_commands::planned(self, &request.facts, &request.message) {
             None => self.serve_request(envelope, request, None).await,
             Some(planned) => self.act_as_planned(envelope, request, planned).await,
         }
     }
 
-    /// What a fail point does to a request.
+    /// Does to a request what its fail point says.
     async fn act_as_planned(
         &mut self,
         envelope: &Envelope,
@@ -157,8 +165,8 @@ impl Client {
     ) -> Next {
         tokio::time::sleep(planned.pause).await;
         if planned.close {
-            // A commit that its client has sent must not be overtaken by an abort of ours:
-            // the client sends it again on another connection.
+            // No abort of Weir's may overtake a commit. The client sends the commit again on
+            // another connection.
             self.pins.before(&request.facts);
             return Next::Close;
         }
@@ -196,7 +204,7 @@ impl Client {
         }
     }
 
-    /// Answers or refuses what is not simply relayed.
+    /// Answers or refuses a request that is not an ordinary one.
     async fn serve_here(
         &mut self,
         envelope: &Envelope,
@@ -207,7 +215,7 @@ impl Client {
         if treatment == Treatment::Hello {
             return self.greet(envelope, &request.facts, &request.message).await;
         }
-        match self.local(request).await {
+        match local::answer(self, request).await {
             Some(Ok(document)) => {
                 let answered = self.send_document(envelope, request, &document).await;
                 if treatment == Treatment::EndSessions {
@@ -220,34 +228,36 @@ impl Client {
         }
     }
 
-    /// Relays a request and writes what comes back.
+    /// Relays a request and writes the reply.
     async fn relay_request(
         &mut self,
         envelope: &Envelope,
         request: &mut Request,
         planned: Option<Planned>,
     ) -> Next {
-        // Its driver keeps the connection: it is served as soon as there is room.
-        self.peer.over_limit = self.peer.over_limit.take().filter(ClientLimit::is_too_many);
+        // The driver keeps the connection, so the client is served as soon as there is room.
+        self.peer.over_limit = self.peer.over_limit.take().filter(ClientLimit::is_exceeded);
         if self.peer.over_limit.is_some() {
             let class = request.facts.class;
             let error = self.frontend.relay().overloaded(self.traits, class);
             return self.refuse(envelope, request, &error).await;
         }
-        if let Some(error) = self.sent_away(request) {
+        if let Some(error) = drain::sent_away(self, request) {
             return self.refuse(envelope, request, &error).await;
         }
         let frontend = Arc::clone(&self.frontend);
         let _working = frontend.metrics.work();
-        let reply = match request.facts.treatment {
-            Treatment::TestOnly => frontend.relay().broadcast(self, request).await,
-            _ => frontend.relay().run(self, request).await,
+        let relay = frontend.relay();
+        let reply = if request.facts.treatment == Treatment::TestOnly {
+            relay.broadcast(self, request).await
+        } else {
+            relay.run(self, request).await
         };
         self.deliver(envelope, request, reply, planned.as_ref())
             .await
     }
 
-    /// Writes what came of a relayed request.
+    /// Writes the reply to a relayed request.
     async fn deliver(
         &mut self,
         envelope: &Envelope,
@@ -258,14 +268,14 @@ impl Client {
         match reply {
             Reply::Message(message) => {
                 let message = if self.frontend.presentation.test_commands {
-                    self.amended(&request.facts, planned, message)
+                    test_commands::amended(&request.facts, planned, message)
                 } else {
                     message
                 };
                 self.send(envelope, message).await
             }
             Reply::Nothing => Next::Continue,
-            // The end of it may still be with TLS.
+            // TLS may not have sent the end of it yet.
             Reply::Sent => self.write(&[]).await,
             Reply::Hangup => Next::Close,
         }
@@ -280,7 +290,7 @@ impl Client {
         if request.facts.is_unacknowledged() {
             return Next::Continue;
         }
-        let id = crate::relay::fresh_id();
+        let id = fresh_id();
         self.send(envelope, reply::op_msg(id, envelope.id, 0, document))
             .await
     }
@@ -292,7 +302,7 @@ impl Client {
         self.send(envelope, error_message(envelope.id, error)).await
     }
 
-    /// A message whose frame is sound but whose content is no command.
+    /// Refuses a message with a correct frame whose content is no command.
     async fn refuse_facts(&mut self, envelope: &Envelope, error: &FactsError) -> Next {
         let reply = match error {
             FactsError::InternalSession => ErrorReply::unauthorized(error.to_string()),
@@ -316,12 +326,11 @@ impl Client {
             .await
     }
 
-    /// Tells a client what was wrong with its bytes, where the protocol still allows it.
-    pub(crate) async fn explain(&mut self, error: &super::read::ReadError) {
-        use super::read::ReadError;
+    /// Tells a client what was wrong with its bytes, where the protocol allows an answer.
+    pub(crate) async fn explain(&mut self, error: &ReadError) {
         let reply = match error {
             ReadError::Torn | ReadError::Io(_) => return,
-            ReadError::Wire(crate::wire::WireError::Checksum { .. }) => {
+            ReadError::Wire(WireError::Checksum { .. }) => {
                 ErrorReply::new(288, "ChecksumMismatch", error.to_string())
             }
             _ => ErrorReply::new(17, "ProtocolError", error.to_string()),
@@ -330,9 +339,10 @@ impl Client {
     }
 }
 
-fn read(message: &[u8]) -> Result<Facts, FactsError> {
+/// The facts of a whole message whose flag bits Weir knows.
+fn facts_of(message: &[u8]) -> Result<Facts, FactsError> {
     let msg = OpMsg::parse(message)?;
-    if msg.flags & !(MORE_TO_COME | crate::wire::op_msg::EXHAUST_ALLOWED) & 0xffff != 0 {
+    if msg.flags & !(MORE_TO_COME | EXHAUST_ALLOWED) & 0xffff != 0 {
         return Err(FactsError::NoCommand);
     }
     Facts::read(message, &msg)

@@ -1,8 +1,8 @@
-//! What a client notices of a Weir that is leaving.
+//! What a client notices of a Weir that drains.
 //!
-//! Its monitors' sockets are closed, so that its driver looks elsewhere; what it asks may
-//! be refused with 91, which makes its driver give the connections to this Weir up. When
-//! each happens is decided in [`crate::drain`].
+//! Weir closes its monitors' sockets, so that its driver looks elsewhere. It may refuse the
+//! client's operations with 91, so that its driver gives up the connections to this Weir.
+//! [`crate::drain`] decides when each happens.
 
 use std::time::Duration;
 
@@ -16,69 +16,51 @@ use crate::{
     relay::Request,
 };
 
-/// The round trip that a driver is made to measure. It averages over some five samples and
-/// chooses among servers that are at most 15 ms farther than the nearest.
+/// The round trip that a driver is made to measure. A driver averages over about five samples,
+/// and selects among servers that are at most 15 ms farther away than the nearest.
 const FAR: Duration = Duration::from_millis(500);
 
-impl Client {
-    /// It only ever greets: a driver watches Weir with it, or measures the way.
-    ///
-    /// A connection for operations greets once; the second hello gives a monitor away.
-    pub(crate) const fn is_monitor(&self) -> bool {
-        self.hellos > 1 && !self.worked
+/// The next message of a monitor. `None`: the client has left, or Weir closes its socket.
+pub(super) async fn next_of_monitor(client: &mut Client) -> Result<Option<Incoming>, ReadError> {
+    let drain = client.frontend.drain.clone();
+    tokio::select! {
+        biased;
+        () = drain.parting() => Ok(None),
+        message = client.next_message() => message,
     }
+}
 
-    /// The next message of a monitor; `None` also when Weir closes its socket.
-    pub(crate) async fn next_of_monitor(&mut self) -> Result<Option<Incoming>, ReadError> {
-        let drain = self.frontend.drain.clone();
-        tokio::select! {
-            biased;
-            () = drain.parting() => Ok(None),
-            message = self.next_message() => message,
-        }
+/// Makes a monitor measure a long round trip to a Weir that drains.
+pub(super) async fn seem_far(client: &Client) {
+    if client.is_monitor() && client.frontend.drain.seems_far() {
+        tokio::time::sleep(FAR).await;
     }
+}
 
-    /// Makes the way to a leaving Weir long for who measures it.
-    pub(crate) async fn seem_far(&self) {
-        if self.is_monitor() && self.frontend.drain.seems_far() {
-            tokio::time::sleep(FAR).await;
-        }
+/// The error that sends this client to another Weir. `None`: serve the request.
+pub(super) fn sent_away(client: &Client, request: &Request) -> Option<ErrorReply> {
+    let (drain, relay) = (&client.frontend.drain, client.frontend.own_relay());
+    let facts = &request.facts;
+    if let Some(since) = drain.ushers_since()
+        && relay.is_stream_opened_before(facts, since)
+    {
+        // The driver resumes the stream on another Weir.
+        return Some(relay.refuse(Failure::CursorNotFound, facts.class));
     }
-
-    /// The error that sends this client away; `None`: the request is served.
-    pub(crate) fn sent_away(&self, request: &Request) -> Option<ErrorReply> {
-        let drain = &self.frontend.drain;
-        let facts = &request.facts;
-        if let Some(since) = drain.ushers_since()
-            && self
-                .frontend
-                .own_relay()
-                .is_stream_opened_before(facts, since)
-        {
-            // The driver resumes the stream on another Weir.
-            let relay = self.frontend.own_relay();
-            return Some(relay.refuse(Failure::CursorNotFound, facts.class));
-        }
-        if !drain.is_parting() {
-            return None;
-        }
-        let load_balanced = self.traits.load_balanced;
-        let work = Work {
-            class: facts.class,
-            starts_transaction: facts.starts_transaction,
-            retried_read: is_retried(facts.class, facts.name.of(&request.message)),
-            load_balanced,
-            pinned: load_balanced && !self.pins.is_empty(),
-            backpressure: self.traits.backpressure,
-        };
-        let away = drain.sends_away(work, facts.session, facts.txn_number);
-        let refuse = || {
-            self.frontend
-                .own_relay()
-                .refuse(Failure::Draining, facts.class)
-        };
-        away.then(refuse)
+    if !drain.is_parting() {
+        return None;
     }
+    let load_balanced = client.traits.load_balanced;
+    let work = Work {
+        class: facts.class,
+        starts_transaction: facts.starts_transaction,
+        retried_read: is_retried(facts.class, facts.name.of(&request.message)),
+        load_balanced,
+        pinned: load_balanced && !client.pins.is_empty(),
+        backpressure: client.traits.backpressure,
+    };
+    let is_sent_away = drain.sends_away(work, facts.session, facts.txn_number);
+    is_sent_away.then(|| relay.refuse(Failure::Draining, facts.class))
 }
 
 /// Whether drivers try this read again by themselves (`retryable-reads.md`).
@@ -93,4 +75,17 @@ fn is_retried(class: Class, name: &[u8]) -> bool {
         b"listIndexes",
     ];
     class == Class::Read && retried.contains(&name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn drivers_retry_only_some_reads() {
+        assert!(is_retried(Class::Read, b"find"));
+        assert!(is_retried(Class::Read, b"listIndexes"));
+        assert!(!is_retried(Class::Read, b"mapReduce"));
+        assert!(!is_retried(Class::InTransaction, b"find"));
+    }
 }

@@ -1,4 +1,4 @@
-//! Giving a reply the form its request had.
+//! Gives a reply the form that its request had.
 
 use crate::{
     downstream::read::Envelope,
@@ -10,8 +10,8 @@ use crate::{
     },
 };
 
-/// Turns a plain OP_MSG reply into what the client of `envelope` expects. `None`: it cannot
-/// be done, because the reply is malformed.
+/// Turns a plain OP_MSG reply into the form that `envelope` demands. `None`: the reply is
+/// malformed.
 pub(crate) fn encode(envelope: &Envelope, mut message: Vec<u8>) -> Option<Vec<u8>> {
     if envelope.legacy {
         let body = OpMsg::parse(&message).ok()?.body;

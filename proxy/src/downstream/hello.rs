@@ -1,9 +1,9 @@
 //! hello and its older spellings, answered from memory in both faces.
 //!
-//! The answer never waits for the upstream (but for its very first contact), because a
-//! late hello makes a driver drop its whole pool. A client that asks with
-//! `topologyVersion` and `maxAwaitTimeMS` is answered when something changed or its time
-//! is over; with the exhaust flag the answers go on by themselves.
+//! The answer waits only for the very first contact with the upstream. A late hello makes a driver
+//! drop its whole pool. A client that asks with `topologyVersion` and `maxAwaitTimeMS` gets its
+//! answer when something has changed or its time is over. With the exhaust flag more answers
+//! follow by themselves.
 //! Sources: `mongodb-handshake/handshake.md`, `load-balancers.md`,
 //! `server-discovery-and-monitoring/server-monitoring.md`.
 
@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::{
     command::Facts,
-    downstream::{Client, Next, read::Envelope},
+    downstream::{Client, Next, drain, read::Envelope, test_commands},
     error::ErrorReply,
     random,
     relay::{ClientSide, error_message, fresh_id},
@@ -31,11 +31,11 @@ mod question;
 
 use question::{Question, check_wait, version_of};
 
-/// A server accepts no more client metadata.
+/// Most client metadata that a server accepts, bytes.
 const LONGEST_METADATA: usize = 512;
 
-/// Between two hellos of a stream from a Weir that seems far: several drivers take note of
-/// the way that they measured only when one comes.
+/// Time between two hellos of a stream from a Weir that seems far. Several drivers use a measured
+/// round trip only when the next hello comes.
 const REMINDER: Duration = Duration::from_secs(1);
 
 impl Client {
@@ -58,10 +58,10 @@ impl Client {
         let legacy_name = facts.name.of(message) != b"hello";
         if question.wait.is_some() {
             return self
-                .keep_informed(envelope, facts, message, &question)
+                .answer_awaitable(envelope, facts, message, &question)
                 .await;
         }
-        self.seem_far().await;
+        drain::seem_far(self).await;
         let document = self.hello_document(body, &question, legacy_name).await;
         let message = reply::op_msg(fresh_id(), envelope.id, 0, document.as_bytes());
         let next = self.send(envelope, message).await;
@@ -151,7 +151,7 @@ impl Client {
         question: &Question,
         legacy_name: bool,
     ) -> RawDocumentBuf {
-        // Another Weir asks again soon, and this very one would wait for itself.
+        // Another Weir asks again soon. A Weir whose upstream is itself would wait for itself.
         let wire = self.frontend.wire_version(!self.is_weir).await;
         let mut out = RawDocumentBuf::new();
         let writable = if legacy_name {
@@ -164,8 +164,8 @@ impl Client {
         if question.hello_ok {
             out.append(cstr!("helloOk"), true);
         }
-        // A driver that streams its monitoring would not look again after an error; one that
-        // polls does so at once. So a Weir that sends clients away is to be polled.
+        // After an error a driver that polls checks immediately, and one that streams does not.
+        // So a Weir that sends clients away does not offer streaming.
         let streaming = self.frontend.presentation.streaming && !self.frontend.drain.is_parting();
         if streaming && !self.traits.load_balanced {
             out.append(cstr!("topologyVersion"), self.topology_version());
@@ -215,7 +215,7 @@ impl Client {
         out.append(cstr!("logicalSessionTimeoutMinutes"), minutes);
     }
 
-    /// Compression, mechanisms and the speculative login, as far as they were asked for.
+    /// Appends compression, mechanisms and the speculative login, if the client asked for them.
     fn append_negotiated(&mut self, out: &mut RawDocumentBuf, body: &[u8]) {
         if let Some(codecs) =
             find(body, b"compression").and_then(|f| f.as_array().map(shared_codecs))
@@ -249,9 +249,9 @@ impl Client {
         version
     }
 
-    /// An awaitable hello: answers when there is news or the wait is over, once or, if the
-    /// client allows it, again and again.
-    async fn keep_informed(
+    /// Answers an awaitable hello when something has changed or the wait is over: once, or again
+    /// and again if the client allows it.
+    async fn answer_awaitable(
         &mut self,
         envelope: &Envelope,
         facts: &Facts,
@@ -263,7 +263,7 @@ impl Client {
         let mut responds_to = envelope.id;
         let mut known = question.known;
         loop {
-            if self.wait_for_news(known, wait).await.is_err() {
+            if self.wait_for_change(known, wait).await.is_err() {
                 return Next::Close;
             }
             let document = self.hello_document(&[], question, legacy_name).await;
@@ -279,8 +279,8 @@ impl Client {
                 return Next::Continue;
             }
             responds_to = id;
-            // A server takes each answer of the stream for a command of its own.
-            if let Some(planned) = self.planned(facts, asked) {
+            // For the fail points of a server each answer of the stream is a command.
+            if let Some(planned) = test_commands::planned(self, facts, asked) {
                 sleep(planned.pause).await;
                 if planned.close {
                     return Next::Close;
@@ -293,8 +293,8 @@ impl Client {
         }
     }
 
-    /// `Err`: the client has left, or Weir is leaving it.
-    async fn wait_for_news(
+    /// Waits for a reason to answer. `Err`: the client has left, or Weir closes its socket.
+    async fn wait_for_change(
         &self,
         known: Option<([u8; 12], i64)>,
         wait: Duration,
@@ -306,10 +306,8 @@ impl Client {
         if known != Some(current) && !drain.is_parting() {
             return Ok(());
         }
-        let (far, wait) = match drain.seems_far() {
-            true => (true, wait.min(REMINDER)),
-            false => (false, wait),
-        };
+        let far = drain.seems_far();
+        let wait = if far { wait.min(REMINDER) } else { wait };
         tokio::select! {
             biased;
             () = leaving => Err(()),
@@ -321,7 +319,7 @@ impl Client {
     }
 }
 
-/// The codecs both sides know, in the client's order.
+/// The codecs that both sides know, in the client's order.
 fn shared_codecs(asked: &[u8]) -> RawArrayBuf {
     let mut shared = RawArrayBuf::new();
     let names = elements(asked).map_while(Result::ok);

@@ -1,9 +1,10 @@
-//! Clients that greet and then do nothing.
+//! Finds clients that send only hello.
 //!
-//! A driver whose connection string still names `replicaSet=` monitors Weir for ever
-//! and never sends a command, because it finds no such set. It is told apart from a
-//! healthy client by source and application: when none of them has worked for ten
-//! seconds, it is logged once, with the likeliest cause.
+//! A driver whose connection string still has `replicaSet=` monitors Weir for ever. It sends no
+//! command, because it finds no such set. A single connection does not show this, because healthy
+//! drivers monitor too. So Weir looks at all connections of one source: address, driver and
+//! application. If none of them has sent a command for ten seconds, Weir logs that once, with the
+//! likeliest cause.
 
 use std::{
     sync::{
@@ -17,13 +18,13 @@ use dashmap::DashMap;
 
 use crate::downstream::Peer;
 
-/// A peer that has only greeted for so long is worth a line.
+/// A source that has sent only hello for this time is logged.
 pub const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Sources remembered; beyond that nobody new is watched.
+/// Sources that are remembered. Further sources are not watched.
 const MOST: usize = 10_000;
 
-/// Whether a source has ever worked.
+/// Whether a source has ever sent a command.
 #[derive(Debug, Default)]
 struct Source {
     works: AtomicBool,
@@ -33,19 +34,19 @@ struct Source {
 #[derive(Debug, Default)]
 pub struct HelloOnlySources(Arc<DashMap<String, Arc<Source>>>);
 
-/// One connection's mark on its source.
+/// A connection of a source that has sent only hello so far.
 #[derive(Debug)]
 pub struct HelloOnly(Arc<Source>);
 
 impl HelloOnly {
-    /// It sent a command that is no handshake.
+    /// The client sent a command other than hello and login.
     pub fn works(self) {
         self.0.works.store(true, Ordering::Relaxed);
     }
 }
 
 impl HelloOnlySources {
-    /// A client has introduced itself. `None`: its source is known to work.
+    /// A client has sent its first hello. `None`: its source has sent commands, or is not watched.
     pub(crate) fn arrived(
         &self,
         peer: &Peer,

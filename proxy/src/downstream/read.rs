@@ -1,6 +1,6 @@
-//! Reading one message from a client, in any of the forms clients use.
+//! Reads one message from a client, in any of the forms that clients use.
 
-use std::{io, task::Poll, time::Duration};
+use std::{io, sync::Arc, task::Poll, time::Duration};
 
 use tokio::{
     io::AsyncReadExt,
@@ -21,20 +21,20 @@ use crate::{
     },
 };
 
-/// A request longer than this is passed on before it has arrived whole.
+/// A request longer than this is passed on before it has arrived whole, bytes.
 pub const STREAMED_FROM: usize = 1024 * 1024;
 
-/// Nothing a client says before it has logged in is longer.
+/// Longest message of a client that has not logged in, bytes.
 const LONGEST_BEFORE_LOGIN: usize = 64 * 1024;
 
 /// The first bytes of a TLS record that carries a handshake, in every version (RFC 8446, 5.1).
 const TLS_HANDSHAKE: [u8; 2] = [22, 3];
 
-/// A client that sends nothing for so long in the middle of a message holds memory that was
-/// kept for its rest no longer. (Between messages a client may be silent for ever.)
+/// A client that sends nothing for this time in the middle of a message is closed, because memory
+/// is reserved for the rest of the message. Between messages a client may be silent for ever.
 const STALL: Duration = Duration::from_secs(30);
 
-/// How a request came, so that its reply can go the same way.
+/// The form in which a request came, so that its reply gets the same form.
 #[derive(Debug)]
 pub(crate) struct Envelope {
     /// The client's id of the request.
@@ -45,11 +45,11 @@ pub(crate) struct Envelope {
     pub(crate) codec: Option<Compressor>,
     /// It carried a checksum.
     pub(crate) checksum: bool,
-    /// It wants no reply, not even an error.
+    /// The client wants no reply, not even an error.
     pub(crate) silent: bool,
-    /// Its first byte was seen then.
+    /// When the message had arrived, or the part of a large one that Weir waits for.
     pub(crate) started: Instant,
-    /// Its share of the memory for messages in flight.
+    /// The message's share of the budget.
     pub(crate) _bytes: Option<Reserved>,
 }
 
@@ -62,15 +62,15 @@ pub(crate) enum Incoming {
     Query(Envelope, Vec<u8>),
     /// The first part of a large OP_MSG, and how many bytes are to come.
     Large(Envelope, Vec<u8>, usize),
-    /// A message for which there is no memory, of this class as far as its beginning tells;
-    /// so many bytes of it are to come.
+    /// A message for which the budget has no room: its class, as far as its beginning shows, and
+    /// how many bytes are to come.
     TooMuch(Envelope, Class, usize),
 }
 
-/// Why a client's bytes cannot be understood.
+/// Why no message can be read from a client.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ReadError {
-    /// They are no message.
+    /// The bytes are no message.
     #[error(transparent)]
     Wire(#[from] WireError),
     /// An opcode that no current driver sends.
@@ -82,13 +82,13 @@ pub(crate) enum ReadError {
          for this listener"
     )]
     Tls,
-    /// Too long for somebody who has not logged in.
+    /// Too long for a client that has not logged in.
     #[error("a message of {0} bytes before login; 65,536 are allowed")]
     TooLongBeforeLogin(usize),
     /// The client left in the middle of a message.
     #[error("the client closed the connection in the middle of a message")]
     Torn,
-    /// It went silent in the middle of one.
+    /// The client sent nothing in the middle of a message.
     #[error("the client sent nothing for 30 s in the middle of a message")]
     Stalled,
     /// The socket broke.
@@ -97,7 +97,7 @@ pub(crate) enum ReadError {
 }
 
 impl Envelope {
-    /// What the header tells; the request has arrived now.
+    /// The envelope of a message with this header that has arrived now.
     fn of(header: &Header) -> Self {
         Self {
             id: header.request_id,
@@ -112,14 +112,14 @@ impl Envelope {
 }
 
 impl ReadError {
-    /// The client simply went away; not worth a line.
+    /// Whether the client only left, which is not worth a log line.
     pub(crate) const fn is_departure(&self) -> bool {
         matches!(self, Self::Io(_) | Self::Torn)
     }
 }
 
 impl Client {
-    /// The next message; `None` when the client has left between two.
+    /// The next message. `None`: the client has left between two messages.
     pub(crate) async fn next_message(&mut self) -> Result<Option<Incoming>, ReadError> {
         let mut buf = std::mem::take(&mut self.unread);
         if buf.is_empty() {
@@ -136,25 +136,25 @@ impl Client {
                 return Err(ReadError::Torn);
             }
         };
-        is_spoken(&buf, &header)?;
-        // Most messages have arrived whole with nothing behind them; the rest is on the heap,
-        // or an idle client's task would have room for it.
+        check_opcode(&buf, &header)?;
+        // Most messages have arrived whole with nothing behind them. Others are read on the heap,
+        // so that an idle client's task has no room for that.
         let whole = buf.len() == header.length && header.length <= buffer::SIZE;
         if whole && header.op_code == opcode::MSG {
-            return sort(Envelope::of(&header), buf, header.op_code).map(Some);
+            return classify(Envelope::of(&header), buf, header.op_code).map(Some);
         }
         Box::pin(self.read_rest(buf, header)).await.map(Some)
     }
 
     /// Waits, without a buffer, for the first bytes of a message. `None`: the client left.
     async fn first_bytes(&mut self) -> Option<Vec<u8>> {
-        // Bytes that TLS has decrypted already would not wake the socket: ask it first.
-        let mut ask = self.socket.is_tls();
+        // Bytes that TLS has decrypted already do not make the socket readable: read first.
+        let mut read_first = self.socket.is_tls();
         loop {
-            if !ask {
+            if !read_first {
                 self.socket.readable().await.ok()?;
             }
-            ask = false;
+            read_first = false;
             let mut buf = buffer::take();
             match poll_once(self.socket.read_buf(&mut buf)).await {
                 Some(Ok(n)) if n > 0 => return Some(buf),
@@ -171,7 +171,7 @@ impl Client {
         }
         let mut envelope = Envelope::of(&header);
         if header.length > buffer::SIZE {
-            let budget = std::sync::Arc::clone(self.frontend.own_relay().budget());
+            let budget = Arc::clone(self.frontend.own_relay().budget());
             if header.op_code == opcode::MSG && header.length > STREAMED_FROM {
                 envelope._bytes = budget.try_reserve(STREAMED_FROM);
                 if envelope._bytes.is_none() {
@@ -189,7 +189,7 @@ impl Client {
             envelope._bytes = Some(bytes);
         }
         self.fill(&mut buf, header.length).await?;
-        // A server's clock for maxTimeMS starts when it has the message, too.
+        // A server's clock for maxTimeMS starts at this point, too.
         envelope.started = Instant::now();
         if buf.len() > header.length {
             let mut rest = buffer::take();
@@ -200,10 +200,10 @@ impl Client {
         if header.op_code == opcode::COMPRESSED {
             return self.unpack(envelope, buf, anonymous);
         }
-        sort(envelope, buf, header.op_code)
+        classify(envelope, buf, header.op_code)
     }
 
-    /// Takes a message out of its compression, once there is room for what it becomes.
+    /// Decompresses a message, if the budget has room for its plain form.
     fn unpack(
         &self,
         mut envelope: Envelope,
@@ -227,10 +227,11 @@ impl Client {
         let message = decompress(&packed, MAX_MESSAGE_LEN)?;
         envelope._bytes = room;
         let op_code = Header::decode(&message, MAX_MESSAGE_LEN)?.map_or(0, |inner| inner.op_code);
-        sort(envelope, message, op_code)
+        classify(envelope, message, op_code)
     }
 
-    /// There is no memory for this message; whether it wants a reply is still read.
+    /// The budget has no room for this message. Reads its beginning, which shows whether it wants a
+    /// reply.
     async fn too_much(
         &mut self,
         mut envelope: Envelope,
@@ -252,10 +253,8 @@ impl Client {
             let missing = u64::try_from(length - buf.len()).unwrap_or(u64::MAX);
             let read = if length > buffer::SIZE {
                 let mut rest = (&mut self.socket).take(missing);
-                match timeout(STALL, rest.read_buf(buf)).await {
-                    Ok(read) => read?,
-                    Err(_) => return Err(ReadError::Stalled),
-                }
+                let read = timeout(STALL, rest.read_buf(buf)).await;
+                read.map_err(|_| ReadError::Stalled)??
             } else {
                 self.socket.read_buf(buf).await?
             };
@@ -266,8 +265,8 @@ impl Client {
         Ok(())
     }
 
-    /// Reads the first part of a large message. `Some(n)`: its facts are all there, and n
-    /// bytes are to come. `None`: it must be read whole to be understood.
+    /// Reads the first part of a large message. `Some(n)`: all facts are there, and n bytes are to
+    /// come. `None`: the message must be read whole.
     async fn read_prefix(
         &mut self,
         buf: &mut Vec<u8>,
@@ -283,9 +282,9 @@ impl Client {
     }
 }
 
-/// Nobody waits, with room kept for it, for the rest of what is no message: the first bytes of
-/// a TLS handshake announce up to 33 MB.
-fn is_spoken(bytes: &[u8], header: &Header) -> Result<(), ReadError> {
+/// Refuses bytes that are no message of this protocol before memory is reserved for the rest: the
+/// first bytes of a TLS handshake look like a length of up to 33 MB.
+fn check_opcode(bytes: &[u8], header: &Header) -> Result<(), ReadError> {
     match header.op_code {
         opcode::MSG | opcode::QUERY | opcode::COMPRESSED => Ok(()),
         _ if bytes.starts_with(&TLS_HANDSHAKE) => Err(ReadError::Tls),
@@ -293,8 +292,12 @@ fn is_spoken(bytes: &[u8], header: &Header) -> Result<(), ReadError> {
     }
 }
 
-/// Says what a whole plain message is, and takes its checksum off.
-fn sort(mut envelope: Envelope, mut message: Vec<u8>, op_code: i32) -> Result<Incoming, ReadError> {
+/// Classifies a whole plain message, and takes its checksum off.
+fn classify(
+    mut envelope: Envelope,
+    mut message: Vec<u8>,
+    op_code: i32,
+) -> Result<Incoming, ReadError> {
     match op_code {
         opcode::MSG => {
             envelope.silent = is_silent(&message);
@@ -314,8 +317,8 @@ fn sort(mut envelope: Envelope, mut message: Vec<u8>, op_code: i32) -> Result<In
     }
 }
 
-/// The class of a message by its beginning; a write whose outcome must not be guessed, unless
-/// that tells another.
+/// The class of a message by its beginning. A message whose class does not show counts as a write,
+/// because no error may invite a client to repeat a write.
 fn class_of(prefix: &[u8], length: usize) -> Class {
     let msg = OpMsg::parse_prefix(prefix, length).ok().flatten();
     let facts = msg.and_then(|msg| Facts::read(prefix, &msg).ok());
@@ -327,7 +330,7 @@ fn is_silent(message: &[u8]) -> bool {
     op_msg::flags(message).is_some_and(|flags| flags & MORE_TO_COME != 0)
 }
 
-/// The outcome of a future that is ready at once.
+/// Polls a future once. `None`: it is not ready.
 async fn poll_once<F: Future>(future: F) -> Option<F::Output> {
     let mut future = std::pin::pin!(future);
     std::future::poll_fn(|cx| match future.as_mut().poll(cx) {

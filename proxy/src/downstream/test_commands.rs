@@ -1,5 +1,5 @@
-//! What `--enable-test-commands` changes about answers: fail points, and the
-//! `recoveryToken` that drivers' suites expect of a router.
+//! What `--enable-test-commands` changes in replies: fail points, and the `recoveryToken` that
+//! drivers' suites expect from a router.
 
 use crate::{
     command::{Facts, Treatment},
@@ -15,41 +15,34 @@ use crate::{
     },
 };
 
-impl Client {
-    /// What the fail point of this listener does to a command; `None`: nothing.
-    pub(crate) fn planned(&self, facts: &Facts, message: &[u8]) -> Option<Planned> {
-        if !self.frontend.fail_points.are_set() {
-            return None;
-        }
-        let introduced = match facts.treatment {
-            Treatment::Hello if !self.has_greeted() => introduced_app(facts.body.of(message)),
-            _ => None,
-        };
-        let app = introduced.as_deref().or(self.app_name.as_deref());
-        self.frontend
-            .fail_points
-            .plan(Asked::of(facts, message, app))
+/// What the fail point of this listener does to a command. `None`: nothing.
+pub(super) fn planned(client: &Client, facts: &Facts, message: &[u8]) -> Option<Planned> {
+    let fail_points = &client.frontend.fail_points;
+    if !fail_points.are_set() {
+        return None;
     }
-
-    /// The reply with what test commands add to it.
-    pub(crate) fn amended(
-        &self,
-        facts: &Facts,
-        planned: Option<&Planned>,
-        mut reply: Vec<u8>,
-    ) -> Vec<u8> {
-        if facts.class == Class::InTransaction {
-            add_recovery_token(&mut reply);
-        }
-        let concern = planned.and_then(|planned| planned.add_concern(&reply));
-        concern.unwrap_or(reply)
-    }
+    let introduced = match facts.treatment {
+        Treatment::Hello if !client.has_greeted() => introduced_app(facts.body.of(message)),
+        _ => None,
+    };
+    let app = introduced.as_deref().or(client.app_name.as_deref());
+    fail_points.plan(Asked::of(facts, message, app))
 }
 
-/// A router puts a token into each reply of a transaction, an empty one as long as no
-/// shard has to be asked for its outcome. Behind Weir the nodes of a set know that by
-/// themselves and ignore the token, so it is sent only where drivers' suites look for it.
-/// A reply that cannot be edited goes out as it is.
+/// The reply, with what test commands add to it.
+pub(super) fn amended(facts: &Facts, planned: Option<&Planned>, mut reply: Vec<u8>) -> Vec<u8> {
+    if facts.class == Class::InTransaction {
+        add_recovery_token(&mut reply);
+    }
+    let with_concern = planned.and_then(|planned| planned.add_concern(&reply));
+    with_concern.unwrap_or(reply)
+}
+
+/// Adds the token that a router puts into each reply of a transaction. The token is empty while
+/// no shard has to be asked for the transaction's outcome.
+///
+/// The nodes of a replica set know the outcome by themselves and ignore the token, so Weir sends
+/// it only where drivers' suites look for it. A reply that cannot be edited stays as it is.
 fn add_recovery_token(reply: &mut Vec<u8>) {
     const EMPTY: [u8; MIN_DOCUMENT_LEN] = [5, 0, 0, 0, 0];
     let Ok(msg) = OpMsg::parse(reply) else { return };

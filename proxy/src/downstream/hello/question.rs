@@ -1,4 +1,4 @@
-//! What a hello asks.
+//! The fields of a hello that change its answer.
 
 use std::time::Duration;
 
@@ -8,10 +8,10 @@ use crate::{
     wire::raw::{Element, find},
 };
 
-/// What a hello asks, beyond hello.
+/// What a hello asks for.
 #[derive(Debug, Default)]
 pub(super) struct Question {
-    /// `topologyVersion` of the client: process id and counter.
+    /// The client's `topologyVersion`: process id and counter.
     pub(super) known: Option<([u8; 12], i64)>,
     /// `maxAwaitTimeMS`.
     pub(super) wait: Option<Duration>,
