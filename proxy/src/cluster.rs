@@ -1,9 +1,8 @@
-//! One upstream cluster: what is known of its nodes, joined with a pool for each.
+//! One upstream cluster: its topology, joined with a pool for each node.
 //!
-//! Operations read a [`Table`], an immutable pairing of a snapshot with its pools;
-//! reading it takes no lock. Errors and hellos that connections meet are reported to
-//! the topology from here, and what follows from them (clear, interrupt, probe) is
-//! done to the pools at once, before the operation that met the error goes on.
+//! Operations read a [`Table`], an immutable pair of a snapshot and its pools. Reading it takes no
+//! lock. `report` passes errors and hellos of connections on to the topology. It clears,
+//! interrupts or probes the pools before the operation that met the error goes on.
 
 mod report;
 
@@ -27,14 +26,14 @@ use crate::{
     upstream::Connector,
 };
 
-/// First pause suggested to clients that are turned away, milliseconds, when it is not the
-/// queue that is full; the drivers' own.
+/// The pause that Weir suggests to refused clients when no queue is full, milliseconds. It is the
+/// drivers' own first pause.
 const BACKOFF_MS: u32 = 100;
 
-/// A snapshot and the pools of its nodes, index by index.
+/// A snapshot and the pools of its nodes, in the same order.
 #[derive(Debug)]
 pub struct Table {
-    /// What is known.
+    /// What Weir knows of the deployment.
     pub snapshot: Arc<Snapshot>,
     /// One pool for each node of the snapshot.
     pub pools: Vec<Arc<NodePool>>,
@@ -43,7 +42,7 @@ pub struct Table {
 }
 
 impl Table {
-    /// Pools of the nodes that hold data, the primary first.
+    /// The pools of the nodes that hold data, the primary's first.
     #[must_use]
     pub fn data_pools(&self) -> Vec<Arc<NodePool>> {
         let nodes = self.snapshot.nodes.iter().zip(&self.pools);
@@ -53,14 +52,14 @@ impl Table {
     }
 }
 
-/// Sizes of the pools.
+/// The settings of the pools.
 #[derive(Clone, Debug)]
 pub struct PoolSettings {
-    /// For each node.
+    /// The limits of each node's pool.
     pub limits: Limits,
     /// How long a connection may be used, before jitter.
     pub lifetime: Duration,
-    /// The process may be frozen at any moment.
+    /// Set where a host may freeze the process at any moment.
     pub freezing: Option<Freezing>,
 }
 
@@ -70,25 +69,25 @@ pub struct Cluster {
     table: ArcSwap<Table>,
     revision: watch::Sender<u64>,
     pools: Mutex<HashMap<NodeAddress, Arc<NodePool>>>,
-    /// Pools of nodes that were removed, while anything of them is open: the node may be
-    /// added again.
+    /// The pools of removed nodes, while any of their sockets is open. Such a node may be added
+    /// again, and its sockets still count.
     retired: Mutex<HashMap<NodeAddress, Arc<NodePool>>>,
     settings: PoolSettings,
     connector: Arc<Connector>,
-    /// Why this upstream can never be served.
+    /// Why this upstream can never be used.
     fatal: watch::Sender<Option<String>>,
     this: Weak<Self>,
-    /// GetMores that wait for data now.
+    /// The number of getMores that wait for data now.
     pub(crate) awaiting: AtomicUsize,
     held: AtomicU64,
-    /// Nodes that are being asked how they are, on a connection of their pool.
+    /// Nodes that are being asked for a hello on a connection of their pool.
     asking: Mutex<HashSet<NodeAddress>>,
-    /// Nothing is opened unless an operation needs it.
+    /// No connection is opened unless an operation needs it.
     asleep: AtomicBool,
 }
 
 impl Cluster {
-    /// Joins `topology` with pools. The caller watches the deployment; this reacts.
+    /// Joins `topology` with pools. The caller watches the deployment.
     #[must_use]
     pub fn start(
         topology: Topology,
@@ -128,20 +127,19 @@ impl Cluster {
         self.table.load()
     }
 
-    /// What is known now.
+    /// The snapshot now.
     #[must_use]
     pub fn snapshot(&self) -> Arc<Snapshot> {
         Arc::clone(&self.table.load().snapshot)
     }
 
-    /// The topology below.
+    /// The topology that the table is made of.
     #[must_use]
     pub const fn topology(&self) -> &Topology {
         &self.topology
     }
 
-    /// Waits until there is a newer table than `seen`. Sleeping monitors are kept awake
-    /// meanwhile.
+    /// Waits until there is a newer table than `seen`. The monitors check more often meanwhile.
     pub async fn changed_since(&self, seen: &Table) {
         let _hold = self.topology.hold();
         let mut revision = self.revision.subscribe();
@@ -152,13 +150,13 @@ impl Cluster {
         }
     }
 
-    /// The place of an operation that no node suits now: all wake at once, and the queue of the
-    /// node to come shall have them in the order of their arrival.
+    /// A place for an operation that no node suits now. All held operations wake in the same
+    /// instant, and the places keep them in the order of their arrival in the new node's queue.
     pub fn place_among_held(&self) -> Place {
         Place(self.held.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// Tells of every new table.
+    /// Receives the revision of every new table.
     #[must_use]
     pub fn watch(&self) -> watch::Receiver<u64> {
         self.revision.subscribe()
@@ -214,7 +212,7 @@ impl Cluster {
         needed && !self.asleep.load(Ordering::Relaxed)
     }
 
-    /// From now on connections are opened before they are needed.
+    /// From now on the pools keep their warm minimum.
     pub fn wake(&self) {
         if self.asleep.swap(false, Ordering::Relaxed) {
             let table = self.table.load();
@@ -224,8 +222,8 @@ impl Cluster {
         }
     }
 
-    /// A client has come: what slept until then wakes. The result says so to the watcher, as
-    /// long as it lives.
+    /// Wakes a sleeping cluster, because a client has come. The monitors check more often while
+    /// the result lives.
     #[must_use]
     pub fn wanted(&self) -> Option<Hold> {
         let asleep = self.asleep.load(Ordering::Relaxed);
@@ -235,7 +233,7 @@ impl Cluster {
         })
     }
 
-    /// From now on nothing is opened before it is needed.
+    /// From now on no connection is opened before an operation needs it.
     pub fn rest(&self) {
         self.asleep.store(true, Ordering::Relaxed);
         for pool in &self.table.load().pools {
@@ -268,26 +266,26 @@ impl Cluster {
         table.pools.get(table.snapshot.position(address)?).cloned()
     }
 
-    /// All pools, for `status`.
+    /// All pools.
     #[must_use]
     pub fn pools(&self) -> Vec<Arc<NodePool>> {
         self.table.load().pools.clone()
     }
 
-    /// The whole upstream is one load-balanced address.
+    /// Whether the upstream is one load-balanced address.
     #[must_use]
     pub fn is_load_balanced(&self) -> bool {
         self.table.load().keeps_transactions_apart
     }
 
-    /// Transactions belong to one router (mongos, or what stands behind a balancer).
+    /// Whether a transaction belongs to one router: a mongos, or a server behind a load balancer.
     #[must_use]
     pub fn has_router(&self) -> bool {
         let kind = self.table.load().snapshot.kind;
         matches!(kind, TopologyKind::Sharded | TopologyKind::LoadBalanced)
     }
 
-    /// Why no node can be used now; `None`: one can, or nobody has tried.
+    /// Why no node can be used now. `None`: one can, or no connection was tried.
     #[must_use]
     pub fn trouble(&self) -> Option<String> {
         let table = self.table.load();
@@ -295,13 +293,16 @@ impl Cluster {
         if nodes().any(|(_, pool)| pool.counts().idle + pool.counts().in_use() > 0) {
             return None;
         }
-        nodes().find_map(|(node, pool)| match pool.login_refused() {
-            true => Some(format!("{} refuses the login", node.address)),
-            false => pool.last_failure(),
+        nodes().find_map(|(node, pool)| {
+            if pool.login_refused() {
+                Some(format!("{} refuses the login", node.address))
+            } else {
+                pool.last_failure()
+            }
         })
     }
 
-    /// What the way to a node and back takes at least, as its monitor measures it.
+    /// The least round trip to a node that its monitor measured lately.
     #[must_use]
     pub fn round_trip(&self, address: &NodeAddress) -> Duration {
         let table = self.table.load();
@@ -312,7 +313,7 @@ impl Cluster {
             .unwrap_or_default()
     }
 
-    /// The server process that a node is now, where servers tell.
+    /// The id of a node's server process. `None`: the server does not tell.
     #[must_use]
     pub fn process_of(&self, address: &NodeAddress) -> Option<[u8; 12]> {
         let table = self.table.load();
@@ -320,7 +321,7 @@ impl Cluster {
         Some(version.process_id)
     }
 
-    /// Whether operations can be sent to a node now, or in a moment.
+    /// Whether operations can be sent to a node now, or as soon as a pending check succeeds.
     #[must_use]
     pub fn serves(&self, address: &NodeAddress) -> bool {
         let table = self.table.load();
@@ -328,8 +329,8 @@ impl Cluster {
         node.is_some_and(|node| node.kind.holds_data() || node.suspended)
     }
 
-    /// The first pause to suggest to clients that are turned away: by then the longest queue
-    /// has been served, at the rate at which it moves.
+    /// The pause to suggest to refused clients, milliseconds: the estimated time to drain the
+    /// longest queue.
     #[must_use]
     pub fn suggested_backoff_ms(&self) -> u32 {
         let table = self.table.load();

@@ -6,15 +6,15 @@
 //!
 //! | module | its part |
 //! |---|---|
-//! | [`frontend`] | what all clients of one listener share |
-//! | [`client_limit`] | how many clients there may be |
-//! | [`read`], [`encode`] | a message as it comes, and a reply in the form its request had |
-//! | [`answer`] | what happens to a request: answered here, refused, or relayed |
-//! | [`hello`], [`auth`] | the handshake and the login |
-//! | [`local`] | commands that Weir answers itself |
-//! | [`hello_only`] | finds clients that never send a command |
-//! | [`drain`] | what a client notices of a Weir that drains |
-//! | [`failpoint`], [`test_commands`] | what `--enable-test-commands` adds |
+//! | `frontend` | what all clients of one listener share |
+//! | `client_limit` | how many clients there may be |
+//! | `read`, `encode` | a message as it comes, and a reply in the form its request had |
+//! | `answer` | what happens to a request: answered here, refused, or relayed |
+//! | `hello`, `auth` | the handshake and the login |
+//! | `local` | commands that Weir answers itself |
+//! | `hello_only` | finds clients that never send a command |
+//! | `drain` | what a client notices of a Weir that drains |
+//! | `failpoint`, `test_commands` | what `--enable-test-commands` adds |
 
 pub mod answer;
 

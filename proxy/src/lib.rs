@@ -8,8 +8,8 @@
 //! | [`proxy`] | puts the parts below together |
 //! | [`listener`] | accepts a client socket and gives it a task of its own |
 //! | [`downstream`] | one client: handshake, login, read a message, write the reply |
-//! | [`relay`] | the story of one operation, step by step |
-//! | [`cluster`] | the nodes of one upstream, each with its pool |
+//! | [`relay`] | one operation: select a node, check out a connection, attempt, until it has an answer |
+//! | [`cluster`] | one upstream: what Weir knows of its nodes, and a pool for each |
 //! | [`command`] | what the message asks for, read once from its raw bytes |
 //! | [`route`] | which node may serve it |
 //! | [`topology`] | what is known about the nodes, as immutable snapshots |

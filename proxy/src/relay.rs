@@ -6,26 +6,26 @@
 //!              hold           queue              row A     row B,C   row D, L
 //! ```
 //!
-//! [`Relay::run`] makes an [`Operation`] of a request, which carries the client, the deadline
+//! [`Relay::run`] makes an `Operation` of a request, which carries the client, the deadline
 //! and the retries through all steps. The rows are those of the error table in
 //! [`crate::error::reply`]: a step that fails ends with an error document, and the client's
 //! socket stays open.
 //!
 //! | module | its part |
 //! |---|---|
-//! | [`request`], [`client`] | the request and its reply, and what a client can do meanwhile |
-//! | [`operation`] | the operation and its loop: select a node, check out, attempt |
-//! | [`deadline`], [`host_deadline`] | how long it may wait, and for what |
-//! | [`pick`] | from a route to a node's pool |
-//! | [`attempt`], [`liveness`], [`send`] | one attempt on one connection |
-//! | [`finish`], [`decide`], [`record`], [`scrub`] | what a whole reply means and changes |
-//! | [`stream`] | a reply that is too large to be kept |
-//! | [`outcome`], [`cancel`] | how an attempt ends, also when the client has left |
-//! | [`cursors`], [`cursor_node`], [`awaiting`] | getMore |
-//! | [`kill_cursors`], [`broadcast`] | commands for several nodes |
-//! | [`sessions`], [`client_pins`] | what ends with a client, and what does not |
-//! | [`budget`] | the limit on the bytes of messages in memory |
-//! | [`host`] | upkeep, and what a host has the relay do |
+//! | `request`, `client` | the request and its reply, and what a client can do meanwhile |
+//! | `operation` | the operation and its loop: select a node, check out, attempt |
+//! | `deadline`, `host_deadline` | how long it may wait, and for what |
+//! | `pick` | from a route to a node's pool |
+//! | `attempt`, `liveness`, `send` | one attempt on one connection |
+//! | `finish`, `decide`, `record`, `scrub` | what a whole reply means and changes |
+//! | `stream` | a reply that is too large to be kept |
+//! | `outcome`, `cancel` | how an attempt ends, also when the client has left |
+//! | `cursors`, `cursor_node`, `awaiting` | getMore |
+//! | `kill_cursors`, `broadcast` | commands for several nodes |
+//! | `sessions`, `client_pins` | what ends with a client, and what does not |
+//! | `budget` | the limit on the bytes of messages in memory |
+//! | `host` | upkeep, and what a host has the relay do |
 
 pub mod attempt;
 

@@ -1,5 +1,5 @@
-//! How news reaches a cluster: from the monitors' events, and from the connections its
-//! pools open.
+//! What a cluster learns about its nodes: from the monitors' events, and from the connections of
+//! its pools.
 
 use std::{
     io,
@@ -19,14 +19,14 @@ use crate::{
     upstream::{ConnectError, ServerHello, connect::hint},
 };
 
-/// How long to wait for word of a node that was found wanting.
-const LOOK_TIME: Duration = Duration::from_secs(5);
+/// How long a node that failed may take to send a hello.
+const HELLO_TIME: Duration = Duration::from_secs(5);
 
-/// Looks in a row; then the monitor will have seen for itself.
-const MOST_LOOKS: u32 = 5;
+/// Hellos that are asked for in a row. By then the monitor knows more.
+const MOST_HELLOS: u32 = 5;
 
 impl Cluster {
-    /// A connection in use broke.
+    /// Takes note that a connection in use broke.
     pub fn on_network_error(&self, pool: &Arc<NodePool>, generation: u64, error: &io::Error) {
         let timed_out = error.kind() == io::ErrorKind::TimedOut;
         let text = error.to_string();
@@ -35,11 +35,11 @@ impl Cluster {
                 .on_network_error(pool.node(), generation, Phase::Ready, timed_out, &text);
         self.apply(pool, change);
         if change.mark_unknown && !timed_out {
-            self.look_again(pool);
+            self.ask_for_hello(pool);
         }
     }
 
-    /// A reply said that the node's role changed.
+    /// Takes note that a reply said that the node's role changed.
     pub fn on_state_change(
         &self,
         pool: &Arc<NodePool>,
@@ -60,22 +60,21 @@ impl Cluster {
             .on_state_change(pool.node(), generation, kind, version, &text);
         self.apply(pool, change);
         if change.mark_unknown {
-            self.look_again(pool);
+            self.ask_for_hello(pool);
         }
     }
 
-    /// Learns at once how a node is that was just found wanting: one connection ahead of
-    /// any refill, for its hello. A full pool has no room for one; there the next
-    /// connection that is free is asked.
-    fn look_again(&self, pool: &Arc<NodePool>) {
+    /// Asks a node that just failed for a hello, on one new connection that comes before any
+    /// refill. A full pool has no room for it, and there the next free connection is used.
+    fn ask_for_hello(&self, pool: &Arc<NodePool>) {
         if pool.probe() || !self.asking.lock().insert(pool.node().clone()) {
             return;
         }
         let (this, pool) = (Weak::clone(&self.this), Arc::clone(pool));
         tokio::spawn(async move {
-            // A verdict passed meanwhile is younger than the hello: ask once more.
-            for _ in 0..MOST_LOOKS {
-                let heard = tokio::time::timeout(LOOK_TIME, hello_of(&pool)).await;
+            // A verdict passed meanwhile is newer than the hello: ask once more.
+            for _ in 0..MOST_HELLOS {
+                let heard = tokio::time::timeout(HELLO_TIME, hello_of(&pool)).await;
                 let Some(cluster) = this.upgrade() else {
                     return;
                 };
@@ -99,8 +98,8 @@ impl Cluster {
         });
     }
 
-    /// A connection that was asked how its node is has answered. Returns whether that
-    /// was news.
+    /// Takes note of a hello that a connection received. Returns whether it changed what Weir
+    /// knows.
     pub(crate) fn heard(&self, node: &NodeAddress, started: Instant, document: &[u8]) -> bool {
         let Ok(hello) = Hello::parse(document) else {
             return false;
@@ -113,7 +112,7 @@ impl Cluster {
 
     fn apply(&self, pool: &Arc<NodePool>, change: StateChange) {
         if change.clear_pool {
-            // Behind a load balancer the pool counts for itself.
+            // Behind a load balancer the pool counts its generations itself.
             let own = pool.generation().saturating_add(1);
             let to = if self.is_load_balanced() {
                 own
@@ -138,9 +137,9 @@ impl Cluster {
             if let Some(pool) = known {
                 let hint = hint(error);
                 tracing::warn!(node = %address, timed_out, "a database node is down: {error}{hint}");
-                // After a thaw it may be the monitor's own flow alone that was forgotten meanwhile.
-                let flow_alone = *heard_since && pool.freezing().is_some();
-                if *timed_out && !flow_alone {
+                // After a freeze the network may have dropped only the monitor's own flow.
+                let is_monitor_alone = *heard_since && pool.freezing().is_some();
+                if *timed_out && !is_monitor_alone {
                     pool.interrupt(*generation)
                 } else {
                     pool.clear(*generation)
@@ -154,15 +153,17 @@ impl Cluster {
                 "primary changed"
             );
             self.rebuild();
-            self.ask_the_displaced();
+            self.ask_displaced_primary();
         }
         self.rebuild();
     }
 
-    /// A primary that was displaced may have stepped down, or may be frozen: its kernel goes on
-    /// acknowledging, and its monitor starts over and takes its time. While operations wait on
-    /// it, it is asked for a hello; if none comes, what waits on it ends now.
-    fn ask_the_displaced(&self) {
+    /// Asks a displaced primary for a hello while operations wait on it. If none comes, these
+    /// operations end now.
+    ///
+    /// The node may have stepped down, or may be frozen. The kernel of a frozen node goes on
+    /// acknowledging, and its monitor takes long to notice.
+    fn ask_displaced_primary(&self) {
         let table = self.table.load();
         for (node, pool) in table.snapshot.nodes.iter().zip(&table.pools) {
             let waited_on = pool.counts().leased.iter().sum::<usize>() > 0;
@@ -171,7 +172,7 @@ impl Cluster {
             }
             let (this, pool) = (Weak::clone(&self.this), Arc::clone(pool));
             tokio::spawn(async move {
-                let heard = tokio::time::timeout(LOOK_TIME, hello_of(&pool)).await;
+                let heard = tokio::time::timeout(HELLO_TIME, hello_of(&pool)).await;
                 let Some(cluster) = this.upgrade() else {
                     return;
                 };
@@ -180,7 +181,7 @@ impl Cluster {
                         let at = started.into_std();
                         cluster.topology.on_hello(pool.node(), at, hello);
                     }
-                    // Refused or broken: TCP itself ends what waits.
+                    // Refused or broken: TCP ends the operations that wait.
                     Ok(None) => {}
                     Err(_) => cluster.topology.on_silence(pool.node()),
                 }
@@ -222,7 +223,7 @@ pub(super) async fn follow(
     }
 }
 
-/// Passes on what a pool's connections learn about their node.
+/// Passes what a pool's connections learn about their node on to the cluster.
 pub(super) struct Reporter(pub(super) Weak<Cluster>);
 
 impl Observer for Reporter {
@@ -262,14 +263,14 @@ impl Observer for Reporter {
     }
 }
 
-/// What the node of `pool` says of itself on the next connection that is free.
+/// Asks the node of `pool` for a hello, on the next free connection.
 async fn hello_of(pool: &Arc<NodePool>) -> Option<(Instant, Hello)> {
     let want = Want {
         lane: Lane::Finishing,
         ..Want::default()
     };
-    // The caller's own limit ends the wait; an end of this one would look like a refusal.
-    let until = Instant::now() + LOOK_TIME * 2;
+    // The caller's own limit ends the wait. The end of this one would look like a refusal.
+    let until = Instant::now() + HELLO_TIME * 2;
     let mut lease = pool.lease(want, until).await.ok()?;
     let started = Instant::now();
     let command = bson::rawdoc! { "hello": 1, "$db": "admin" };

@@ -1,14 +1,13 @@
-//! Who a client is: its login, from hello's `speculativeAuthenticate` or from
-//! `saslStart`, `saslContinue`, `authenticate` and `logout`.
+//! A client's login: from hello's `speculativeAuthenticate`, or from `saslStart`, `saslContinue`,
+//! `authenticate` and `logout`.
 //!
-//! A client logs in with the user name and password of the upstream string;
-//! Weir checks them itself (SCRAM-SHA-256 or SCRAM-SHA-1) and forwards none of
-//! these commands. Any `authSource` will do, because there is one user. The
-//! state is one [`Login`] per client socket; what all clients of a listener
-//! share is one [`Authenticator`].
+//! A client logs in with the user name and password of the upstream string. Weir checks them
+//! itself (SCRAM-SHA-256 or SCRAM-SHA-1) and forwards none of these commands. Any `authSource`
+//! works, because there is one user. Each client socket has one [`Login`], and all clients of a
+//! listener share one [`Authenticator`].
 //!
-//! Nothing here does I/O or waits. Replies are the fields of a document; `ok`
-//! is the caller's to add. The bodies of these commands must never be logged.
+//! Nothing here does I/O or waits. Replies are the fields of a document, to which the caller adds
+//! `ok`. The bodies of these commands must never be logged.
 
 use std::mem;
 
@@ -27,30 +26,30 @@ mod fields;
 #[cfg(test)]
 mod tests;
 
-/// The number of a client's conversation: like a server, Weir has at most one
-/// for each socket.
+/// The `conversationId` of every conversation. Like a server, Weir has at most one for each
+/// socket.
 const CONVERSATION_ID: i32 = 1;
 
-/// How far one client socket has come with its login.
+/// The state of one client socket's login.
 #[derive(Debug, Default)]
 pub enum Login {
-    /// Nobody yet.
+    /// The client has not logged in.
     #[default]
     Anonymous,
     /// A SCRAM conversation waits for the client's next payload.
     InProgress {
-        /// Takes that payload.
+        /// The next step of the conversation.
         conversation: Conversation,
-        /// The database the conversation was started on.
+        /// The database on which the conversation began.
         db: String,
-        /// Who the client was before; it is that again if this one fails.
+        /// The user before this conversation. It stays the user if the conversation fails.
         before: Option<Identity>,
     },
-    /// This user.
+    /// The client has logged in as this user.
     Done(Identity),
 }
 
-/// A proven user, as `connectionStatus` shows it.
+/// A user that has logged in, as `connectionStatus` shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
     /// The user name.
@@ -60,10 +59,10 @@ pub struct Identity {
 }
 
 impl Login {
-    /// Answers a login command; `None` when `name` is another command.
+    /// Answers a login command. `None`: `name` is another command.
     ///
-    /// `db` is the command's `$db` and `body` its document. `nonce` is called at
-    /// most once, for `saslStart`.
+    /// `db` is the command's `$db` and `body` its document. `nonce` is called at most once, for
+    /// `saslStart`.
     pub fn command(
         &mut self,
         name: &[u8],
@@ -87,8 +86,8 @@ impl Login {
     /// Answers the `speculativeAuthenticate` document of a hello.
     ///
     /// # Errors
-    /// Leave the field out of the hello's reply, which stays ok: the client
-    /// then logs in by commands and meets its error there.
+    /// Leave the field out of the hello's reply, which stays ok. The client then logs in by
+    /// commands and gets its error there.
     pub fn speculate(
         &mut self,
         document: &[u8],
@@ -105,7 +104,7 @@ impl Login {
         }
     }
 
-    /// Who the client is, if it has logged in.
+    /// The client's user, if it has logged in.
     pub fn identity(&self) -> Option<&Identity> {
         match self {
             Self::Anonymous => None,
@@ -114,8 +113,8 @@ impl Login {
         }
     }
 
-    /// The reply fields of `connectionStatus`. Weir does not know the user's
-    /// roles, which are the upstream's matter, and names none.
+    /// The reply fields of `connectionStatus`. The list of roles is empty, because only the
+    /// upstream knows the user's roles.
     pub fn connection_status(&self) -> RawDocumentBuf {
         let mut users = RawArrayBuf::new();
         if let Some(Identity { user, db }) = self.identity() {
@@ -170,7 +169,7 @@ impl Login {
         }
     }
 
-    /// Takes the state a step of the conversation leads to, and replies.
+    /// Takes the next state of the conversation and words the reply.
     fn advance(&mut self, step: Step, db: String, before: Option<Identity>) -> RawDocumentBuf {
         let (done, payload) = match step {
             Step::Continue { payload, next } => {
@@ -193,7 +192,7 @@ impl Login {
         }
     }
 
-    /// Drops a conversation in progress and returns who the client is without it.
+    /// Drops a conversation in progress. Returns the user without it.
     fn abandon(&mut self) -> Option<Identity> {
         let identity = self.identity().cloned();
         *self = Self::settled(identity.clone());

@@ -1,9 +1,9 @@
 //! `failCommand`, carried out where clients see it.
 //!
-//! On an upstream node the fail point would hit Weir's own connections, and Weir would
-//! hide it. Drivers' test suites want their own socket to fail, so with test commands
-//! enabled the fail point acts here. Envelope, meaning and wording are those of a server
-//! (`unified-test-format`, "failCommand"; compared with mongod 6.0).
+//! On an upstream node the fail point would hit Weir's own connections, and Weir would hide it.
+//! Drivers' test suites want their own socket to fail, so with test commands enabled the fail
+//! point acts here. Form, meaning and wording are those of a server (`unified-test-format`,
+//! "failCommand", compared with mongod 6.0).
 
 mod codes;
 
@@ -30,19 +30,19 @@ use crate::{
 /// The fail points of one listener.
 #[derive(Debug, Default)]
 pub struct FailPoints {
-    /// Read for every request, so that nothing else is while there is no fail point.
+    /// Whether there is a fail point. Every request reads this, so it must cost little.
     active: AtomicBool,
     state: Mutex<State>,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    /// How often it acted since Weir started; a server tells this number.
+    /// How often it acted since Weir started. The reply contains this number, as a server's does.
     acted: i64,
     current: Option<(Mode, Fault)>,
 }
 
-/// What a fail point is chosen by.
+/// The properties of a request that select a fail point.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Asked<'a> {
     pub name: &'a [u8],
@@ -65,8 +65,8 @@ impl<'a> Asked<'a> {
 }
 
 impl FailPoints {
-    /// Takes a `configureFailPoint` command; the number is how often the fail point acted.
-    /// `None`: it is another fail point, for the upstream.
+    /// Carries out a `configureFailPoint` command. Returns how often the fail point acted. `None`:
+    /// it is another fail point, for the upstream.
     pub fn configure(&self, database: &[u8], body: &[u8]) -> Option<Result<i64, ErrorReply>> {
         let named = find(body, b"configureFailPoint")?;
         if named.as_str() != Some(b"failCommand") {
@@ -92,12 +92,12 @@ impl FailPoints {
         Some(Ok(state.acted))
     }
 
-    /// Whether there is anything to ask [`FailPoints::plan`] about.
+    /// Whether [`FailPoints::plan`] may return something.
     pub(crate) fn are_set(&self) -> bool {
         self.active.load(Ordering::Acquire)
     }
 
-    /// What is to happen to a request; `None`: nothing.
+    /// What happens to a request. `None`: nothing.
     pub(crate) fn plan(&self, asked: Asked<'_>) -> Option<Planned> {
         let mut state = self.state.lock();
         let (mode, fault) = state.current.as_mut()?;
@@ -114,8 +114,8 @@ impl FailPoints {
     }
 }
 
-/// `client.application.name` of a hello: on a connection's first one the fail point must
-/// know it before the hello is answered.
+/// `client.application.name` of a hello. On a connection's first hello the fail point must know
+/// it before the hello is answered.
 pub(crate) fn introduced_app(body: &[u8]) -> Option<String> {
     let client = find(body, b"client")?;
     let application = find(client.as_document()?, b"application")?;

@@ -1,5 +1,5 @@
 //! One attempt: check the connection, edit the request, send it, receive the reply.
-//! [`super::finish`] decides what follows from a whole reply.
+//! `finish` decides what follows from a whole reply.
 
 use crate::{
     buffer,

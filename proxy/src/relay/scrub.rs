@@ -1,8 +1,8 @@
-//! Taking a change of role out of an error reply. Pure.
+//! Takes a change of role out of an error reply. Pure.
 //!
-//! A driver that sees one of the codes, or one of the phrases by which old servers said
-//! the same, gives up the whole address. Values that are not concerned are copied byte
-//! for byte.
+//! A driver that sees one of the state-change codes gives up the whole address. So does a driver
+//! that sees one of the phrases by which old servers said the same. All other values are copied
+//! byte for byte.
 
 use crate::{
     error::{Class, Labels, executed_perhaps, is_state_change},
@@ -31,11 +31,12 @@ pub(super) fn without_state_change(body: &[u8], class: Class) -> Vec<u8> {
     })
 }
 
-/// A retryable write's reply that says `ok` although a change of role stopped the write, or
-/// its way to the other nodes, told as the failed command that it is: its driver repeats that,
-/// and the server does what is left of it. Few drivers repeat a write whose reply says `ok`:
-/// none of them for a code in `writeErrors`, Java's not for 6 in `writeConcernError`.
-/// `None`: there is no such code in it.
+/// Turns a retryable write's reply into a failed command, if it says `ok` although a change of role
+/// stopped the write or its replication. `None`: the reply has no such code.
+///
+/// The driver then repeats the write, and the server does what is left of it. Few drivers repeat
+/// a write whose reply says `ok`: none for a code in `writeErrors`, and Java's driver not for 6
+/// in `writeConcernError`.
 fn as_failed(reply: &[u8]) -> Option<Vec<u8>> {
     let change = hidden_change(reply)?;
     let mut out = DocumentBuilder::with_capacity(reply.len() + 64);
@@ -69,7 +70,7 @@ fn hidden_change(reply: &[u8]) -> Option<&[u8]> {
     })
 }
 
-/// Rewrites one level of an error reply; `labels` are added at the top level only.
+/// Rewrites one level of an error reply. `labels` are added at the top level only.
 fn scrub(document: &[u8], labels: Option<Labels>, class: Class) -> Vec<u8> {
     let mut out = DocumentBuilder::with_capacity(document.len() + 64);
     let mut present = Labels::NONE;
@@ -87,7 +88,7 @@ fn scrub(document: &[u8], labels: Option<Labels>, class: Class) -> Vec<u8> {
             b"errorLabels" => collect_labels(&field, &mut present, &mut unknown),
             b"writeConcernError" => {
                 let inner = field.as_document().unwrap_or_default();
-                // A commit that was not replicated is retried by its label.
+                // The driver retries a commit that was not replicated because of this label.
                 out.document("writeConcernError", &scrub(inner, None, class));
                 if changes_state(inner) && executed_perhaps(class).contains(Labels::RETRYABLE_WRITE)
                 {
@@ -133,7 +134,7 @@ fn collect_labels<'a>(field: &Element<'a>, known: &mut Labels, unknown: &mut Vec
     }
 }
 
-/// Old drivers recognise a state change by these phrases, whatever the code says.
+/// Replaces the phrases by which old drivers recognise a state change, whatever the code says.
 fn scrub_text(out: &mut DocumentBuilder, field: &Element<'_>) {
     let text = String::from_utf8_lossy(field.as_str().unwrap_or_default());
     let text =
@@ -171,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn a_write_that_a_change_of_role_stopped_is_told_as_failed() {
+    fn a_write_that_a_change_of_role_stopped_becomes_a_failed_command() {
         let entry = rawdoc! { "index": 0, "code": 10107, "errmsg": "Not master while writing" };
         let stopped = rawdoc! { "n": 0, "writeErrors": [entry], "ok": 1.0, "operationTime": 7 };
         let expected = rawdoc! {
@@ -190,6 +191,38 @@ mod tests {
             "codeName": "HostUnreachable", "errorLabels": ["X", "RetryableWriteError"],
         };
         assert_eq!(failed(&alone), Some(expected));
+    }
+
+    fn rewritten(reply: &RawDocumentBuf, class: Class) -> RawDocumentBuf {
+        let bytes = without_state_change(reply.as_bytes(), class);
+        RawDocumentBuf::from_bytes(bytes).unwrap()
+    }
+
+    #[test]
+    fn a_failed_command_gets_the_labels_of_its_class() {
+        let version = rawdoc! { "processId": 1, "counter": 2_i64 };
+        let failed = rawdoc! {
+            "ok": 0.0, "errmsg": "not master", "code": 10107, "codeName": "NotWritablePrimary",
+            "topologyVersion": version, "x": 1,
+        };
+        let plain = rawdoc! {
+            "ok": 0.0, "errmsg": "node changed its role", "code": 6, "codeName": "HostUnreachable",
+            "x": 1,
+        };
+        assert_eq!(rewritten(&failed, Class::Write), plain);
+        let mut labelled = plain;
+        let labels = bson::RawArrayBuf::from_iter(["TransientTransactionError"]);
+        labelled.append(bson::raw::cstr!("errorLabels"), labels);
+        assert_eq!(rewritten(&failed, Class::InTransaction), labelled);
+    }
+
+    #[test]
+    fn a_success_becomes_a_failure_for_retryable_writes_only() {
+        let concern = rawdoc! { "code": 11602, "errmsg": "interrupted" };
+        let reply = rawdoc! { "n": 1, "writeConcernError": concern, "ok": 1.0 };
+        let is_ok = |class| rewritten(&reply, class).get_f64("ok").unwrap() > 0.0;
+        assert!(!is_ok(Class::RetryableWrite));
+        assert!(is_ok(Class::Write) && is_ok(Class::Commit));
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! What all clients of a listener log in against: the upstream string's user, and where a host
-//! with a Weir inside of it says so, the user that the clients' own strings name.
+//! The users that clients of a listener can log in as: the user of the upstream string, and users
+//! that a host with a Weir inside of it adds.
 
 use std::fmt;
 
@@ -13,36 +13,34 @@ use crate::scram::{MIN_ITERATIONS, Mechanism, Nonce};
 use super::error::LoginError;
 use super::fields::SaslStart;
 
-/// PBKDF2 iterations asked of clients, the least their drivers accept.
+/// PBKDF2 iterations that clients must make: the least that their drivers accept.
 ///
-/// A server asks for 10,000 or 15,000 because its stored keys may leak from a
-/// disk. Weir stores none: it holds the password itself, in memory, since it has
-/// to log in upstream with it. What more iterations would slow down is guessing
-/// from a recorded login, which TLS prevents; and each client process pays them
-/// once per Weir, on a small Lambda function some tenths of a second of its
-/// start.
+/// A server asks for 10,000 or 15,000, because its stored keys may leak from a disk. Weir stores
+/// no keys. It has the password in memory, because it logs in upstream with it. More iterations
+/// would only slow down guessing from a recorded login, which TLS prevents. Each client process
+/// pays for them once for each Weir: some tenths of a second at the start of a small Lambda
+/// function.
 const ITERATIONS: u32 = MIN_ITERATIONS;
 
-/// Checks logins. One for each listener, shared by its clients.
+/// Checks logins. All clients of a listener share one.
 pub struct Authenticator {
     accounts: Vec<Account>,
     salts: SaltSource,
 }
 
-/// One user. Weir works as the upstream string's, whoever the client is.
+/// One user. Upstream, Weir always uses the user of the upstream string.
 struct Account {
     name: String,
-    /// Usually for both mechanisms; a password that SASLprep forbids has only
-    /// SCRAM-SHA-1.
+    /// The keys by mechanism. A password that SASLprep forbids has only SCRAM-SHA-1.
     credentials: Vec<ServerCredential>,
 }
 
 impl Authenticator {
-    /// Derives the keys for both mechanisms, which takes some milliseconds:
-    /// build it at start and keep it off busy async threads.
+    /// Derives the keys for both mechanisms. That takes some milliseconds, so call it at start and
+    /// not on busy async threads.
     ///
     /// Without a credential that has a password (X.509 and roles have none), every login is
-    /// refused with [`LoginError::NoUser`]. Of two for one name the first counts.
+    /// refused with [`LoginError::NoUser`]. Of two credentials for one name the first counts.
     pub fn new<'a>(
         credentials: impl IntoIterator<Item = &'a Credential>,
         salts: SaltSource,
@@ -56,8 +54,8 @@ impl Authenticator {
         Self { accounts, salts }
     }
 
-    /// The value of `saslSupportedMechs` in a hello's reply. It is the same
-    /// whatever user was asked about, so it does not tell which one exists.
+    /// The value of `saslSupportedMechs` in a hello's reply. It is the same for every user name, so
+    /// it does not show which users exist.
     pub fn supported_mechanisms(&self) -> RawArrayBuf {
         let offered = |mechanism: &Mechanism| {
             let mut accounts = self.accounts.iter();
@@ -70,7 +68,7 @@ impl Authenticator {
             .collect()
     }
 
-    /// The user clients can log in as, if there is one; the first of several.
+    /// The first user that clients can log in as.
     pub fn user(&self) -> Option<&str> {
         self.accounts.first().map(|account| account.name.as_str())
     }
@@ -82,7 +80,7 @@ impl Authenticator {
             return Err(LoginError::NoUser);
         }
         let credential_of = |user: &str| {
-            // Made for every name, so that the time taken does not tell either.
+            // Made for every name, so that the time does not show which users exist.
             let decoy = ServerCredential::decoy(mechanism, &self.salts, user, ITERATIONS);
             let mut accounts = self.accounts.iter();
             let account = accounts.find(|account| account.name == user);

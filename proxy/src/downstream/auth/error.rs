@@ -1,28 +1,28 @@
-//! Why a login command failed, with the codes a server has for it.
+//! Why a login command failed, with a server's codes.
 
 use thiserror::Error;
 
 use crate::scram::ScramError;
 
-/// The longest part of a client's `mechanism` that is repeated to it.
+/// The longest part of a client's `mechanism` that an error repeats.
 const SHOWN: usize = 32;
 
 /// A refused login command. `Display` is the `errmsg` for the client.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum LoginError {
-    /// Wrong password, unknown user or a broken conversation: one text for all,
-    /// the cause is for Weir's own log.
+    /// Wrong password, unknown user or a broken conversation. The text is the same for all, so that
+    /// it shows no cause.
     #[error("Authentication failed.")]
     Failed(ScramError),
-    /// There is nobody to log in as. A text of its own: it tells nothing about
-    /// users, and no password would ever help.
+    /// There is no user to log in as. The text says so, because it shows nothing about users and
+    /// no password would help.
     #[error(
         "Authentication failed: the upstream connection string given to Weir has no user name and \
          password, so its clients cannot log in. Leave user name and password out of the client's \
          connection string, or put them into Weir's."
     )]
     NoUser,
-    /// Not a SCRAM mechanism, as far as it can be shown.
+    /// The mechanism is not SCRAM.
     #[error(
         "Received authentication for mechanism {0} which Weir does not offer; use SCRAM-SHA-256 or \
          SCRAM-SHA-1 with the user name and password of its upstream connection string"
@@ -34,13 +34,13 @@ pub enum LoginError {
     /// A `saslContinue` of another conversation.
     #[error("SASL conversation id does not match the conversation in progress")]
     OtherConversation,
-    /// A field that must be there is not.
+    /// A required field is missing.
     #[error("BSON field '{0}' is missing but a required field")]
     Missing(&'static str),
-    /// A field has another type than the command wants.
+    /// A field has the wrong type.
     #[error("BSON field '{0}' is the wrong type")]
     WrongType(&'static str),
-    /// A `payload` that is not binary; the base64 text of old shells is not read.
+    /// A `payload` that is not binary. The base64 text of old shells is not supported.
     #[error("Invalid SASLPayload type. Expected BinData")]
     Payload,
     /// The document is not BSON.

@@ -1,4 +1,4 @@
-//! The fields of the login commands, out of a client's untrusted bytes.
+//! Reads the fields of the login commands from a client's untrusted bytes.
 
 use bson::raw::RawBsonRef;
 use bson::spec::BinarySubtype;
@@ -6,12 +6,12 @@ use bson::{Binary, RawDocument};
 
 use super::error::LoginError;
 
-/// The parts of `saslStart`, as a command or inside a hello.
+/// The fields of `saslStart`, as a command or inside a hello.
 #[derive(Debug)]
 pub(super) struct SaslStart<'a> {
     pub(super) mechanism: &'a str,
     pub(super) payload: &'a [u8],
-    /// The client wants no empty round trip at the end.
+    /// The client asks to skip the empty exchange at the end.
     pub(super) skip_empty_exchange: bool,
 }
 
@@ -32,7 +32,8 @@ impl<'a> SaslStart<'a> {
     }
 }
 
-/// `authenticate` serves X.509 and the long gone MONGODB-CR: always an error.
+/// The error of `authenticate`. The command serves X.509 and the removed MONGODB-CR, which Weir
+/// does not offer.
 pub(super) fn authenticate(body: &[u8]) -> LoginError {
     match parse(body).and_then(mechanism) {
         Ok(name) => LoginError::mechanism(name),
@@ -60,7 +61,7 @@ pub(super) fn payload(body: &RawDocument) -> Result<&[u8], LoginError> {
     }
 }
 
-/// Checks `conversationId`, which may come in any numeric type.
+/// Checks `conversationId`, which may have any numeric type.
 pub(super) fn conversation_id(body: &RawDocument, expected: i32) -> Result<(), LoginError> {
     let matches = match get(body, "conversationId")? {
         Some(RawBsonRef::Int32(id)) => id == expected,

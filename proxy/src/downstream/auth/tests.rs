@@ -1,4 +1,4 @@
-//! Logins as drivers make them, and what they must not get away with.
+//! Logins as drivers make them, and logins that Weir must refuse.
 
 use std::sync::LazyLock;
 
@@ -63,7 +63,7 @@ fn sasl_continue(conversation_id: i32, payload: Vec<u8>) -> RawDocumentBuf {
     }
 }
 
-/// The reply's payload, after a look at its other fields.
+/// Checks the reply's other fields and returns its payload.
 fn payload_of(reply: &RawDocument, done: bool) -> Vec<u8> {
     assert_eq!(reply.get_i32("conversationId").unwrap(), 1);
     assert_eq!(reply.get_bool("done").unwrap(), done);
@@ -328,7 +328,7 @@ fn the_conversation_id_may_be_of_any_numeric_type() {
 }
 
 proptest! {
-    /// Whatever bytes come, nothing panics and nobody is logged in.
+    /// No bytes cause a panic or a login.
     #[test]
     fn arbitrary_bytes_log_nobody_in(
         document: Vec<u8>,

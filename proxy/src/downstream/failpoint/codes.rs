@@ -1,16 +1,16 @@
-//! What a server adds to an error code by itself: its name and its labels.
+//! The name and the labels that a server adds to an error code by itself.
 
 use std::borrow::Cow;
 
 use crate::error::{Class, Labels};
 
-/// Codes after which the same command may succeed elsewhere or later.
+/// Codes after which the same command may succeed on another node or later.
 const RETRIABLE: [i32; 13] = [
     6, 7, 89, 91, 134, 189, 262, 9001, 10_107, 11_600, 11_602, 13_435, 13_436,
 ];
 
-/// Codes that end a transaction, which may then be run again as a whole, its commit
-/// included: lost locks and snapshots, stale routing, a transaction that is gone.
+/// Codes that end a transaction, which may then be run again as a whole, with its commit: lost
+/// locks and snapshots, stale routing, a transaction that no longer exists.
 const TRANSIENT: [i32; 12] = [24, 112, 150, 239, 246, 249, 250, 251, 267, 272, 343, 13_388];
 
 /// The labels that a server adds by itself when the fail point names none.
@@ -27,8 +27,7 @@ pub(super) fn labels_of_a_server(code: i32, class: Class) -> Labels {
     }
 }
 
-/// The same for a reply that carries the code in its `writeConcernError`: that ends no
-/// transaction.
+/// The same for a reply with the code in its `writeConcernError`, which ends no transaction.
 pub(super) fn labels_of_a_concern(code: i64, class: Class) -> Labels {
     let retriable = RETRIABLE.iter().any(|known| i64::from(*known) == code);
     match class {

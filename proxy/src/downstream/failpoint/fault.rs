@@ -1,4 +1,4 @@
-//! What a fail point does to the requests it is meant for.
+//! What a fail point does to the requests that it selects.
 
 use std::time::Duration;
 
@@ -32,10 +32,10 @@ pub(super) struct Fault {
     concern: Option<Vec<u8>>,
 }
 
-/// What is to go wrong with one request.
+/// What happens to one request.
 #[derive(Debug)]
 pub struct Planned {
-    /// Wait first.
+    /// The pause before anything else.
     pub pause: Duration,
     /// Close the client's socket instead of answering.
     pub close: bool,
@@ -70,7 +70,7 @@ impl Fault {
     }
 
     pub(super) fn is_meant(&self, asked: Asked<'_>) -> bool {
-        // Second spellings of one command differ in case only: isMaster, findAndModify.
+        // Two spellings of one command differ in case only: isMaster, findAndModify.
         self.commands
             .iter()
             .any(|name| name.eq_ignore_ascii_case(asked.name))
@@ -106,7 +106,7 @@ impl Fault {
         }
     }
 
-    /// The error document, field by field as a server orders it.
+    /// The error document, with its fields in a server's order.
     fn error(&self, code: i32, labels: &[String]) -> Vec<u8> {
         let mut out = DocumentBuilder::new();
         if !labels.is_empty() {
@@ -125,7 +125,7 @@ impl Fault {
 }
 
 impl Planned {
-    /// The reply with the planned `writeConcernError`; `None`: none is planned.
+    /// The reply with the planned `writeConcernError`. `None`: none is planned.
     #[must_use]
     pub fn add_concern(&self, message: &[u8]) -> Option<Vec<u8>> {
         let concern = self.concern.as_ref()?;
@@ -152,8 +152,8 @@ impl Planned {
     }
 }
 
-/// Whether the command works on this collection: its first value names it, or, for a
-/// getMore, the field `collection`.
+/// Whether the command is about this collection. Its first value names the collection. A getMore
+/// names it in the field `collection`.
 fn is_in(namespace: &[u8], asked: Asked<'_>) -> bool {
     let first = elements(asked.body).next().and_then(Result::ok);
     let collection = first

@@ -15,7 +15,7 @@ pub(super) enum Mode {
     Off,
     Always,
     Times(u64),
-    /// Passes so many by, then acts always.
+    /// Spares this many requests, then acts on all.
     Skip(u64),
     Probability(f64),
 }
@@ -61,7 +61,7 @@ impl Mode {
         }
     }
 
-    /// Counts one hit down; whether it acts.
+    /// Counts one request. Returns whether the fail point acts on it.
     pub(super) fn acts(&mut self) -> bool {
         match self {
             Self::Off | Self::Times(0) => false,
@@ -81,7 +81,7 @@ impl Mode {
         }
     }
 
-    /// It will never act again.
+    /// Whether it will never act again.
     pub(super) const fn is_over(self) -> bool {
         matches!(self, Self::Off | Self::Times(0))
     }

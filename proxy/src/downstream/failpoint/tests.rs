@@ -118,7 +118,7 @@ fn it_is_meant_for_command_application_and_collection() {
     assert!(!meant(within("db.d"), rawdoc! { "find": "c" }));
 }
 
-/// Any label passes, also one that Weir has no use for, and `errorExtraInfo` goes along.
+/// Any label passes, also one that Weir does not know, and so does `errorExtraInfo`.
 #[test]
 fn the_error_carries_what_was_asked_for() {
     let points = FailPoints::default();
