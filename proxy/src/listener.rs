@@ -167,7 +167,7 @@ impl Listener {
             admission.frontend.metrics.not_accepted();
             tracing::warn!(
                 clients = client_limit.files,
-                "no more clients are accepted for now: the files left are kept for the upstream"
+                "no more clients are accepted for now: the remaining files are reserved for the upstream"
             );
             while client_limit.is_full() {
                 sleep(EXHAUSTED_PAUSE).await;

@@ -100,7 +100,7 @@ impl Cluster {
 
     /// Takes note of a hello that a connection received. Returns whether it changed what Weir
     /// knows.
-    pub(crate) fn heard(&self, node: &NodeAddress, started: Instant, document: &[u8]) -> bool {
+    pub(crate) fn on_hello(&self, node: &NodeAddress, started: Instant, document: &[u8]) -> bool {
         let Ok(hello) = Hello::parse(document) else {
             return false;
         };

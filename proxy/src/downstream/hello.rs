@@ -40,7 +40,7 @@ const REMINDER: Duration = Duration::from_secs(1);
 
 impl Client {
     /// Answers a hello.
-    pub(crate) async fn greet(
+    pub(crate) async fn answer_hello(
         &mut self,
         envelope: &Envelope,
         facts: &Facts,
@@ -78,7 +78,7 @@ impl Client {
         let mut backpressure = self.traits.backpressure;
         for field in elements(body).map_while(Result::ok) {
             match field.key {
-                b"client" => self.introduce(&field).map_err(|e| (e, Next::Continue))?,
+                b"client" => self.take_metadata(&field).map_err(|e| (e, Next::Continue))?,
                 b"topologyVersion" => question.known = version_of(&field),
                 b"maxAwaitTimeMS" => {
                     let ms = field.as_number_i64().and_then(|ms| u64::try_from(ms).ok());
@@ -108,7 +108,7 @@ impl Client {
     }
 
     /// Takes the client's metadata from its first hello.
-    fn introduce(&mut self, field: &Element<'_>) -> Result<(), ErrorReply> {
+    fn take_metadata(&mut self, field: &Element<'_>) -> Result<(), ErrorReply> {
         if self.has_greeted() {
             let text = "The client metadata document may only be sent in the first hello";
             return Err(ErrorReply::new(186, "ClientMetadataCannotBeMutated", text));

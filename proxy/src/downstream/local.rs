@@ -129,8 +129,8 @@ fn test_command(frontend: &Frontend, request: &Request) -> Answer {
 fn denied(name: &[u8]) -> ErrorReply {
     let name = String::from_utf8_lossy(name);
     ErrorReply::unauthorized(format!(
-        "{name} is not allowed through Weir: it acts on a database node or on every client of it; \
-         connect to the database directly for it"
+        "{name} is not allowed through Weir: it acts on one database node or on all its clients; \
+         connect to the database directly to run it"
     ))
 }
 

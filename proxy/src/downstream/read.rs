@@ -74,11 +74,11 @@ pub(crate) enum ReadError {
     #[error(transparent)]
     Wire(#[from] WireError),
     /// An opcode that no current driver sends.
-    #[error("opcode {0} is not spoken here; current drivers use OP_MSG")]
+    #[error("opcode {0} is not supported; current drivers use OP_MSG")]
     Opcode(i32),
     /// The beginning of a TLS handshake, whose bytes can be read as a header.
     #[error(
-        "the client speaks TLS to a plain port: leave TLS out of its settings, or switch it on \
+        "the client speaks TLS to a plain port: remove TLS from its settings, or switch it on \
          for this listener"
     )]
     Tls,

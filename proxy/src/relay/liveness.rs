@@ -18,8 +18,8 @@ const CHECK_TIME: Duration = Duration::from_secs(2);
 pub(super) enum Liveness {
     /// The connection works.
     Alive {
-        /// The answer says something new about the node. Another node may have to be selected.
-        news: bool,
+        /// The answer changed what Weir knows of the node. Another node may have to be selected.
+        changed: bool,
     },
     /// The connection is broken, and the operating system knows.
     Broken,
@@ -55,7 +55,7 @@ pub(super) async fn ping(lease: &mut Lease, cluster: &Cluster) -> Liveness {
     let hello = bson::rawdoc! { "hello": 1, "$db": "admin" };
     match timeout(patience, conn.ask(&hello)).await {
         Ok(Ok(document)) => Liveness::Alive {
-            news: cluster.heard(&node, started, &document),
+            changed: cluster.on_hello(&node, started, &document),
         },
         Ok(Err(_)) => Liveness::Broken,
         Err(_) => Liveness::Silent,

@@ -59,7 +59,7 @@ pub fn refuse_kill_sessions(request: &Request) -> Option<ErrorReply> {
     let mut named = elements(list.unwrap_or_default());
     named.next().is_none().then(|| {
         ErrorReply::unauthorized(
-            "killSessions with an empty list would end every client's sessions; name them",
+            "killSessions with an empty list would end every client's sessions; name the sessions",
         )
     })
 }
