@@ -12,7 +12,7 @@ use weir::wire::{raw, reply};
 
 use super::login::{AUTHENTICATOR, nonce};
 
-/// As `downstream/inbox.rs` has it: nothing longer is read before a login.
+/// The limit of `downstream/read.rs` before a login.
 const LONGEST: usize = 64 * 1024;
 
 /// The input as all that one connection sends; nothing of it logs anybody in.

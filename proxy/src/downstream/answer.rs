@@ -213,7 +213,9 @@ impl Client {
     ) -> Next {
         let treatment = request.facts.treatment;
         if treatment == Treatment::Hello {
-            return self.answer_hello(envelope, &request.facts, &request.message).await;
+            return self
+                .answer_hello(envelope, &request.facts, &request.message)
+                .await;
         }
         match local::answer(self, request).await {
             Some(Ok(document)) => {

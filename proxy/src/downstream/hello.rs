@@ -78,7 +78,9 @@ impl Client {
         let mut backpressure = self.traits.backpressure;
         for field in elements(body).map_while(Result::ok) {
             match field.key {
-                b"client" => self.take_metadata(&field).map_err(|e| (e, Next::Continue))?,
+                b"client" => self
+                    .take_metadata(&field)
+                    .map_err(|e| (e, Next::Continue))?,
                 b"topologyVersion" => question.known = version_of(&field),
                 b"maxAwaitTimeMS" => {
                     let ms = field.as_number_i64().and_then(|ms| u64::try_from(ms).ok());

@@ -77,7 +77,9 @@ impl<C: ClientSide> Operation<'_, C> {
     /// answer shows that another node must be selected.
     async fn verify(&self, mut lease: Lease) -> Option<Lease> {
         match liveness::ping(&mut lease, &self.relay.cluster).await {
-            Liveness::Alive { changed } if !changed || self.class() == Class::GetMore => Some(lease),
+            Liveness::Alive { changed } if !changed || self.class() == Class::GetMore => {
+                Some(lease)
+            }
             Liveness::Alive { .. } => {
                 lease.give_back_greeted();
                 None

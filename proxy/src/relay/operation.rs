@@ -273,7 +273,7 @@ impl<'a, C: ClientSide> Operation<'a, C> {
             // wait for ever.
             Ok(lease) => {
                 let is_outdated = || changed_role(&self.relay.cluster, pool, &before);
-                if self.may_reselect(want) && is_outdated() {
+                if may_reselect(want, self.class()) && is_outdated() {
                     drop(lease);
                     return self.check_out_again();
                 }
@@ -284,42 +284,27 @@ impl<'a, C: ClientSide> Operation<'a, C> {
         self.no_connection(pool, error, until)
     }
 
-    /// What follows when the pool has no connection for the operation.
+    /// The pool has no connection for the operation.
     fn no_connection(
         &mut self,
         pool: &Arc<NodePool>,
         error: LeaseError,
         until: Instant,
     ) -> Result<CheckOut, Stop> {
-        let class = self.class();
         match error {
-            LeaseError::Cleared(place) => {
-                self.retries.kept = Some((Arc::clone(pool), place));
-                self.check_out_again()
-            }
-            LeaseError::Retired => self.check_out_again(),
-            LeaseError::TimedOut => {
+            LeaseError::Cleared(place) => self.retries.kept = Some((Arc::clone(pool), place)),
+            LeaseError::Gone => self.relay.forget_transaction(&self.request.facts),
+            _ => {}
+        }
+        match NoConnection::of(error, self.class()) {
+            NoConnection::SelectAgain => self.check_out_again(),
+            NoConnection::TimedOut => {
                 let own = self.relay.overload(self.client.traits());
                 Err(self.refuse(self.deadline.failure(until, own)))
             }
-            LeaseError::Shed => Err(self.overloaded()),
-            LeaseError::LoginRefused => Err(self.refuse(Failure::LoginRefused)),
-            LeaseError::Gone => {
-                self.relay.forget_transaction(&self.request.facts);
-                match class {
-                    // The driver repeats a commit only once, so Weir looks for its outcome on
-                    // another connection immediately.
-                    Class::Commit | Class::Abort => self.check_out_again(),
-                    Class::GetMore => Err(self.refuse(Failure::CursorNotFound)),
-                    _ => Err(self.refuse(Failure::Interrupted)),
-                }
-            }
+            NoConnection::Overloaded => Err(self.overloaded()),
+            NoConnection::Refused(failure) => Err(self.refuse(failure)),
         }
-    }
-
-    /// Whether another node or connection would do as well.
-    fn may_reselect(&self, want: Want) -> bool {
-        want.only.is_none() && self.class() != Class::GetMore
     }
 
     fn check_out_again(&self) -> Result<CheckOut, Stop> {
@@ -351,4 +336,95 @@ fn changed_role(cluster: &Cluster, pool: &NodePool, before: &Snapshot) -> bool {
     let now = &cluster.table().snapshot;
     let role = |of: &Snapshot| of.node(pool.node()).map(|node| node.kind);
     now.revision != before.revision && role(now) != role(before)
+}
+
+/// Whether another node or connection would serve an operation of `class` as well.
+fn may_reselect(want: Want, class: Class) -> bool {
+    want.only.is_none() && class != Class::GetMore
+}
+
+/// What follows when a pool has no connection for an operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum NoConnection {
+    /// Select a server again.
+    SelectAgain,
+    /// The wait is over: the client's limit, the host's deadline or the queue timeout.
+    TimedOut,
+    /// The queue is full.
+    Overloaded,
+    /// The client gets this error.
+    Refused(Failure),
+}
+
+impl NoConnection {
+    const fn of(error: LeaseError, class: Class) -> Self {
+        match error {
+            LeaseError::Cleared(_) | LeaseError::Retired => Self::SelectAgain,
+            LeaseError::TimedOut => Self::TimedOut,
+            LeaseError::Shed => Self::Overloaded,
+            LeaseError::LoginRefused => Self::Refused(Failure::LoginRefused),
+            LeaseError::Gone => match class {
+                // The driver repeats a commit only once, so Weir looks for its outcome on another
+                // connection immediately.
+                Class::Commit | Class::Abort => Self::SelectAgain,
+                Class::GetMore => Self::Refused(Failure::CursorNotFound),
+                _ => Self::Refused(Failure::Interrupted),
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pool::ConnId;
+
+    const CLASSES: [Class; 7] = [
+        Class::Read,
+        Class::RetryableWrite,
+        Class::Write,
+        Class::InTransaction,
+        Class::Commit,
+        Class::Abort,
+        Class::GetMore,
+    ];
+
+    #[test]
+    fn an_operation_selects_again_when_nothing_is_lost() {
+        for class in CLASSES {
+            for error in [LeaseError::Cleared(Place(3)), LeaseError::Retired] {
+                let next = NoConnection::of(error, class);
+                assert_eq!(next, NoConnection::SelectAgain, "{class:?}");
+            }
+            let next = |error| NoConnection::of(error, class);
+            assert_eq!(next(LeaseError::TimedOut), NoConnection::TimedOut);
+            assert_eq!(next(LeaseError::Shed), NoConnection::Overloaded);
+            let refused = NoConnection::Refused(Failure::LoginRefused);
+            assert_eq!(next(LeaseError::LoginRefused), refused);
+        }
+    }
+
+    #[test]
+    fn only_commit_and_abort_outlive_their_connection() {
+        for class in CLASSES {
+            let expected = match class {
+                Class::Commit | Class::Abort => NoConnection::SelectAgain,
+                Class::GetMore => NoConnection::Refused(Failure::CursorNotFound),
+                _ => NoConnection::Refused(Failure::Interrupted),
+            };
+            assert_eq!(NoConnection::of(LeaseError::Gone, class), expected);
+        }
+    }
+
+    #[test]
+    fn what_is_bound_to_a_connection_or_cursor_selects_no_other_node() {
+        let free = Want::default();
+        let bound = Want {
+            only: Some(ConnId(1)),
+            ..free
+        };
+        assert!(may_reselect(free, Class::Read));
+        assert!(!may_reselect(free, Class::GetMore));
+        assert!(!may_reselect(bound, Class::Read));
+    }
 }
