@@ -18,6 +18,7 @@
 //! | [`wire`] | the bytes themselves; pure |
 //! | [`scram`] | both sides of a SCRAM conversation; pure |
 //! | [`socket`], [`buffer`], [`random`] | what both sides share |
+//! | [`limits`] | how many files the process may open, and how many of them clients may take |
 //! | [`error`] | every error Weir makes, with its code and labels |
 //! | [`drain`] | leaving without a failed operation |
 //! | [`metrics`] | counters, gauges and histograms |

@@ -45,7 +45,7 @@ const PURE: [&str; 9] = [
 ];
 
 /// Production lines a file may have.
-const LONGEST: usize = 350;
+const LONGEST: usize = 600;
 
 /// Tables and the like, which read best in one piece.
 const LONG_BY_NATURE: [(&str, usize); 2] =
