@@ -82,7 +82,7 @@ pub(super) trait Target {
         operation.check_out(pool, want)
     }
 
-    /// Judges an answer. `None`: it is not the operation's, make another attempt.
+    /// Judges an answer. `None`: it does not end the operation, make another attempt.
     fn accept<C: ClientSide>(
         &mut self,
         _operation: &Operation<'_, C>,
@@ -203,7 +203,7 @@ impl<'a, C: ClientSide> Operation<'a, C> {
     }
 
     /// Selects a node, checks out a connection and makes an attempt, until `target` accepts an
-    /// answer.
+    /// answer. The retries start anew with each call.
     pub(super) async fn complete<T: Target>(&mut self, mut target: T) -> Result<Answer, Stop> {
         self.retries = Retries::default();
         loop {

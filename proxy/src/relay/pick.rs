@@ -78,3 +78,35 @@ const fn lane(facts: &Facts) -> Lane {
         },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bson::{RawDocumentBuf, rawdoc};
+
+    use super::*;
+    use crate::wire::reply;
+
+    #[test]
+    fn commands_that_let_others_proceed_may_use_the_reserve() {
+        let lane_of = |body: &RawDocumentBuf| {
+            let message = reply::op_msg(1, 0, 0, body.as_bytes());
+            lane(&Facts::of(&message).unwrap())
+        };
+        for body in [
+            rawdoc! { "getMore": 1_i64, "collection": "c", "$db": "d" },
+            rawdoc! { "killCursors": "c", "cursors": [1_i64], "$db": "d" },
+            rawdoc! { "commitTransaction": 1, "autocommit": false, "$db": "admin" },
+            rawdoc! { "abortTransaction": 1, "autocommit": false, "$db": "admin" },
+            rawdoc! { "insert": "c", "autocommit": false, "$db": "d" },
+        ] {
+            assert_eq!(lane_of(&body), Lane::Finishing, "{body:?}");
+        }
+        for body in [
+            rawdoc! { "find": "c", "$db": "d" },
+            rawdoc! { "insert": "c", "txnNumber": 1_i64, "$db": "d" },
+            rawdoc! { "insert": "c", "autocommit": false, "startTransaction": true, "$db": "d" },
+        ] {
+            assert_eq!(lane_of(&body), Lane::Normal, "{body:?}");
+        }
+    }
+}
