@@ -270,7 +270,7 @@ fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
         socket2::Type::STREAM,
         Some(socket2::Protocol::TCP),
     )?;
-    // A successor may bind while old connections linger; two listeners may not.
+    // A successor may bind while old connections linger. Two listeners may not bind.
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;

@@ -174,7 +174,7 @@ impl Socket {
         }
     }
 
-    /// Switches off Nagle's algorithm and sets keepalive; unix sockets need neither.
+    /// Switches off Nagle's algorithm and sets keepalive. Unix sockets need neither.
     ///
     /// # Errors
     /// The operating system refuses an option.

@@ -64,7 +64,7 @@ pub struct Frontend {
     pub drain: Drain,
     /// Identifies this process: `topologyVersion.processId` and `serviceId`.
     pub process_id: [u8; 12],
-    /// `topologyVersion.counter`; a change wakes all monitors.
+    /// `topologyVersion.counter`. A change wakes all monitors.
     pub version: watch::Sender<i64>,
     pub(crate) fail_points: FailPoints,
     pub(crate) hello_only_sources: HelloOnlySources,
