@@ -3,7 +3,6 @@
 //! | module | its part |
 //! |---|---|
 //! | [`report`] | what was found, as data; the shape of `weir check --json` |
-//! | `text` | the report for people |
 //! | `probe_upstream` | asks the upstream |
 //! | `judge` | what follows from what was seen; pure |
 //! | `advice` | each failure in a sentence that says what to change; pure |
@@ -21,7 +20,6 @@ mod advice;
 mod judge;
 mod probe_upstream;
 pub mod report;
-mod text;
 
 #[cfg(test)]
 mod tests;

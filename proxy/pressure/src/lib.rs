@@ -6,7 +6,7 @@
 //! | module | its part |
 //! |---|---|
 //! | [`args`] | the options of `weir bench pressure` |
-//! | [`target`] | the deployment as it was found |
+//! | `find_target`, `target` | the deployment as it was found |
 //! | `plan` | which clients and pools are tried, and how long that takes; pure |
 //! | `ground` | where the load reads, and the database of our own for `--write` |
 //! | `work` | the messages that clients send |
@@ -19,9 +19,9 @@
 //! | `text` | what people read |
 
 pub mod args;
-pub mod target;
 
 mod cell;
+mod find_target;
 mod ground;
 mod knee;
 mod line;
@@ -30,11 +30,11 @@ mod outcome;
 mod plan;
 mod proxy;
 mod sweep;
+mod target;
 mod text;
 mod work;
 
 pub use args::PressureArgs;
-pub use target::Target;
 
 use std::time::Duration;
 
@@ -44,10 +44,11 @@ use ground::Ground;
 use outcome::Outcome;
 use plan::Plan;
 use sweep::Sweep;
+use target::Target;
 use weir::limits;
 use weir_kit::Interrupts;
 use weir_kit::paint::Style;
-use weir_kit::screen::Screen;
+use weir_kit::screen::{self, Screen};
 
 /// Longest wait for a server to drop our database.
 const DROP_LIMIT: Duration = Duration::from_secs(15);
@@ -59,9 +60,25 @@ const INTERRUPTED: u8 = 130;
 #[error("{0}")]
 pub struct Trouble(pub String);
 
-/// Measures, prints, and tells how it went: 0 done, 1 it failed, 130 interrupted.
-/// Wants a runtime with several threads.
-pub async fn run(
+/// Measures, prints, and tells how it went: 0 done, 1 it failed, 2 the command line is wrong,
+/// 130 interrupted. Wants a runtime with several threads.
+pub async fn run(args: &PressureArgs) -> u8 {
+    let plain = screen::is_plain();
+    let screen = match args.json {
+        true => Screen::aside(plain),
+        false => Screen::new(plain),
+    };
+    screen.heading("Weir bench: pressure");
+    match find_target::targets(args, &screen).await {
+        Ok((target, compare)) => run_against(args, &target, compare.as_ref(), &screen).await,
+        Err(failure) => {
+            eprintln!("weir: {}", failure.text);
+            failure.code
+        }
+    }
+}
+
+async fn run_against(
     args: &PressureArgs,
     target: &Target,
     compare: Option<&Target>,

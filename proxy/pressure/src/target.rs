@@ -7,7 +7,6 @@ use tokio::sync::Semaphore;
 
 use crate::Trouble;
 use crate::line::Direct;
-use weir::check::report::NodeReport;
 use weir::config::settings::name;
 use weir::config::{Config, Flags, Problems};
 use weir::downstream::frontend::new_process_id;
@@ -18,21 +17,21 @@ use weir::upstream::Connector;
 const LOGINS: usize = 16;
 
 /// One deployment that the command line named.
-pub struct Target {
+pub(super) struct Target {
     /// Its connection string, as given.
-    pub uri: String,
+    pub(super) uri: String,
     /// The same with its password masked.
-    pub shown: String,
+    pub(super) shown: String,
     /// What it is, as in `replica set`.
-    pub kind: String,
+    pub(super) kind: String,
     /// The server's version, as in `MongoDB 7.0.28`, if it tells.
-    pub version: Option<String>,
+    pub(super) version: Option<String>,
     /// The node that takes writes; the load goes there.
-    pub node: NodeAddress,
+    pub(super) node: NodeAddress,
     /// Connections of that node, open now and still accepted, if this user may ask.
-    pub connections: Option<(u64, u64)>,
+    pub(super) connections: Option<(u64, u64)>,
     /// Its configuration with the default pool.
-    pub config: Config,
+    pub(super) config: Config,
 }
 
 impl Target {
@@ -40,7 +39,7 @@ impl Target {
     ///
     /// # Errors
     /// [`Problems`] when the pool is too small for its monitors, and the like.
-    pub async fn load(uri: &str, pool: Option<u32>) -> Result<Config, Problems> {
+    pub(super) async fn load(uri: &str, pool: Option<u32>) -> Result<Config, Problems> {
         let mut flags = Flags::default()
             .with(name::UPSTREAM, uri)
             .with(name::LISTEN, "127.0.0.1:0")
@@ -49,12 +48,6 @@ impl Target {
             flags = flags.with(name::MAX_CONNECTIONS, pool.to_string());
         }
         Config::load(&flags, &BTreeMap::new(), false).await
-    }
-
-    /// The address of a node of a report.
-    #[must_use]
-    pub fn address(node: &NodeReport) -> Option<NodeAddress> {
-        NodeAddress::parse(&node.address)
     }
 
     /// Sockets that watch each node, of every pool.

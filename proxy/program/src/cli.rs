@@ -78,8 +78,8 @@ pub(crate) fn not_in_this_version(name: &str, what: &str) -> ExitCode {
 #[cfg(not(all(feature = "demo", feature = "pressure")))]
 fn not_in_this_build(name: &str) -> ExitCode {
     eprintln!(
-        "weir: this is a production build, which has no `weir {name}`: \
-         use a build with the default features (cargo build --release -p weir-program)"
+        "weir: this build is without `weir {name}`; the default features have it \
+         (cargo build --release -p weir-program)"
     );
     ExitCode::from(EXIT_USAGE)
 }

@@ -1,4 +1,4 @@
-//! The `weir` command as a library, for programs that start themselves as Weir.
+//! The `weir` command as a library: the benchmarks start themselves as Weir with it.
 //!
 //! | module | its part |
 //! |---|---|

@@ -1,7 +1,8 @@
 //! `weir check`: are the settings right, does the upstream let Weir in, and what must the
 //! applications write?
 //!
-//! The checking itself is [`weir::check`]; here stand its printing and the exit code.
+//! [`weir::check`] does the checking. This module prints the report and chooses the exit code.
+//! `text` is the report for people.
 
 use std::io::{self, IsTerminal};
 use std::process::ExitCode;
@@ -13,6 +14,8 @@ use crate::cli::{EXIT_USAGE, refuse};
 use weir::check::check;
 use weir::config::env::ProcessEnvironment;
 use weir::config::{Config, Problems};
+
+mod text;
 
 /// Checks, prints, and tells how it went: 0 fine, 1 trouble with an upstream, 2 wrong settings.
 pub(crate) async fn run(args: CheckArgs) -> ExitCode {
@@ -31,7 +34,7 @@ pub(crate) async fn run(args: CheckArgs) -> ExitCode {
     };
     match report.to_json() {
         Ok(json) if args.json => println!("{json}"),
-        _ => print!("{}", report.to_text()),
+        _ => print!("{}", text::of(&report)),
     }
     if report.is_fine() {
         ExitCode::SUCCESS
@@ -54,16 +57,4 @@ fn problems_json(problems: &Problems) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use weir::config::Problem;
-
-    use super::*;
-
-    #[test]
-    fn wrong_settings_have_a_shape_for_machines_too() {
-        let problems = Problems(vec![Problem::new("--listen", "is odd", "mend it")]);
-        let json: serde_json::Value = serde_json::from_str(&problems_json(&problems)).unwrap();
-        assert_eq!(json["fine"], false);
-        assert_eq!(json["configuration"][0]["mend"], "mend it");
-    }
-}
+mod tests;

@@ -2,45 +2,53 @@
 
 use std::fmt::Write as _;
 
-use crate::check::report::{
+use weir::check::report::{
     CheckReport, ClientStringReport, ConnectionReport, DroppedOption, ListenerReport, LoginReport,
     NodeReport, SettingReport, TopologyReport,
 };
-use crate::config::Mechanism;
+use weir::config::Mechanism;
 
-impl CheckReport {
-    /// For people.
-    pub fn to_text(&self) -> String {
-        let mut text = format!("weir {}\n", self.version);
-        for listener in &self.listeners {
-            listener.write(&mut text);
-        }
-        write_settings(&self.settings, &mut text);
-        write_list("warnings", &self.warnings, &mut text);
-        for listener in &self.listeners {
-            let title = |what: &str| match self.listeners.len() {
-                1 => what.to_owned(),
-                _ => format!("{what} of listener {}", listener.name),
-            };
-            write_list(&title("remarks"), &listener.remarks, &mut text);
-            write_list(&title("problems"), &listener.problems, &mut text);
-        }
-        let _ = writeln!(text, "\n{}", self.verdict());
-        text
+/// A part of the report that is one phrase.
+trait Show {
+    fn show(&self) -> String;
+}
+
+/// A part of the report that has lines of its own.
+trait Section {
+    fn write(&self, text: &mut String);
+}
+
+/// The report for people.
+pub(super) fn of(report: &CheckReport) -> String {
+    let mut text = format!("weir {}\n", report.version);
+    for listener in &report.listeners {
+        listener.write(&mut text);
     }
+    write_settings(&report.settings, &mut text);
+    write_list("warnings", &report.warnings, &mut text);
+    for listener in &report.listeners {
+        let title = |what: &str| match report.listeners.len() {
+            1 => what.to_owned(),
+            _ => format!("{what} of listener {}", listener.name),
+        };
+        write_list(&title("remarks"), &listener.remarks, &mut text);
+        write_list(&title("problems"), &listener.problems, &mut text);
+    }
+    let _ = writeln!(text, "\n{}", verdict(report));
+    text
+}
 
-    fn verdict(&self) -> &'static str {
-        if self.is_fine() {
-            "everything is fine"
-        } else if self.listeners.iter().all(|listener| listener.serves) {
-            "not fine: Weir would serve, but see the problems above"
-        } else {
-            "not fine: Weir could not serve; see the problems above"
-        }
+fn verdict(report: &CheckReport) -> &'static str {
+    if report.is_fine() {
+        "everything is fine"
+    } else if report.listeners.iter().all(|listener| listener.serves) {
+        "not fine: Weir would serve, but see the problems above"
+    } else {
+        "not fine: Weir could not serve; see the problems above"
     }
 }
 
-impl ListenerReport {
+impl Section for ListenerReport {
     fn write(&self, text: &mut String) {
         let _ = writeln!(text, "\nlistener {}", self.name);
         line(text, "listens on", &self.listen.join(", "));
@@ -54,53 +62,48 @@ impl ListenerReport {
             line(text, "login", &login.show());
         }
         text.push_str("\n  strings for the application\n");
-        if let Some(hint) = self.blanks() {
+        if let Some(hint) = blanks(&self.client_strings) {
             let _ = writeln!(text, "    ({hint})");
         }
         for string in &self.client_strings {
             string.write(text);
         }
-        self.write_dropped(text);
-    }
-
-    /// What in the strings has to be filled in.
-    fn blanks(&self) -> Option<String> {
-        let strings = self.client_strings.iter();
-        let has = |what| {
-            let mut strings = strings.clone();
-            strings.any(|string| string.string.contains(what))
-        };
-        let hosts = has("_HOST").then_some("put the names your clients reach for the hosts");
-        let password = has("***").then_some("for *** put the password, or add --show-secrets");
-        let blanks: Vec<&str> = hosts.into_iter().chain(password).collect();
-        (!blanks.is_empty()).then(|| blanks.join("; "))
-    }
-
-    /// An option is left out of every road for the same reason: it is said once.
-    fn write_dropped(&self, text: &mut String) {
-        let mut dropped: Vec<&DroppedOption> = Vec::new();
-        let strings = self.client_strings.iter();
-        for option in strings.flat_map(|string| &string.dropped) {
-            if !dropped.contains(&option) {
-                dropped.push(option);
-            }
-        }
-        if !dropped.is_empty() {
-            text.push_str("\n  left out of the application's string\n");
-        }
-        for option in dropped {
-            let _ = writeln!(text, "    {}: {}", option.name, option.why);
-        }
+        write_dropped(&self.client_strings, text);
     }
 }
 
-impl ConnectionReport {
-    fn show(self) -> String {
+/// What in the strings has to be filled in.
+fn blanks(strings: &[ClientStringReport]) -> Option<String> {
+    let has = |what| strings.iter().any(|string| string.string.contains(what));
+    let hosts = has("_HOST").then_some("put the names your clients reach for the hosts");
+    let password = has("***").then_some("for *** put the password, or add --show-secrets");
+    let blanks: Vec<&str> = hosts.into_iter().chain(password).collect();
+    (!blanks.is_empty()).then(|| blanks.join("; "))
+}
+
+/// An option is left out of every road for the same reason: it is said once.
+fn write_dropped(strings: &[ClientStringReport], text: &mut String) {
+    let mut dropped: Vec<&DroppedOption> = Vec::new();
+    for option in strings.iter().flat_map(|string| &string.dropped) {
+        if !dropped.contains(&option) {
+            dropped.push(option);
+        }
+    }
+    if !dropped.is_empty() {
+        text.push_str("\n  left out of the application's string\n");
+    }
+    for option in dropped {
+        let _ = writeln!(text, "    {}: {}", option.name, option.why);
+    }
+}
+
+impl Show for ConnectionReport {
+    fn show(&self) -> String {
         let Self {
             max,
             monitoring,
             operations,
-        } = self;
+        } = *self;
         match monitoring {
             0 => format!("at most {max} to the upstream"),
             1 => format!("at most {max} per node: {operations} for operations, 1 watches it"),
@@ -111,7 +114,7 @@ impl ConnectionReport {
     }
 }
 
-impl TopologyReport {
+impl Section for TopologyReport {
     fn write(&self, text: &mut String) {
         let set = self.set_name.as_deref().map(|name| format!(" {name}"));
         let kind = format!("{}{}", self.kind, set.unwrap_or_default());
@@ -122,7 +125,7 @@ impl TopologyReport {
     }
 }
 
-impl NodeReport {
+impl Show for NodeReport {
     fn show(&self) -> String {
         let mut parts = vec![format!("{} {}", self.address, self.role)];
         parts.extend(self.version.clone());
@@ -141,7 +144,7 @@ impl NodeReport {
     }
 }
 
-impl LoginReport {
+impl Show for LoginReport {
     fn show(&self) -> String {
         let of_role = self.mechanism.as_deref() == Some(Mechanism::Aws.name());
         let who = match self.user.as_str() {
@@ -163,7 +166,7 @@ impl LoginReport {
     }
 }
 
-impl ClientStringReport {
+impl Section for ClientStringReport {
     fn write(&self, text: &mut String) {
         let _ = writeln!(text, "    {}\n      {}", self.road, self.string);
         for note in &self.notes {
