@@ -1,5 +1,5 @@
-//! What is done when an invocation is over: work that it leaves behind is finished before the
-//! environment freezes, and its connections are closed if they are to live no longer.
+//! The work at the end of an invocation. Operations that the invocation left behind finish before
+//! the environment freezes. With `WEIR_RELEASE=invoke` the upstream connections are closed too.
 
 use std::time::Duration;
 
@@ -10,27 +10,27 @@ use crate::api::{Api, Registered};
 use crate::settings::{Release, Settings};
 use crate::telemetry::Telemetry;
 
-/// For the farewells of connections that end with their invocation.
+/// Longest time for closing the connections that end with their invocation.
 pub(crate) const RELEASE_TIME: Duration = Duration::from_millis(50);
 
-/// Where Lambda does not tell that an invocation is over, so much time without an operation is
-/// taken for it.
+/// Where Lambda does not report the end of an invocation, the extension assumes it after this time
+/// without an operation.
 const QUIET: Duration = Duration::from_millis(250);
 
-/// Nothing keeps an environment awake for longer than an invocation may take.
+/// Longest time that the extension keeps an environment awake: Lambda's longest invocation.
 const LONGEST_STAY: Duration = Duration::from_secs(900);
 
-/// Between two looks whether there is work left.
+/// Time between two checks for operations that still run.
 const LOOK_EVERY: Duration = Duration::from_millis(2);
 
-/// What is to be done when an invocation is over.
+/// Waits for the end of each invocation and does the work that is due then.
 pub(crate) struct Afterwards {
     release: Release,
     drain: Option<Duration>,
     port: u16,
-    /// So long before an invocation is cut off, its end is not waited for any more.
+    /// The extension stops waiting for the end of an invocation this long before its deadline.
     notice: Duration,
-    /// Tells when that is, where Lambda tells us.
+    /// Reports the end of invocations. `None`: Lambda does not report it here.
     telemetry: Option<Telemetry>,
 }
 
@@ -45,20 +45,21 @@ impl Afterwards {
         }
     }
 
-    /// Asks Lambda to tell when an invocation is over.
+    /// Asks Lambda to report the end of each invocation.
     pub(crate) async fn subscribe(&mut self, api: &Api, registered: &Registered) {
         self.telemetry = subscribe(api, registered, self.port).await;
     }
 
-    /// Waits until the invocation is over, which is cut off in `left`, and does it.
+    /// Waits until the invocation is over and does the work that is due then. `left` is the time
+    /// until Lambda's deadline; `None`: the deadline is not known.
     pub(crate) async fn wait(
         &mut self,
         controls: &Controls,
         request: &str,
         left: Option<Duration>,
     ) {
-        // Word of the end may be lost. Who waits for it to the deadline itself asks for the next
-        // event too late, and Lambda takes that for a failure of the environment.
+        // Lambda's report of the end may get lost. An extension that waits for it until the deadline
+        // asks for the next event too late. Lambda treats that as a failure of the environment.
         let end = Instant::now() + left.unwrap_or(LONGEST_STAY).saturating_sub(self.notice);
         let over = async {
             match &mut self.telemetry {
@@ -76,13 +77,13 @@ impl Afterwards {
     }
 }
 
-/// Asks Lambda to tell when an invocation is over. `None`: it does not.
+/// Asks Lambda to report the end of each invocation. `None`: Lambda does not report it here.
 async fn subscribe(api: &Api, registered: &Registered, port: u16) -> Option<Telemetry> {
     let telemetry = match Telemetry::listen(port).await {
         Ok(telemetry) => telemetry,
         Err(error) => {
             tracing::warn!(
-                "port {port} cannot be had ({error}); set WEIR_TELEMETRY_PORT to a free one"
+                "cannot listen on port {port} ({error}); set WEIR_TELEMETRY_PORT to a free port"
             );
             return None;
         }
@@ -91,18 +92,23 @@ async fn subscribe(api: &Api, registered: &Registered, port: u16) -> Option<Tele
         Ok(true) => Some(telemetry),
         Ok(false) => {
             tracing::info!(
-                "Lambda does not tell when an invocation is over; quiet is taken for it"
+                "Lambda does not report the end of an invocation here; a pause without operations \
+                 counts as the end"
             );
             None
         }
         Err(error) => {
-            tracing::warn!(%error, "Lambda does not tell when an invocation is over; quiet is taken for it");
+            tracing::warn!(
+                %error,
+                "Lambda does not report the end of an invocation here; a pause without operations \
+                 counts as the end"
+            );
             None
         }
     }
 }
 
-/// Waits until no operation waits for anything, for so long.
+/// Waits until no operation has run for the time `quiet`.
 async fn is_quiet(controls: &Controls, quiet: Duration) {
     let mut since = Instant::now();
     let mut operations = controls.tally().operations;

@@ -1,7 +1,7 @@
 //! The calls of Lambda's Extensions API.
 //!
-//! Each call has a connection of its own: it is loopback, it is one call an invocation, and a
-//! connection that was kept would be a copy's in a copied environment.
+//! Each call opens a connection of its own. The calls go over loopback, one for each invocation. A
+//! connection that is kept open would be shared by the copies of an environment.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +19,7 @@ use tokio::net::TcpStream;
 const REGISTER: &str = "/2020-01-01/extension/register";
 const NEXT: &str = "/2020-01-01/extension/event/next";
 const TELEMETRY: &str = "/2022-07-01/telemetry";
-/// The schema that all kinds of Lambda accept.
+/// The version of the telemetry schema. All kinds of Lambda accept it.
 const SCHEMA: &str = "2025-01-29";
 const NAME: &str = "Lambda-Extension-Name";
 const IDENTIFIER: &str = "Lambda-Extension-Identifier";
@@ -29,13 +29,13 @@ const IDENTIFIER: &str = "Lambda-Extension-Identifier";
 pub(crate) struct Api {
     /// `host:port`.
     address: String,
-    /// Begins the path of every call: nothing on Lambda.
+    /// The beginning of each path. Empty on Lambda.
     prefix: String,
     /// The extension's file name.
     name: String,
 }
 
-/// What Lambda knows this extension by.
+/// The identifier that Lambda gave to this extension.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Registered(String);
 
@@ -49,15 +49,15 @@ impl Registered {
 /// Why a call failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ApiError {
-    /// Nobody answers.
+    /// There is no answer, or none that is HTTP.
     #[error("{address} does not answer: {error}")]
     Io {
-        /// Whom.
+        /// The API's `host:port`.
         address: String,
-        /// Why.
+        /// The cause.
         error: String,
     },
-    /// Lambda refuses.
+    /// Lambda refuses the call.
     #[error("Lambda answered {code}: {text}")]
     Refused {
         /// The HTTP status.
@@ -65,39 +65,39 @@ pub(crate) enum ApiError {
         /// The body.
         text: String,
     },
-    /// Lambda accepts, but does not say who we are.
+    /// Lambda accepts the registration, but its answer has no identifier.
     #[error("Lambda's answer has no identifier")]
     Nameless,
 }
 
 impl ApiError {
-    /// Lambda will not tell of invocations here: a Managed Instance.
+    /// Whether Lambda does not report invocations here: this is a Managed Instance.
     pub(crate) fn is_invalid_event(&self) -> bool {
         matches!(self, Self::Refused { code: 400..=499, text } if text.contains("InvalidEventType"))
     }
 }
 
-/// What Lambda says.
+/// An event of Lambda.
 #[derive(Debug)]
 pub(crate) enum News {
     /// An invocation begins.
     Invoke {
         /// Its id.
         request_id: String,
-        /// When it is cut off, in milliseconds of the Unix epoch; 0 where nobody knows.
+        /// Its deadline, in milliseconds since the Unix epoch. 0: not known.
         deadline_ms: u64,
     },
     /// The environment ends.
     Shutdown {
-        /// Lambda's word for why.
+        /// The reason, in Lambda's words.
         reason: String,
     },
-    /// Something this version knows nothing of.
+    /// An event that this version does not know: its first 200 characters.
     Unknown(String),
 }
 
 impl Api {
-    /// `api` is `host:port`, as Lambda says it, or a URL, as `cargo lambda watch` says it.
+    /// `api` is `host:port`, as on Lambda, or a URL, as under `cargo lambda watch`.
     pub(crate) fn new(api: &str, name: &str) -> Self {
         let bare = api.strip_prefix("http://").unwrap_or(api);
         let bare = bare.trim_end_matches('/');
@@ -121,8 +121,8 @@ impl Api {
         registered.ok_or(ApiError::Nameless)
     }
 
-    /// Says that everything is done and waits for what comes next, for as long as it takes:
-    /// the environment may be frozen meanwhile.
+    /// Reports that the extension has finished its work, and waits for the next event without a
+    /// time limit. Lambda may freeze the environment meanwhile.
     pub(crate) async fn next(&self, registered: &Registered) -> Result<News, ApiError> {
         let headers = BTreeMap::from([(IDENTIFIER, registered.0.as_str())]);
         let answer = self
@@ -131,7 +131,7 @@ impl Api {
         Ok(news(&self.body(answer).await?))
     }
 
-    /// Has Lambda tell on `port` what the platform does. `false`: it does not do that here.
+    /// Asks Lambda to send events of the platform to `port`. `false`: it does not send them here.
     pub(crate) async fn subscribe(
         &self,
         registered: &Registered,
@@ -150,7 +150,7 @@ impl Api {
         let answer = self
             .call(Method::PUT, TELEMETRY, &headers, body.to_string())
             .await?;
-        // AWS's emulator accepts, and says in the body that it will tell nothing.
+        // AWS's emulator accepts the call, and says in the body that it will send no events.
         let body = self.body(answer).await?;
         Ok(!String::from_utf8_lossy(&body).contains("NotSupported"))
     }
@@ -183,12 +183,12 @@ impl Api {
         let request = request
             .body(Full::new(Bytes::from(body)))
             .map_err(|e| io(&e))?;
-        // Ends with the answer, whose body it feeds.
+        // This task ends with the answer. The body comes through it.
         tokio::spawn(connection);
         sender.send_request(request).await.map_err(|e| io(&e))
     }
 
-    /// The body of an answer, if it is a good one.
+    /// The body of a successful answer.
     async fn body(&self, answer: Response<Incoming>) -> Result<Bytes, ApiError> {
         let status = answer.status();
         let body = answer.into_body().collect().await;
@@ -206,7 +206,7 @@ impl Api {
     }
 }
 
-/// Reads an event. What only resembles one is taken for what it resembles.
+/// Reads an event. Fields that are missing or have another type are accepted.
 fn news(body: &[u8]) -> News {
     match serde_json::from_slice(body) {
         Ok(NextEvent::Invoke(invoke)) => News::Invoke {

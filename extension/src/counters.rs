@@ -1,5 +1,5 @@
-//! What was done, as CloudWatch metrics: one line of JSON on standard output, which CloudWatch
-//! Logs reads by itself (*embedded metric format*).
+//! Counters as CloudWatch metrics. Each report is one line of JSON on standard output. CloudWatch
+//! Logs turns such lines into metrics (*embedded metric format*).
 
 use std::io::Write;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 use weir::proxy::Tally;
 
-/// Counts what was done since the last report.
+/// Counts invocations, operations and refusals since the last report.
 #[derive(Debug)]
 pub(crate) struct Counters {
     namespace: String,
@@ -26,15 +26,15 @@ impl Counters {
         }
     }
 
-    /// An invocation begins.
+    /// Counts one invocation.
     pub(crate) const fn invoked(&mut self) {
         self.invocations += 1;
     }
 
-    /// Writes what was done since the last report, if anything was.
+    /// Writes the counts since the last report. Writes nothing if all of them are zero.
     pub(crate) fn report(&mut self, tally: Tally, now: Duration) {
         if let Some(line) = self.line(tally, now) {
-            // Nobody may be listening any more; that is no reason to end.
+            // Standard output may be closed. The extension goes on without metrics.
             let _ = writeln!(std::io::stdout().lock(), "{line}");
         }
     }

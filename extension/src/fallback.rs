@@ -1,64 +1,64 @@
-//! When the function's own database is gone to without the shared Weir, and back. Pure.
+//! Decides when to bypass the shared Weir and connect to the database directly, and when to return.
+//! Pure.
 //!
-//! If every environment did that at once, it would be the very outage that the shared Weir is
-//! there to prevent. So it is off unless somebody says which share of the environments may;
-//! those do it after pauses of different length, and a way that does not work either is left
-//! alone for longer and longer.
+//! If every environment did that at the same time, it would cause the very outage that the shared
+//! Weir prevents. So the fallback is off by default, and `WEIR_FALLBACK_SHARE` allows it to a share
+//! of the environments. Each of them waits for a time of its own first. If the database cannot be
+//! reached either, the environment backs off exponentially.
 
 use std::time::Duration;
 
 use weir_shim::chosen;
 
-/// How long a way must work before it is taken again.
+/// How long the shared Weir must work before the environment returns to it.
 const STEADY: Duration = Duration::from_secs(2);
 
-/// How long the other way is left alone after it did not work, at first and at most.
+/// How long the fallback upstream is not used after it failed: the first time and the longest.
 const FIRST_REST: Duration = Duration::from_secs(60);
 const LONGEST_REST: Duration = Duration::from_secs(600);
 
-/// What is to be done.
+/// The decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Turn {
-    /// Go on as before.
+    /// Keep the present upstream.
     Stay,
-    /// Take the other way.
+    /// Change to the fallback upstream.
     Divert,
-    /// Take the first way again.
+    /// Return to the shared Weir.
     Return,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Drawn {
-    /// It is of the share that may.
+    /// This environment belongs to the share that may fall back.
     may: bool,
-    /// After how long.
+    /// How long an upstream must fail before this environment leaves it.
     after: Duration,
 }
 
 /// The state of one environment.
 #[derive(Debug)]
 pub(crate) struct Fallback {
-    /// How long the first way must not work, at least.
+    /// Shortest time that the shared Weir must fail before an environment falls back.
     after: Duration,
-    /// The share of the environments that may take the other way.
+    /// The share of the environments that may fall back, from 0 to 1.
     share: f64,
-    /// A number from 0 up to 1, another one in each environment.
+    /// A random number from 0 up to 1, different in each environment.
     draw: fn() -> f64,
-    /// What this environment has drawn; nothing before the first trouble, because a copy of an
-    /// environment has drawn what its original has.
+    /// What this environment has drawn. It draws at the first failure, not earlier: a copied
+    /// environment would have the draw of its original.
     drawn: Option<Drawn>,
     diverted: bool,
-    /// Since when the way that is not wanted here has been so: the first one in trouble, or,
-    /// while diverted, well again.
+    /// Since when the shared Weir has failed or, while diverted, has worked again.
     since: Option<Duration>,
-    /// Since when the other way is in trouble too.
+    /// Since when the fallback upstream has failed too.
     spare_since: Option<Duration>,
     rest: Duration,
     not_before: Duration,
 }
 
 impl Fallback {
-    /// `after`, lengthened at random to up to twice as long, in a share of the environments.
+    /// A `share` of the environments falls back after a random time between `after` and twice that.
     pub(crate) const fn new(after: Duration, share: f64, draw: fn() -> f64) -> Self {
         Self {
             after,
@@ -73,7 +73,7 @@ impl Fallback {
         }
     }
 
-    /// Looks at both ways; `now` is time since any fixed moment.
+    /// Decides by the state of both upstreams. `now` is the time since any fixed moment.
     pub(crate) fn look(&mut self, trouble: bool, spare_trouble: bool, now: Duration) -> Turn {
         if self.diverted {
             self.look_back(trouble, spare_trouble, now)
@@ -165,8 +165,8 @@ mod tests {
         assert_eq!(fallback.look(true, false, at(9_000)), Turn::Stay);
     }
 
-    /// Nothing is drawn before it is needed, and then once: a share that drew again at every
-    /// trouble would grow with them.
+    /// An environment draws once, at the first failure. If it drew at every failure, the share would
+    /// grow with each of them.
     #[test]
     fn the_share_is_that_of_all_environments_and_does_not_grow() {
         let goes = |fallback: &mut Fallback, ms| {

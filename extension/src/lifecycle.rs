@@ -1,4 +1,4 @@
-//! What is to be done when: the life of an environment as a state machine. Pure.
+//! The life of an environment as a state machine: what to do after each event of Lambda. Pure.
 //!
 //! ```text
 //! init ── register ── next ─┬─ INVOKE ── (a thaw?) ── next ─┬─ ...
@@ -11,36 +11,37 @@ use std::time::Duration;
 use crate::api::News;
 use crate::surroundings::Kind;
 
-/// Between two attempts, at first and at most.
+/// Pause between two attempts: the first and the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(25);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// Counters are written so often, at the beginning of an invocation.
+/// Shortest time between two reports of the counters. An invocation that begins later writes one.
 const REPORT_EVERY: Duration = Duration::from_secs(60);
 
-/// One thing to do.
+/// One step that `environment` carries out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
-    /// Log lines are this invocation's from now on.
+    /// From now on log lines carry the id of this invocation.
     Log(String),
-    /// The environment is a copy: no connection is its own.
+    /// The environment is a copy. Replace all its connections.
     Renew,
-    /// Open what was not opened in init.
+    /// Open the connections that were not opened in init.
     Wake,
-    /// The invocation is cut off in so much time; `None`: nobody knows when.
+    /// Lambda ends the invocation after this time. `None`: the deadline is not known.
     Deadline(Option<Duration>),
-    /// Connections may have died while the environment was frozen. Not waited for.
+    /// Check the connections: some may have died while the environment was frozen. The next step
+    /// does not wait for this.
     Verify,
     /// Write the counters.
     Report,
-    /// Keep the environment awake until this invocation is over, which is cut off in so much
-    /// time.
+    /// Keep the environment awake until this invocation is over. The time is what is left until its
+    /// deadline.
     Stay(String, Option<Duration>),
-    /// Ask for the next event. Always the last step, but for the end.
+    /// Ask for the next event. Always the last step, except at the end of the environment.
     Next,
     /// Try again after a pause.
     Pause(Duration),
-    /// Say this, as a warning.
+    /// Log this text as a warning.
     Warn(String),
     /// End sessions, close connections, write the counters.
     Close(String),
@@ -52,7 +53,7 @@ pub(crate) enum Step {
 #[derive(Debug)]
 pub(crate) struct Lifecycle {
     kind: Kind,
-    /// An invocation is watched to its end.
+    /// The extension watches each invocation until its end.
     stays: bool,
     invocations: u64,
     reported: Option<Duration>,
@@ -80,36 +81,37 @@ impl Lifecycle {
         }
     }
 
-    /// Lambda refused to register for invocations: it does not tell of them here.
+    /// Lambda refused the registration for invocations: it does not report them here. Returns `true`
+    /// if that is new.
     pub(crate) const fn is_managed_after_all(&mut self) -> bool {
         let news = !matches!(self.kind, Kind::Managed);
         self.kind = Kind::Managed;
         news
     }
 
-    /// Invocations are watched to their end.
+    /// Whether the extension watches each invocation until its end.
     pub(crate) const fn stays(&self) -> bool {
         self.stays && !self.passes_time()
     }
 
-    /// Time passes here without anybody saying so: nothing is ever frozen.
+    /// Whether time passes without events: this environment is never frozen.
     pub(crate) const fn passes_time(&self) -> bool {
         matches!(self.kind, Kind::Managed)
     }
 
-    /// A call failed: how long to wait before it is made again.
+    /// A call failed. Returns the pause before the next attempt.
     pub(crate) fn failed(&mut self) -> Duration {
         let pause = FIRST_PAUSE * 2_u32.saturating_pow(self.failures.min(10));
         self.failures = self.failures.saturating_add(1);
         pause.min(LONGEST_PAUSE)
     }
 
-    /// A call was answered.
+    /// A call succeeded. The next pause is the shortest again.
     pub(crate) const fn answered(&mut self) {
         self.failures = 0;
     }
 
-    /// Lambda says something; `now` is the time of the Unix epoch.
+    /// The steps after an event of Lambda. `now` is the time since the Unix epoch.
     pub(crate) fn on(&mut self, news: News, now: Duration) -> Vec<Step> {
         if self.ended {
             return vec![Step::Exit];
@@ -122,14 +124,14 @@ impl Lifecycle {
             News::Shutdown { reason } => self.on_end(&reason),
             News::Unknown(text) => vec![
                 Step::Warn(format!(
-                    "Lambda said something this version does not know: {text}"
+                    "Lambda sent an event that this version does not know: {text}"
                 )),
                 Step::Next,
             ],
         }
     }
 
-    /// The end, whoever says so.
+    /// The steps at the end of the environment, after SHUTDOWN or a signal.
     pub(crate) fn on_end(&mut self, reason: &str) -> Vec<Step> {
         self.ended = true;
         vec![Step::Close(reason.to_owned()), Step::Exit]

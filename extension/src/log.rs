@@ -1,5 +1,5 @@
-//! Log lines: one JSON object each, with the id of the invocation in whose course they are
-//! written, so that CloudWatch shows them with the function's own.
+//! The log. Each line is a JSON object with the id of the current invocation, so that CloudWatch
+//! shows it together with the function's own lines.
 
 use std::fmt;
 use std::io::Write;
@@ -15,17 +15,18 @@ use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
-/// Tells of clients that only greet.
+/// The log target of the proxy's warning about clients that have sent only hello.
 const GREETERS: &str = "weir::downstream::hello_only";
 
-/// Goes with what that one says: a driver may be made in init and used much later.
+/// Added to that line, because a function may create its client in init and use it much later.
 const NOT_YET: &str = "nothing is wrong if the function has not used the database yet; if its \
     operations end with a server selection timeout, look for replicaSet in its code too: the shim \
-    takes it out of the string only";
+    removes it from the connection string only";
 
 static REQUEST: Mutex<Option<String>> = Mutex::new(None);
 
-/// Starts the log. A filter that cannot be read is the default, and `info` the default.
+/// Starts the log. The default filter is `info`. A wrong filter is a warning, and the default
+/// applies.
 pub(crate) fn start(filter: Option<&str>) {
     let read = |text: &str| EnvFilter::builder().parse(text);
     let (filter, wrong) = match filter.map(read) {
@@ -36,24 +37,24 @@ pub(crate) fn start(filter: Option<&str>) {
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
-        // What cannot be written is lost. The library would tell of it on standard error too,
-        // by a macro that panics there.
+        // A line that cannot be written is lost. The library would report that on standard error
+        // too, with a macro that panics if it cannot write there.
         .log_internal_errors(false)
         .event_format(Lines);
-    // A second start would be the only failure.
+    // This fails only if a log has been started already.
     let _ = log.try_init();
     if let Some(error) = wrong {
-        tracing::warn!("WEIR_LOG_FILTER is no filter ({error}); info is used");
+        tracing::warn!("WEIR_LOG_FILTER is not a valid filter ({error}); info is used");
     }
 }
 
-/// From now on lines belong to this invocation.
+/// From now on log lines carry the id of this invocation.
 pub(crate) fn belongs_to(request: &str) {
     *REQUEST.lock() = Some(request.to_owned());
 }
 
-/// Says that a part of the extension failed. A panic in here would be the end of the process:
-/// nothing is called that can panic, waits for a lock, or looks at more than was handed over.
+/// The panic hook: writes one line about a panic. A panic in the hook would end the process. So the
+/// hook calls nothing that can panic and waits for no lock.
 pub(crate) fn of_panic(panic: &PanicHookInfo<'_>) {
     let mut line = Map::new();
     let mut put = |name: &str, value: String| line.insert(name.to_owned(), value.into());
@@ -69,13 +70,13 @@ pub(crate) fn of_panic(panic: &PanicHookInfo<'_>) {
     let _ = writeln!(std::io::stderr(), "{}", Value::Object(line));
 }
 
-/// What becomes of an event.
+/// What the log does with an event.
 #[derive(Debug, PartialEq, Eq)]
 enum Fate {
     Written,
-    /// Of a client that only greets: no warning, because of [`NOT_YET`].
+    /// Written at level INFO with [`NOT_YET`]: a client has sent only hello.
     Explained,
-    /// The same before the first invocation: no function has had anything to ask.
+    /// Not written: a client has sent only hello, and no invocation has begun yet.
     Unsaid,
 }
 

@@ -1,27 +1,28 @@
 //! Weir inside of an AWS Lambda environment, as an external extension.
 //!
-//! It serves the function's driver on loopback, and all that is Lambda's own is here: the life
-//! of an environment with its freezes, its deadlines and its end. A failure of the extension
-//! must never be one of the function: whatever goes wrong inside, it goes on answering Lambda,
-//! says in one log line what to do, and serves nobody, so that the shim leaves the function's
-//! own connection string in place.
+//! It serves the function's driver on loopback. This package holds everything that is specific to
+//! Lambda: freezes, deadlines and the end of an environment.
+//!
+//! A failure of the extension must never become a failure of the function. After a failure the
+//! extension still answers Lambda, and one log line says what to do. It accepts no clients, so that
+//! the shim keeps the function's own connection string.
 //!
 //! | file | its part |
 //! |---|---|
-//! | [`surroundings`] | what the environment says; the only file that reads it |
-//! | [`settings`] | the table of variables, read leniently: a wrong value is a warning |
-//! | [`sizes`] | how many connections there are; pure |
+//! | [`surroundings`] | the environment variables; the only file that reads them |
+//! | [`settings`] | the table of settings; a wrong value is a warning, not an error |
+//! | [`sizes`] | how many connections an environment holds; pure |
 //! | [`upstream`] | which connection string the extension uses; pure |
-//! | [`serving`] | settings become a listening Weir |
-//! | [`api`] | the four calls of the Extensions API |
-//! | [`lifecycle`] | what is to be done when; a pure state machine |
-//! | [`environment`] | carries that out, until the end |
-//! | [`afterwards`] | what is done when an invocation is over |
-//! | [`ways`] | looks after the ways to the database |
-//! | [`fallback`] | when the shared Weir is gone past; pure |
-//! | [`telemetry`] | when an invocation is over |
-//! | [`counters`] | what was done, as CloudWatch metrics |
-//! | [`log`] | log lines with the request's id |
+//! | [`serving`] | builds a listening Weir from the settings |
+//! | [`api`] | the calls of the Extensions API |
+//! | [`lifecycle`] | what to do after each event; a pure state machine |
+//! | [`environment`] | carries out the steps of `lifecycle` |
+//! | [`afterwards`] | the work at the end of an invocation |
+//! | [`ways`] | watches the shared Weir and the fallback upstream |
+//! | [`fallback`] | when to use the fallback upstream; pure |
+//! | [`telemetry`] | Lambda's reports that an invocation is over |
+//! | [`counters`] | counters as CloudWatch metrics |
+//! | [`log`] | log lines with the id of the invocation |
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
@@ -63,25 +64,25 @@ fn main() -> ExitCode {
     log::start(surroundings.get("WEIR_LOG_FILTER"));
     std::panic::set_hook(Box::new(log::of_panic));
     if !lives(|| environment::run(&surroundings)) {
-        // The function lives on with its own connection string.
+        // The function works on with its own connection string.
         lives(|| environment::idle(&surroundings));
     }
     ExitCode::SUCCESS
 }
 
-/// Runs one life of the extension; `false`: it came to a bad end.
+/// Runs `life` to its end. `false`: it panicked, or there was no runtime for it.
 fn lives<F: Future<Output = ()>>(life: impl FnOnce() -> F) -> bool {
     let run = || {
         let runtime = Builder::new_current_thread().enable_all().build();
         match runtime {
             Ok(runtime) => {
                 runtime.block_on(life());
-                // Threads that resolve names are not waited for.
+                // Does not wait for threads that resolve names.
                 runtime.shutdown_background();
                 true
             }
             Err(error) => {
-                tracing::error!(%error, "weir-extension has no runtime");
+                tracing::error!(%error, "weir-extension cannot start its runtime");
                 false
             }
         }

@@ -1,4 +1,4 @@
-//! Settings become a listening Weir.
+//! Chooses the upstream, builds the configuration from the settings, and listens.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -15,27 +15,27 @@ use crate::sizes;
 use crate::surroundings::{Kind, Surroundings};
 use crate::upstream::{self, Chosen, Road};
 
-/// Longest time for finding the hosts of an SRV record: Lambda gives init ten seconds in all.
+/// Longest time for the DNS look-up of an SRV name. Lambda limits the whole of init to ten seconds.
 const LOOK_UP_TIME: Duration = Duration::from_secs(4);
 
-/// Longest time that a hello waits for the first contact with the upstream. The function's
-/// init may depend on it, and has ten seconds.
+/// Longest time that a hello waits for the first contact with the upstream. The function's init may
+/// wait for that hello, and Lambda limits init to ten seconds.
 const HELLO_WAIT: Duration = Duration::from_secs(3);
 
-/// A Weir that listens and does not run yet.
+/// A Weir that listens but does not serve clients yet.
 pub(crate) struct Serving {
     pub(crate) proxy: Proxy,
     pub(crate) controls: Controls,
     pub(crate) chosen: Chosen,
-    /// There is a way to the database without the shared Weir.
+    /// There is a fallback upstream: the database itself.
     pub(crate) may_fall_back: bool,
 }
 
-/// Why nobody is served, and what to do about it.
+/// Why the extension cannot serve the function, and what to do about it.
 #[derive(Debug)]
 pub(crate) struct Refused {
     pub(crate) why: String,
-    /// Somebody else listens where the extension wanted to, whom the shim takes for it.
+    /// Another program listens on the address. The shim takes it for the extension.
     pub(crate) taken: bool,
 }
 
@@ -45,10 +45,10 @@ impl From<String> for Refused {
     }
 }
 
-/// Chooses the upstream, and listens.
+/// Chooses the upstream and starts to listen.
 ///
 /// # Errors
-/// Why nobody can be served, and what to do about it.
+/// Why the extension cannot serve the function, and what to do about it.
 pub(crate) async fn start(
     surroundings: &Surroundings,
     settings: &Settings,
@@ -62,7 +62,8 @@ pub(crate) async fn start(
         tracing::warn!("{warning}");
     }
     strings.insert("WEIR_UPSTREAM".to_owned(), chosen.text.clone());
-    // Monitors poll: a stream would break at every freeze, and costs one socket more.
+    // With this variable monitors poll. A stream would break at every freeze, and it needs one more
+    // socket.
     strings.insert("AWS_LAMBDA_RUNTIME_API".to_owned(), "here".to_owned());
     let asks = strings.contains_key("WEIR_ADMIN");
     let mut config = load(strings, &chosen.from).await?;
@@ -92,7 +93,7 @@ pub(crate) async fn start(
     })
 }
 
-/// The function's own login: its driver shows it to the extension whatever login that one makes.
+/// The function's own login. The extension accepts it even if it uses another login upstream.
 fn login_of(chosen: &Chosen) -> Option<Credential> {
     let (username, password) = chosen.user.clone()?;
     Some(Credential {
@@ -104,8 +105,8 @@ fn login_of(chosen: &Chosen) -> Option<Credential> {
     })
 }
 
-/// Adds the way to the database without the shared Weir, if there is one. Whether this environment
-/// is of the share that may go it is drawn when it is needed.
+/// Adds the fallback upstream, if there is one: the database without the shared Weir. Whether this
+/// environment belongs to the share that may use it is drawn at the first failure.
 async fn add_spare(
     listeners: &mut [ListenerConfig],
     chosen: &Chosen,
@@ -115,7 +116,9 @@ async fn add_spare(
     let spare = match (&chosen.original, chosen.road) {
         (Some(original), Road::Service) => spare(surroundings, settings, original).await,
         (None, Road::Service) => Err("no variable holds the function's own string".to_owned()),
-        (_, Road::Direct) => Err("the database itself is the road already".to_owned()),
+        (_, Road::Direct) => {
+            Err("the extension already connects to the database directly".to_owned())
+        }
     };
     match spare {
         Ok(Some(spare)) => {
@@ -126,20 +129,20 @@ async fn add_spare(
         }
         Ok(None) => false,
         Err(why) => {
-            tracing::warn!("WEIR_FALLBACK_SHARE is set, and there is no fallback: {why}");
+            tracing::warn!("WEIR_FALLBACK_SHARE is set, but there is no fallback upstream: {why}");
             false
         }
     }
 }
 
-/// The way to the database itself, with the direct mode's connections; nothing is opened.
+/// The listener of the fallback upstream, with the connections of the direct mode. It opens none.
 async fn spare(
     surroundings: &Surroundings,
     settings: &Settings,
     original: &str,
 ) -> Result<Option<Box<ListenerConfig>>, String> {
     let mut strings = settings.of_weir();
-    // What was set is for the road that was chosen.
+    // The numbers in the settings are for the upstream that was chosen.
     sizes::unset(&mut strings);
     sizes::settle(&mut strings, surroundings, Road::Direct, settings.release);
     strings.insert("WEIR_UPSTREAM".to_owned(), upstream::without_pool(original));
@@ -156,12 +159,13 @@ async fn spare(
 /// When the first connection to the upstream is opened.
 #[derive(Clone, Copy)]
 enum Start {
-    /// At once.
+    /// Immediately.
     Now,
-    /// When the first client says hello: where the shim passes some environments by, those hold
-    /// no connection that nobody uses.
+    /// When the first client says hello. Where the shim leaves some environments unchanged, those
+    /// hold no unused connection.
     WithClients,
-    /// When an operation needs it, or at the first invocation: the environment will be copied.
+    /// When an operation needs it, or at the first invocation, because the environment will be
+    /// copied.
     Unseen,
 }
 
@@ -175,9 +179,9 @@ impl Start {
     }
 }
 
-/// A listener of an environment that is frozen between invocations.
+/// Adapts a listener to an environment that is frozen between invocations.
 const fn adapt(listener: &mut ListenerConfig, start: Start, settings: &Settings) {
-    // A stream would break at every freeze, and its backlog come at once at every thaw.
+    // A stream would break at every freeze, and its backlog would arrive at every thaw.
     listener.streaming_hello = false;
     listener.freezing = Some(Freezing {
         doubt_after: settings.doubt_after,
@@ -190,7 +194,7 @@ const fn adapt(listener: &mut ListenerConfig, start: Start, settings: &Settings)
     });
 }
 
-/// Loads the configuration; a setting that cannot be used is given up with a warning.
+/// Loads the configuration. A wrong setting is a warning, and its default applies.
 async fn load(mut strings: BTreeMap<String, String>, from: &str) -> Result<Config, String> {
     loop {
         let flags = Flags::default();
@@ -201,7 +205,7 @@ async fn load(mut strings: BTreeMap<String, String>, from: &str) -> Result<Confi
             Ok(Err(problems)) => problems,
             Err(_) => {
                 return Err(format!(
-                    "DNS did not find the hosts of {from} within {LOOK_UP_TIME:?}: see whether \
+                    "DNS did not find the hosts of {from} within {LOOK_UP_TIME:?}: check whether \
                      the function's VPC resolves them"
                 ));
             }
@@ -220,7 +224,8 @@ async fn load(mut strings: BTreeMap<String, String>, from: &str) -> Result<Confi
     }
 }
 
-/// Removes the setting that a problem is about, if it is one that has a default.
+/// Removes the setting that the problem names, if that setting has a default. Returns whether it
+/// removed one.
 fn give_up(strings: &mut BTreeMap<String, String>, problem: &Problem) -> bool {
     let names = SETTINGS.iter().map(|setting| setting.variable);
     let mut names = names.filter(|name| *name != "WEIR_UPSTREAM");
@@ -233,7 +238,7 @@ fn explain(error: &StartError) -> String {
     let hint = match error {
         StartError::Bind { .. } => {
             "; set WEIR_LISTEN to a free address, as in 127.0.0.1:27027; the shim reads it too, \
-             unless WEIR_SHIM_TARGET says something else"
+             unless WEIR_SHIM_TARGET is set"
         }
         _ => "",
     };

@@ -1,5 +1,5 @@
-//! The extension's variables. Read leniently: a wrong value is a warning and the default,
-//! because a function must not fail for a typing error in one of ours.
+//! The extension's settings, from environment variables. A wrong value is a warning, and the default
+//! applies: a function must not fail because of a typing error in a variable of Weir.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,14 +10,14 @@ use weir::config::units;
 use crate::fallback;
 use crate::surroundings::Surroundings;
 
-/// Begins the names that are Weir's own.
+/// The prefix of Weir's own variables.
 const OWN: &str = "WEIR_";
 
-/// Begins the names that are the shim's, which it does not share with the extension.
+/// The prefix of the shim's variables. The extension accepts all of them.
 const SHIM: &str = "WEIR_SHIM_";
 
-/// Settings of `weir serve` that mean nothing here: there is no command line, no file and no
-/// balancer, and the log is the function's.
+/// Settings of `weir serve` that have no effect here. The extension has no command line, no file and
+/// no balancer, and its log is the function's.
 const NOT_HERE: [&str; 8] = [
     "WEIR_CONFIG",
     "WEIR_UPSTREAM",
@@ -29,14 +29,14 @@ const NOT_HERE: [&str; 8] = [
     "WEIR_WORKERS",
 ];
 
-/// One variable of the extension's own.
+/// One variable that the extension reads itself.
 pub(crate) struct Variable {
     pub(crate) name: &'static str,
-    /// As shown in the documents.
+    /// The default, as docs/lambda.md shows it.
     pub(crate) default: &'static str,
 }
 
-/// All of them, as docs/lambda.md lists them.
+/// All of them, in the order of docs/lambda.md.
 #[rustfmt::skip]
 pub(crate) const VARIABLES: &[Variable] = &[
     Variable { name: "WEIR_SERVICE", default: "none" },
@@ -56,61 +56,61 @@ pub(crate) const VARIABLES: &[Variable] = &[
     Variable { name: "WEIR_LOG_FILTER", default: "info" },
 ];
 
-/// What `--help` says.
+/// The text of `--help`.
 pub(crate) fn help() -> String {
     let rows = VARIABLES.iter();
     let rows = rows.map(|Variable { name, default }| format!("  {name:<24} {default}\n"));
     format!(
-        "weir-extension {}: an external extension of AWS Lambda, started by Lambda itself.\n\n\
-         Its variables and their defaults (docs/lambda.md says more, also of those that it\n\
-         shares with weir serve):\n{}",
+        "weir-extension {}: an external extension of AWS Lambda. Lambda starts it.\n\n\
+         Its variables and their defaults follow. docs/lambda.md describes them, and those\n\
+         that it shares with weir serve.\n{}",
         env!("CARGO_PKG_VERSION"),
         rows.collect::<String>()
     )
 }
 
-/// How long upstream connections live.
+/// When upstream connections are closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Release {
-    /// As long as the environment.
+    /// At the end of the environment.
     Environment,
-    /// As long as an invocation.
+    /// At the end of each invocation.
     Invoke,
 }
 
-/// What the extension was told.
+/// The settings of the extension.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
-    /// The kill switch: serve nobody.
+    /// The kill switch: the extension accepts no clients.
     pub(crate) off: bool,
     /// Where the function's driver connects.
     pub(crate) listen: String,
     pub(crate) release: Release,
-    /// An invocation that is over may have work left, for which the environment is kept awake
-    /// for so long.
+    /// Longest time that the extension keeps the environment awake after an invocation, for
+    /// operations that still run.
     pub(crate) drain: Option<Duration>,
-    /// Where Lambda tells that an invocation is over.
+    /// The port to which Lambda reports the end of an invocation.
     pub(crate) telemetry_port: u16,
-    /// The share of environments that may go to the database without the shared Weir.
+    /// The share of environments that may fall back to the database itself, from 0 to 1.
     pub(crate) fallback_share: f64,
-    /// How long the shared Weir must be gone before they do.
+    /// How long the shared Weir must be unreachable before they do.
     pub(crate) fallback_after: Duration,
-    /// So long before an invocation is cut off, who still waits is answered.
+    /// This long before the deadline of an invocation, operations that still wait get an error.
     pub(crate) notice: Duration,
-    /// Connections unused for so long are asked for a sign of life.
+    /// A connection that was unused for this time is checked before it is used again.
     pub(crate) doubt_after: Duration,
-    /// How long that may take.
+    /// Longest time for that check.
     pub(crate) check_time: Duration,
-    /// CloudWatch metrics, by their namespace.
+    /// The namespace of the CloudWatch metrics. `None`: no metrics.
     pub(crate) namespace: Option<String>,
     /// Settings that the extension shares with `weir serve`.
     shared: BTreeMap<String, String>,
-    /// What was wrong.
+    /// One text for each wrong value or name.
     pub(crate) warnings: Vec<String>,
 }
 
 impl Settings {
-    /// Reads everything; nothing is an error.
+    /// Reads all settings. Nothing is an error; see `warnings`.
     pub(crate) fn read(surroundings: &Surroundings) -> Self {
         let mut read = Lenient {
             surroundings,
@@ -145,12 +145,12 @@ impl Settings {
         settings
     }
 
-    /// Something is to be done when an invocation is over.
+    /// Whether there is work at the end of an invocation.
     pub(crate) const fn stays(&self) -> bool {
         self.drain.is_some() || matches!(self.release, Release::Invoke)
     }
 
-    /// The settings of the Weir inside, its upstream string and its connections aside.
+    /// The settings of the proxy inside, without its upstream.
     pub(crate) fn of_weir(&self) -> BTreeMap<String, String> {
         self.shared.clone()
     }
@@ -187,7 +187,8 @@ impl Lenient<'_> {
         }
     }
 
-    /// A misspelt name would otherwise do nothing, silently.
+    /// Warns about names that nothing reads. A misspelt name would otherwise have no effect and no
+    /// warning.
     fn name_unknown(&mut self) {
         let is_known = |name: &str| {
             name.starts_with(SHIM)
@@ -199,13 +200,12 @@ impl Lenient<'_> {
             let name = name.as_str();
             if name.starts_with(OWN) && !is_known(name) {
                 self.warnings.push(format!(
-                    "{name} is no variable of this version; see the table in docs/lambda.md"
+                    "this version has no variable {name}; see the table in docs/lambda.md"
                 ));
             }
             if NOT_HERE.contains(&name) && !VARIABLES.iter().any(|v| v.name == name) {
-                self.warnings.push(format!(
-                    "{name} has no meaning on Lambda and is passed over"
-                ));
+                self.warnings
+                    .push(format!("{name} has no effect on Lambda and is ignored"));
             }
         }
     }
@@ -221,7 +221,7 @@ fn duration(text: &str) -> Result<Duration, String> {
 
 fn port(text: &str) -> Result<u16, String> {
     let port = text.parse().ok().filter(|port| *port > 0);
-    port.ok_or_else(|| "no port; write a number from 1 to 65535".to_owned())
+    port.ok_or_else(|| "not a port; write a number from 1 to 65535".to_owned())
 }
 
 fn drain(text: &str) -> Result<Option<Duration>, String> {
@@ -235,7 +235,7 @@ fn release(text: &str) -> Result<Release, String> {
     match text {
         "environment" => Ok(Release::Environment),
         "invoke" => Ok(Release::Invoke),
-        _ => Err("not one of its words; write environment or invoke".to_owned()),
+        _ => Err("not one of its values; write environment or invoke".to_owned()),
     }
 }
 

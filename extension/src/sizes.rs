@@ -1,4 +1,4 @@
-//! How many connections an environment holds, by the road it takes. Pure.
+//! How many upstream connections an environment holds. It depends on the kind of upstream. Pure.
 
 use std::collections::BTreeMap;
 
@@ -9,11 +9,11 @@ use crate::upstream::Road;
 const MOST: &str = "WEIR_MAX_CONNECTIONS";
 const LEAST: &str = "WEIR_MIN_CONNECTIONS";
 
-/// For operations: one connection, and the reserve by which transactions end.
+/// Fewest connections for operations: one, and a reserve that ends transactions.
 const FEWEST_WORKING: usize = 2;
 
-/// Puts the extension's own numbers where none are said, and nearest ones where those that are
-/// said do not work. Returns what was wrong.
+/// Fills in the numbers of connections. A number that is not set gets the extension's default. A
+/// number that does not work becomes the nearest one that does. Returns one warning for each of those.
 pub(crate) fn settle(
     settings: &mut BTreeMap<String, String>,
     surroundings: &Surroundings,
@@ -26,7 +26,7 @@ pub(crate) fn settle(
     let most = said(settings, MOST, usual, &mut warnings);
     if most < fewest {
         warnings.push(format!(
-            "{MOST}: {most} are too few; {fewest} are the fewest that work here, and are used"
+            "{MOST}: {most} is too few; the minimum here is {fewest}, and {fewest} is used"
         ));
     }
     let most = most.max(fewest);
@@ -38,7 +38,7 @@ pub(crate) fn settle(
     let least = said(settings, LEAST, kept, &mut warnings);
     if least > left {
         warnings.push(format!(
-            "{LEAST}: of {most} connections {left} are for operations; {left} are used"
+            "{LEAST}: only {left} of {most} connections are for operations; {left} is used"
         ));
     }
     settings.insert(MOST.to_owned(), most.to_string());
@@ -46,7 +46,7 @@ pub(crate) fn settle(
     warnings
 }
 
-/// The same for a road that nobody has set numbers for.
+/// Removes the numbers that were set, so that [`settle`] fills in the defaults.
 pub(crate) fn unset(settings: &mut BTreeMap<String, String>) {
     settings.remove(MOST);
     settings.remove(LEAST);
@@ -70,7 +70,7 @@ fn said(
     })
 }
 
-/// The database itself is watched, by one connection that polls.
+/// Connections that monitor the database. The extension monitors no shared Weir.
 const fn watching(road: Road) -> usize {
     match road {
         Road::Service => 0,
@@ -78,7 +78,8 @@ const fn watching(road: Road) -> usize {
     }
 }
 
-/// The fewest a pool can work with; on a Managed Instance several invocations work at a time.
+/// The default limit: the fewest that a pool can work with. A Managed Instance gets more, because
+/// several invocations run there at the same time.
 fn most_connections(surroundings: &Surroundings, road: Road) -> usize {
     let working = match (surroundings.kind(), road) {
         (Kind::Managed, Road::Service) => surroundings.concurrency().clamp(FEWEST_WORKING, 10),
@@ -108,7 +109,7 @@ mod tests {
         assert_eq!(most(many("64"), Road::Direct), 11);
     }
 
-    /// What is used of what is said, and how many warnings there are.
+    /// The numbers that are used for these settings, and how many warnings there are.
     fn settled(road: Road, said: &[(&str, &str)]) -> (String, String, usize) {
         let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
         let mut settings: BTreeMap<_, _> = said.iter().map(own).collect();

@@ -1,31 +1,31 @@
-//! What the environment says. The only file that reads it.
+//! The environment variables of this process. No other file reads them.
 
 use weir_shim::settings;
 
-/// The variables that are text.
+/// All variables whose name and value are valid UTF-8.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Surroundings {
     variables: Vec<(String, String)>,
-    /// The name of the program's file, by which Lambda knows the extension.
+    /// The file name of the program. Lambda knows the extension by it.
     pub(crate) name: String,
 }
 
 /// How Lambda uses this environment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// It is frozen between invocations, the first of which follows at once.
+    /// It is frozen between invocations. The first invocation follows init immediately.
     OnDemand,
-    /// It is frozen between invocations, the first of which may follow much later.
+    /// It is frozen between invocations. The first invocation may follow init much later.
     Provisioned,
-    /// It is copied after init: an invocation is the first sign of a copy.
+    /// It is copied after init. An invocation is the first sign that this is a copy.
     SnapStart,
-    /// It is never frozen and works on several invocations at a time, of which it is told
-    /// nothing.
+    /// It is never frozen, and several invocations run in it at the same time. Lambda does not report
+    /// them.
     Managed,
 }
 
 impl Surroundings {
-    /// Of this process.
+    /// Reads the variables of this process.
     pub(crate) fn read() -> Self {
         let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
             Some((name.into_string().ok()?, value.into_string().ok()?))
@@ -68,7 +68,7 @@ impl Surroundings {
         settings::may_pass_by(&self.variables)
     }
 
-    /// Invocations at a time.
+    /// How many invocations may run at the same time; at least 1.
     pub(crate) fn concurrency(&self) -> usize {
         let number = self.get("AWS_LAMBDA_MAX_CONCURRENCY");
         number.and_then(|n| n.parse().ok()).unwrap_or(1).max(1)

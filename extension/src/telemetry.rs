@@ -1,5 +1,5 @@
-//! Lambda's Telemetry API, asked for one thing: that an invocation is over. Only used where
-//! something is to be done then, because the subscription costs time in init.
+//! Receives events of Lambda's Telemetry API. Only one matters here: an invocation is over. The
+//! extension subscribes only if a setting needs this event, because a subscription takes time in init.
 
 use std::convert::Infallible;
 use std::io;
@@ -15,22 +15,22 @@ use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-/// Lambda sends no more at once than it was asked to.
+/// Largest body of one request. The subscription asks Lambda for less than this.
 const MOST_BYTES: usize = 1024 * 1024;
 
-/// Tells which invocation was over last.
+/// Knows which invocation ended last.
 #[derive(Clone, Debug)]
 pub(crate) struct Telemetry {
     over: watch::Receiver<Option<String>>,
 }
 
 impl Telemetry {
-    /// Listens where Lambda will send to.
+    /// Listens on the port to which Lambda will send events.
     ///
     /// # Errors
-    /// The port is taken.
+    /// When the extension cannot listen on the port.
     pub(crate) async fn listen(port: u16) -> io::Result<Self> {
-        // Lambda comes from another address than loopback.
+        // Lambda does not connect over loopback.
         let listener = TcpListener::bind(("0.0.0.0", port)).await?;
         let (sender, over) = watch::channel(None);
         tokio::spawn(serve(listener, sender));
@@ -41,7 +41,7 @@ impl Telemetry {
     pub(crate) async fn over(&mut self, request: &str) {
         let is_this = |over: &Option<String>| over.as_deref() == Some(request);
         if self.over.wait_for(is_this).await.is_err() {
-            // Nobody will say so any more.
+            // The receiving task has ended, so the report will never come. The caller has a deadline.
             std::future::pending::<()>().await;
         }
     }
@@ -75,7 +75,7 @@ async fn take(
     Ok(Response::new(Empty::new()))
 }
 
-/// The invocation that a batch of events reports as over, the last one of several.
+/// The invocation that a batch of events reports as over. If there are several, the last one.
 fn finished(batch: &[u8]) -> Option<String> {
     let events: Value = serde_json::from_slice(batch).ok()?;
     let events = events.as_array()?.iter().rev();

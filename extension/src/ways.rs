@@ -1,4 +1,4 @@
-//! Looks after the ways to the database: through the shared Weir, and without it.
+//! Watches the shared Weir and the fallback upstream, and switches between them.
 
 use std::time::Duration;
 
@@ -9,10 +9,10 @@ use weir::proxy::Controls;
 use crate::afterwards::RELEASE_TIME;
 use crate::fallback::{Fallback, Turn};
 
-/// Between two looks at both.
+/// Time between two checks of both upstreams.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
-/// Looks after both ways to the database for as long as the environment lives.
+/// Watches both upstreams until the environment ends.
 pub(crate) struct Ways {
     controls: Controls,
     after: Duration,
@@ -21,7 +21,8 @@ pub(crate) struct Ways {
 }
 
 impl Ways {
-    /// The other way is open to a share of the environments, so long after the first one is gone.
+    /// Starts to watch. A `share` of the environments uses the fallback upstream once the shared
+    /// Weir has been unreachable for the time `after`.
     pub(crate) fn look_after(controls: Controls, after: Duration, share: f64) -> Self {
         Self {
             task: tokio::spawn(look_after(controls.clone(), after, share)),
@@ -31,7 +32,8 @@ impl Ways {
         }
     }
 
-    /// This process is a copy of another one: what that one drew does not count, nor where it went.
+    /// Starts again, because this process is a copy of another one. A copy draws its own share, and
+    /// begins with the shared Weir.
     pub(crate) async fn renew(&mut self) {
         self.task.abort();
         self.controls.return_to_own(Duration::ZERO).await;
@@ -39,8 +41,8 @@ impl Ways {
     }
 }
 
-/// From 0 up to 1, from the operating system: a generator of our own would be copied with the
-/// environment.
+/// A random number from 0 up to 1. It comes from the operating system: the state of a generator
+/// inside the process would be copied with the environment.
 pub(crate) fn draw() -> f64 {
     f64::from(u32::from_le_bytes(weir::random::secret())) / (f64::from(u32::MAX) + 1.0)
 }
@@ -57,12 +59,13 @@ async fn look_after(controls: Controls, after: Duration, share: f64) {
             Turn::Divert => {
                 let trouble = trouble.unwrap_or_default();
                 tracing::warn!(
-                    "the shared Weir cannot be reached ({trouble}); going to the database itself"
+                    "the shared Weir cannot be reached ({trouble}); connecting to the database \
+                     directly"
                 );
                 controls.divert();
             }
             Turn::Return => {
-                tracing::info!(trouble = spare_trouble, "back to the shared Weir");
+                tracing::info!(trouble = spare_trouble, "using the shared Weir again");
                 controls.return_to_own(RELEASE_TIME).await;
             }
         }

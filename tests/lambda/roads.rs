@@ -136,7 +136,9 @@ async fn the_fallback_is_taken_by_the_share_that_may_and_left_again() -> Result<
         service.relay.accept(Accept::Reset);
         service.relay.reset_all();
         if expected {
-            extension.says("going to the database itself").await?;
+            extension
+                .says("connecting to the database directly")
+                .await?;
             works(&mut function, insert("fallback", "direct")).await?;
             ensure!((1..=3).contains(&direct()), "{}", direct());
         } else {
@@ -148,7 +150,7 @@ async fn the_fallback_is_taken_by_the_share_that_may_and_left_again() -> Result<
         }
         service.relay.heal();
         if expected {
-            extension.says("back to the shared Weir").await?;
+            extension.says("using the shared Weir again").await?;
             until_true("the direct connections to be closed", LIMIT, || {
                 direct() == 0
             })
