@@ -141,7 +141,7 @@ pub(crate) fn share(text: &str) -> Result<f64, String> {
     let hundredths = chosen::percent(text).and_then(|percent| u32::try_from(percent).ok());
     hundredths
         .map(|hundredths| f64::from(hundredths) / 10_000.0)
-        .ok_or_else(|| "no percentage; write a number from 0 to 100".to_owned())
+        .ok_or_else(|| "not a percentage; write a number from 0 to 100".to_owned())
 }
 
 #[cfg(test)]

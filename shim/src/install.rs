@@ -1,5 +1,5 @@
-//! A copy of the shim in a volume that other containers share: they start it as their entry
-//! point, and their images need no change. An image with nothing but the shim has no `cp`.
+//! Copies the shim into a volume that other containers share. They start it as their entry point, so
+//! that their images need no change. An image that holds only the shim has no `cp`.
 
 use std::env;
 use std::fs::{self, Permissions};
@@ -8,16 +8,16 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process;
 
-/// What the copy is called.
+/// The file name of the copy.
 const NAME: &str = "weir-shim";
-/// Everybody may run it, whatever the umask; nobody but its owner may change it.
+/// All users may run the copy, and only its owner may change it. The umask has no effect.
 const MODE: u32 = 0o755;
 
-/// Puts a copy into `folder` and says where. It appears whole: one that is running is not
-/// written to, but replaced.
+/// Copies the shim into `folder` and returns the path of the copy. The copy appears complete. It
+/// replaces an older one, and does not write into that: it may be running.
 ///
 /// # Errors
-/// When it cannot be read or written.
+/// When the shim cannot be read, or the copy cannot be written.
 pub fn copy_into(folder: &Path) -> io::Result<PathBuf> {
     let copy = folder.join(NAME);
     let part = folder.join(format!(".{NAME}.{}", process::id()));

@@ -1,17 +1,16 @@
-//! Points a program at Weir by its environment alone, and becomes that program.
+//! Points a program at Weir by changing its environment only, and becomes that program.
 //!
 //! ```text
 //! weir-shim [--] PROGRAM ARGUMENT...   change the environment, then exec
-//! weir-shim print                      say what would be changed
-//! weir-shim install FOLDER             put a copy of itself there
+//! weir-shim print                      print what it would change
+//! weir-shim install FOLDER             copy itself into FOLDER
 //! ```
 //!
-//! It serves as `AWS_LAMBDA_EXEC_WRAPPER`, and as the entry point of a container. Whatever goes
-//! wrong is said on standard error, and the program runs unchanged: being in the way of a
-//! function is worse than not pooling its connections. `docs/shim.md` describes the variables.
+//! It serves as `AWS_LAMBDA_EXEC_WRAPPER`, and as the entry point of a container. After any failure
+//! it writes one line to standard error and runs the program unchanged. A function that does not
+//! start is worse than a function without pooled connections. `docs/shim.md` describes the variables.
 //!
-//!
-//! What is changed, and why not, is decided in the library.
+//! The library decides what changes. This file reads the environment and starts the program.
 
 use std::env;
 use std::ffi::OsString;
@@ -30,13 +29,13 @@ usage: weir-shim [--] PROGRAM ARGUMENT...
        weir-shim install FOLDER
 
 Points the connection strings in the environment at Weir and becomes PROGRAM.
-`print` says what it would change; `install` puts a copy of it into FOLDER, as
-an init container does for its neighbours. WEIR_SHIM_OFF=1 switches it off.
+`print` prints what it would change. `install` copies the shim into FOLDER, for
+the other containers of a task. WEIR_SHIM_OFF=1 switches the shim off.
 ";
 
-/// As a shell says that there is no such program.
+/// The exit code of a shell for a program that does not exist.
 const NOT_FOUND: u8 = 127;
-/// As a shell says that it cannot be run.
+/// The exit code of a shell for a file that it cannot run.
 const NOT_EXECUTABLE: u8 = 126;
 const USAGE_ERROR: u8 = 2;
 
@@ -61,7 +60,7 @@ fn run(line: &[OsString]) -> ExitCode {
     };
     let plan = planned();
     tell(plan.said());
-    // Another wrapper must not find itself named and start itself.
+    // The next wrapper must not find its own name in the environment and start itself.
     let next = env::var_os(NEXT_WRAPPER).filter(|next| !next.is_empty());
     let prepared = |program: &OsString| {
         let mut command = Command::new(program);
@@ -72,24 +71,24 @@ fn run(line: &[OsString]) -> ExitCode {
     if let Some(wrapper) = next {
         let error = become_it(prepared(&wrapper).arg(program).args(arguments));
         tell([format!(
-            "{NEXT_WRAPPER} {} cannot be run ({error}); the program is run without it",
+            "{NEXT_WRAPPER} {} does not start ({error}); the program starts without it",
             wrapper.display()
         )]);
     }
     let error = become_it(prepared(program).args(arguments));
-    tell([format!("{} cannot be run: {error}", program.display())]);
+    tell([format!("{} does not start: {error}", program.display())]);
     ExitCode::from(match error.kind() {
         io::ErrorKind::NotFound => NOT_FOUND,
         _ => NOT_EXECUTABLE,
     })
 }
 
-/// Comes back only when that failed.
+/// Replaces this process by the command. Returns only if that failed.
 fn become_it(command: &mut Command) -> io::Error {
     command.exec()
 }
 
-/// The plan for this process's environment. Variables that are not text are none of ours.
+/// The plan for this process's environment. It leaves out variables that are not valid UTF-8.
 fn planned() -> Plan {
     let variables = env::vars_os().filter_map(|(name, value)| {
         let (name, value) = (name.into_string(), value.into_string());
@@ -113,7 +112,7 @@ fn print() -> ExitCode {
     say(io::stdout(), &lines, ExitCode::SUCCESS)
 }
 
-/// The one use that must fail loudly: a task whose init container failed does not start.
+/// `install`: the only command that fails, so that a task without the copy does not start.
 fn put_into(folder: &str) -> ExitCode {
     match install::copy_into(folder.as_ref()) {
         Ok(copy) => say(
@@ -122,13 +121,13 @@ fn put_into(folder: &str) -> ExitCode {
             ExitCode::SUCCESS,
         ),
         Err(error) => {
-            tell([format!("no copy in {folder}: {error}")]);
+            tell([format!("cannot copy weir-shim into {folder}: {error}")]);
             ExitCode::FAILURE
         }
     }
 }
 
-/// A closed standard error is no reason not to run the program.
+/// Writes lines to standard error. If it is closed, the program still runs.
 fn tell(lines: impl IntoIterator<Item = impl AsRef<str>>) {
     let lines = lines.into_iter();
     let lines: String = lines

@@ -1,4 +1,4 @@
-//! Whether somebody listens where the program is to be sent.
+//! Checks whether something listens on the address of Weir.
 
 use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use crate::target::{Place, Target};
 
-/// Between two attempts: a listener that is only just starting costs no more than this.
+/// Pause between two attempts. It is the most that the probe loses when a listener starts late.
 const PAUSE: Duration = Duration::from_millis(2);
 
-/// Whether a place of the target takes a connection before `limit` is over. A target with
-/// names is believed: the shim asks no DNS.
+/// Whether one address of the target accepts a connection within `limit`. A target that contains a
+/// host name always counts as reachable, because the shim does not use DNS.
 pub fn is_there(target: &Target, limit: Duration) -> bool {
     let end = Instant::now() + limit;
     if target.places().contains(&Place::Name) {
@@ -80,7 +80,7 @@ mod tests {
             .unwrap();
         let late = target(&address.to_string());
         let opener = std::thread::spawn(move || {
-            // Until somebody has been turned away, the listener is not late.
+            // The listener is late only after one connection has been refused.
             assert!(TcpStream::connect(address).is_err());
             TcpListener::bind(address)
         });

@@ -1,17 +1,17 @@
-//! What the environment tells the shim itself. Pure.
+//! The settings of the shim, from environment variables. Pure.
 
 use std::time::Duration;
 
 use crate::chosen;
 use crate::target::Target;
 
-/// Begins all names that belong to Weir itself, and are never changed.
+/// The prefix of Weir's own variables. The shim never changes those.
 pub const OWN: &str = "WEIR_";
-/// Begins the names that belong to the shim.
+/// The prefix of the shim's own variables.
 const SHIM: &str = "WEIR_SHIM_";
-/// Begins the names under which the originals are kept.
+/// The prefix of the variables that keep the original values.
 pub const ORIGINAL: &str = "WEIR_SHIM_ORIGINAL_";
-/// Another exec wrapper.
+/// The variable that names another exec wrapper.
 pub const NEXT_WRAPPER: &str = "NEXT_WRAPPER";
 
 const VARS: &str = "WEIR_SHIM_VARS";
@@ -21,23 +21,23 @@ const PERCENT: &str = "WEIR_SHIM_PERCENT";
 const SALT: &str = "WEIR_SHIM_SALT";
 const ID: &str = "WEIR_SHIM_ID";
 const PROBE: &str = "WEIR_SHIM_PROBE";
-/// Where the Weir of this environment listens, if that is said to it here.
+/// Where the Weir of this environment listens, if that variable is set.
 const LISTEN: &str = "WEIR_LISTEN";
 
-/// All settings of the shim's own.
+/// All settings that only the shim reads.
 pub const NAMES: [&str; 7] = [VARS, TARGET, OFF, PERCENT, SALT, ID, PROBE];
 
-/// Where Weir listens when nothing else is said.
+/// The default address of Weir.
 pub const DEFAULT_TARGET: &str = "127.0.0.1:27017";
-/// Which draw of the environments.
+/// The default salt of the percentage.
 pub const DEFAULT_SALT: &str = "weir";
-/// How long Weir may take to be there.
+/// The default time to wait for Weir.
 pub const DEFAULT_PROBE: Duration = Duration::from_millis(150);
-/// No start is held up for longer.
+/// Longest time that the shim may delay a start.
 const LONGEST_PROBE: Duration = Duration::from_secs(60);
 
-/// Names an environment; the first that is set counts. On Lambda the log stream, on ECS the
-/// container's metadata address: each is another one in each environment.
+/// Variables that identify an environment. The first one that is set counts. The log stream of Lambda
+/// and the metadata address of ECS are different in each environment.
 pub const IDENTITIES: [&str; 4] = [
     ID,
     "AWS_LAMBDA_LOG_STREAM_NAME",
@@ -45,21 +45,21 @@ pub const IDENTITIES: [&str; 4] = [
     "HOSTNAME",
 ];
 
-/// Variables, by name.
+/// The variables of an environment: names and values.
 pub type Environment = [(String, String)];
 
-/// What is wanted.
+/// The settings that the shim acts on.
 pub struct Settings {
     /// Where Weir listens.
     pub target: Target,
-    /// Exactly these variables.
+    /// The variables to change. `None`: all that hold connection strings.
     pub named: Option<Vec<String>>,
-    /// How long to wait for Weir; `None`: its presence is taken for granted.
+    /// How long to wait for Weir. `None`: the shim does not check whether Weir is there.
     pub probe: Option<Duration>,
 }
 
 impl Settings {
-    /// The settings, or why there is nothing to do. What is wrong without harm is told to `lines`.
+    /// The settings, or why the shim changes nothing. Harmless mistakes go to `lines`.
     pub fn read(
         environment: &Environment,
         fallback: &str,
@@ -83,7 +83,7 @@ impl Settings {
         let probe = get(PROBE).map_or(Some(Some(DEFAULT_PROBE)), duration);
         if probe.is_none() {
             lines.push(format!(
-                "{PROBE} must be a time up to 60s, as in 150ms, or off; 150ms is taken"
+                "{PROBE} must be a time up to 60s, as in 150ms, or off; 150ms is used"
             ));
         }
         Ok(Self {
@@ -100,7 +100,7 @@ pub fn is_off(environment: &Environment) -> bool {
     get(environment, OFF).is_some_and(is_yes)
 }
 
-/// The variables that hold the strings, where somebody names them.
+/// The variables that `WEIR_SHIM_VARS` names. `None`: it names none.
 #[must_use]
 pub fn named(environment: &Environment) -> Option<Vec<String>> {
     let names = get(environment, VARS)?.split(|c: char| c == ',' || c.is_whitespace());
@@ -116,12 +116,14 @@ pub fn may_pass_by(environment: &Environment) -> bool {
     is_off(environment) || get(environment, PERCENT).is_some_and(|text| !is_all(text))
 }
 
-/// Whether this environment is among the wanted share.
+/// Fails if this environment does not belong to the share that `WEIR_SHIM_PERCENT` names, or if that
+/// is not a number.
 fn check_share(environment: &Environment, fallback: &str) -> Result<(), String> {
     let Some(text) = get(environment, PERCENT) else {
         return Ok(());
     };
-    let percent = chosen::percent(text).ok_or(format!("{PERCENT} is no number from 0 to 100"))?;
+    let percent =
+        chosen::percent(text).ok_or(format!("{PERCENT} is not a number from 0 to 100"))?;
     let mut identities = IDENTITIES.iter().filter_map(|name| get(environment, name));
     let identity = identities.next().unwrap_or(fallback);
     let salt = get(environment, SALT).unwrap_or(DEFAULT_SALT);
@@ -129,23 +131,23 @@ fn check_share(environment: &Environment, fallback: &str) -> Result<(), String> 
         return Ok(());
     }
     let text = text.trim().trim_end_matches('%').trim_end();
-    Err(format!("this environment is not among the {text} %"))
+    Err(format!("this environment does not belong to the {text} %"))
 }
 
-/// A misspelt setting is none: `WEIR_SHIM_PERCENTAGE=10` would move everybody.
+/// Names unknown settings: `WEIR_SHIM_PERCENTAGE=10` would move all environments.
 fn name_strangers(environment: &Environment, lines: &mut Vec<String>) {
     for (name, _) in environment {
         let is_ours = name.starts_with(SHIM) && !name.starts_with(ORIGINAL);
         if is_ours && !NAMES.contains(&name.as_str()) {
             lines.push(format!(
-                "{name} is no setting of weir-shim; there are {}",
+                "weir-shim has no setting {name}; its settings are {}",
                 NAMES.join(", ")
             ));
         }
     }
 }
 
-/// A variable that is set to something: white space is nothing.
+/// The value of a variable. `None`: it is not set, or it holds only white space.
 #[must_use]
 pub fn get<'a>(environment: &'a Environment, name: &str) -> Option<&'a str> {
     let (_, value) = environment.iter().find(|(known, _)| known == name)?;
@@ -157,8 +159,11 @@ fn is_yes(text: &str) -> bool {
     !no.iter().any(|no| no.eq_ignore_ascii_case(text.trim()))
 }
 
-/// `150ms`, `2s`, or nothing at all for `0` and `off`.
-#[expect(clippy::option_option, reason = "not understood, and none wanted")]
+/// Reads `150ms` or `2s`. `0` and `off` are `Some(None)`; a text that is no duration is `None`.
+#[expect(
+    clippy::option_option,
+    reason = "no duration, and none wanted, are two things"
+)]
 fn duration(text: &str) -> Option<Option<Duration>> {
     let text = text.trim();
     if !is_yes(text) {

@@ -66,7 +66,9 @@ fn what_looks_like_a_setting_and_is_none_is_named() {
     ]);
     assert!(settings.is_ok());
     assert_eq!(lines.len(), 1, "{lines:?}");
-    assert!(lines[0].starts_with("WEIR_SHIM_PERCENTAGE is no setting of weir-shim; there are "));
+    assert!(
+        lines[0].starts_with("weir-shim has no setting WEIR_SHIM_PERCENTAGE; its settings are ")
+    );
     assert!(lines[0].contains("WEIR_SHIM_PERCENT,"));
 }
 

@@ -75,7 +75,7 @@ fn another_wrapper_is_started_with_the_program() {
     assert_eq!(text(&output.stdout), format!("{NEW} 1 unset\n"));
     let output = shim(&line, &[("X", URI), ("NEXT_WRAPPER", "/no/such")]).unwrap();
     assert_eq!(text(&output.stdout), format!("{NEW} 1 unset\n"));
-    assert!(text(&output.stderr).contains("the program is run without it"));
+    assert!(text(&output.stderr).contains("the program starts without it"));
 }
 
 #[test]

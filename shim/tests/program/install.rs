@@ -89,7 +89,7 @@ fn a_task_whose_volume_is_missing_does_not_start_half() {
     assert_eq!(output.status.code(), Some(1));
     let said = text(&output.stderr);
     assert!(
-        said.starts_with("weir-shim: no copy in /no/such/volume: "),
+        said.starts_with("weir-shim: cannot copy weir-shim into /no/such/volume: "),
         "{said}"
     );
     assert!(output.stdout.is_empty());
