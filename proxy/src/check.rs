@@ -90,7 +90,7 @@ fn connector(listener: &ListenerConfig) -> Result<Connector, Vec<Problem>> {
                 SetupError::Login(Unusable::Password(_)) => {
                     "choose another password, or authMechanism=SCRAM-SHA-1"
                 }
-                SetupError::Login(Unusable::Keys(_)) => {
+                SetupError::Login(Unusable::Credentials(_)) => {
                     "write id:secret@ before the host, or give this process a role"
                 }
             };

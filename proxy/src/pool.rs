@@ -61,7 +61,7 @@ use crate::{
         upkeep::Upkeep,
     },
     topology::NodeAddress,
-    upstream::{ConnectError, Connection, Connector, Cutter, ServerHello},
+    upstream::{AbortHandle, ConnectError, Connection, Connector, ServerHello},
 };
 
 /// Hears what connections tell about their node.
@@ -91,7 +91,7 @@ pub struct NodePool {
     node: NodeAddress,
     machine: Mutex<Machine<Payload, Answer>>,
     /// By which connections in use can be cut, with their generations.
-    cutters: Mutex<HashMap<ConnId, (u64, Cutter)>>,
+    abort_handles: Mutex<HashMap<ConnId, (u64, AbortHandle)>>,
     connector: Arc<Connector>,
     observer: Arc<dyn Observer>,
     lifetime: Duration,
@@ -130,7 +130,7 @@ impl NodePool {
         let pool = Arc::new(Self {
             node,
             machine: Mutex::new(machine),
-            cutters: Mutex::new(HashMap::new()),
+            abort_handles: Mutex::new(HashMap::new()),
             connector,
             observer,
             lifetime: life.lifetime,
@@ -257,9 +257,9 @@ impl NodePool {
         self.dead.store(true, Ordering::Relaxed);
         self.deaths.fetch_add(1, Ordering::Relaxed);
         self.clear(to);
-        let cutters = self.cutters.lock();
-        let old = cutters.values().filter(|(made_in, _)| *made_in < to);
-        old.for_each(|(_, cutter)| cutter.cut());
+        let abort_handles = self.abort_handles.lock();
+        let old = abort_handles.values().filter(|(made_in, _)| *made_in < to);
+        old.for_each(|(_, handle)| handle.abort());
     }
 
     /// The node is no longer part of the deployment.

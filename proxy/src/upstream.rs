@@ -1,29 +1,32 @@
-//! One connection to a server: connect, log in, exchange one request, let go.
+//! One connection to a server: connect, log in, exchange requests and replies, close.
 //!
-//! A [`Connection`] is only ever used by one task at a time and carries one request
-//! at a time. Whoever cannot prove that its byte stream is clean must destroy it
-//! with [`Connection::destroy`].
+//! A [`Connection`] is used by one task at a time and carries one request at a time. A user that
+//! cannot prove that its byte stream is clean must destroy it with [`Connection::destroy`].
+//!
+//! | module | its part |
+//! |---|---|
+//! | [`setup`] | makes a [`Connector`] from the settings |
+//! | [`connect`] | name resolution, TCP, TLS, hello and login within one time limit |
+//! | [`handshake`] | hello and the steps of the login |
+//! | [`auth`] | the login itself, without I/O |
+//! | [`exchange`] | one request and its reply |
+//! | [`abort_handle`] | ends an exchange from outside |
+//! | [`orphans`] | counts connections that a killed process left behind |
 
+pub mod abort_handle;
 pub mod auth;
-
 pub mod connect;
-
-pub mod cutter;
-
 pub mod exchange;
-
 pub mod handshake;
-
 pub mod orphans;
-
 pub mod setup;
 
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
 
+pub use abort_handle::AbortHandle;
 pub use connect::{ConnectError, Connector, Failure};
-pub use cutter::Cutter;
 pub use exchange::{ReceiveError, Received, SendError};
 pub use handshake::ServerHello;
 pub use setup::SetupError;
@@ -35,25 +38,24 @@ use crate::{socket::Socket, wire::compressed::Compressor};
 pub struct Connection {
     socket: Socket,
     hello: ServerHello,
+    /// The codec that client and server agreed on; `None`: none.
     compressor: Option<Compressor>,
     next_request: i32,
-    cutter: Cutter,
+    abort_handle: AbortHandle,
 }
 
 impl Connection {
     pub(crate) fn new(socket: Socket) -> Self {
-        let hello = ServerHello::default();
-        let cutter = Cutter::default();
         Self {
             socket,
-            hello,
+            hello: ServerHello::default(),
             compressor: None,
             next_request: 1,
-            cutter,
+            abort_handle: AbortHandle::default(),
         }
     }
 
-    /// What the server said of itself when the connection was made.
+    /// The server's reply to the first hello of this connection.
     #[must_use]
     pub const fn hello(&self) -> &ServerHello {
         &self.hello
@@ -65,13 +67,13 @@ impl Connection {
         &self.socket
     }
 
-    /// By which others can end an exchange on it.
+    /// Ends exchanges on this connection from outside.
     #[must_use]
-    pub fn cutter(&self) -> Cutter {
-        self.cutter.clone()
+    pub fn abort_handle(&self) -> AbortHandle {
+        self.abort_handle.clone()
     }
 
-    /// A fresh request id, unique on this connection until it wraps.
+    /// A fresh request id, unique on this connection until the counter wraps.
     pub const fn request_id(&mut self) -> i32 {
         let id = self.next_request;
         self.next_request = if id == i32::MAX { 1 } else { id + 1 };
@@ -84,29 +86,29 @@ impl Connection {
         self.compressor
     }
 
-    /// Lets the server know that nothing more will come and waits until it has let go
-    /// too: a destroyed connection stays a connection of the server until its command
-    /// ends, so its slot may not be used before.
+    /// Closes the connection for writing and waits until the server has closed it too. The
+    /// server counts the connection until the command on it ends, so the slot may not be used
+    /// before.
     ///
-    /// `node_is_dead` is asked every 10 s; a dead server never answers, and nothing is
-    /// gained by waiting for it.
+    /// `node_is_dead` is called every 10 s. `true` ends the wait, because a dead server never
+    /// answers.
     pub async fn destroy(self, node_is_dead: impl Fn() -> bool + Send) {
         let_go(&self.socket, node_is_dead).await;
     }
 
-    /// Lets go at once, with a reset: for a connection on which nothing runs and whose peer
-    /// gives no sign of life.
+    /// Closes the connection with a reset, without waiting. For a connection on which nothing
+    /// runs and whose peer did not answer a liveness check.
     pub fn abandon(self) {
         self.socket.reset_on_close();
     }
 }
 
-/// What [`Connection::destroy`] does, for a socket that is no connection yet.
+/// Does what [`Connection::destroy`] does, for a socket whose handshake has not ended.
 pub(crate) async fn let_go(socket: &Socket, node_is_dead: impl Fn() -> bool + Send) {
-    const PATIENCE: Duration = Duration::from_secs(10);
+    const ASK_EVERY: Duration = Duration::from_secs(10);
     socket.shutdown_write();
     let since = Instant::now();
-    while timeout(PATIENCE, socket.discard()).await.is_err() {
+    while timeout(ASK_EVERY, socket.discard()).await.is_err() {
         if node_is_dead() {
             tracing::debug!(waited = ?since.elapsed(), "gave up a connection to a dead node");
             return;

@@ -18,7 +18,7 @@ pub(super) fn of_failure(error: &ConnectError, upstream: &Upstream, seed: bool) 
         ConnectError::Tls { error } => of_tls(error),
         ConnectError::Handshake(reason) => of_handshake(reason, upstream.tls.is_some()),
         ConnectError::Login(error) => of_login(error, upstream),
-        ConnectError::Keys(unsaid) => format!(
+        ConnectError::Credentials(unsaid) => format!(
             "{unsaid}; it must answer this process (on EC2, containers need a hop limit of 2)"
         ),
         ConnectError::TimedOut(limit) => format!(

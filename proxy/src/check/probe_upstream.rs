@@ -140,7 +140,7 @@ fn visitable(snapshot: &Snapshot, upstream: &Upstream) -> Vec<NodeAddress> {
 
 async fn visit(connector: &Connector, node: &NodeAddress) -> Result<Visit, ConnectError> {
     let mut connected = connector.connect(node).await;
-    let renewed = |failure: &Failure| matches!(failure.error, ConnectError::KeysRenewed);
+    let renewed = |failure: &Failure| matches!(failure.error, ConnectError::CredentialsRenewed);
     if connected.as_ref().is_err_and(renewed) {
         connected = connector.connect(node).await;
     }

@@ -45,7 +45,7 @@ pub(super) async fn free(pool: Weak<NodePool>, slots: usize, before: Option<Arc<
         held = left;
         drop(pool);
         if held > 0 {
-            sleep(orphans::LOOK_EVERY).await;
+            sleep(orphans::COUNT_EVERY).await;
         }
     }
 }

@@ -41,9 +41,9 @@ fn opened(
     pool.failures.store(0, Ordering::Relaxed);
     *pool.last_failure.lock() = None;
     pool.login_refused.store(false, Ordering::Relaxed);
-    pool.cutters
+    pool.abort_handles
         .lock()
-        .insert(id, (generation, connection.cutter()));
+        .insert(id, (generation, connection.abort_handle()));
     pool.observer
         .connected(&pool.node, started, connection.hello());
     let lifetime = jittered(pool.lifetime);
@@ -68,7 +68,7 @@ async fn failed(pool: &Arc<NodePool>, generation: u64, failure: Failure) {
     let longest = match pool.freezing() {
         Some(_) if !refused => LONGEST_BACKOFF_AWAKE,
         // Nobody tells when whoever gives out keys is back.
-        _ if error.is_of_keys() => LONGEST_BACKOFF_AWAKE,
+        _ if error.is_of_credentials() => LONGEST_BACKOFF_AWAKE,
         _ => LONGEST_BACKOFF,
     };
     let pause = jittered((first * 2_u32.saturating_pow(failures.min(10))).min(longest));
@@ -102,7 +102,7 @@ pub(super) async fn destroy(pool: Arc<NodePool>, slot: Slot<Payload>, why: Close
     } else {
         connection.destroy(|| pool.is_dead()).await;
     }
-    pool.cutters.lock().remove(&id);
+    pool.abort_handles.lock().remove(&id);
     pool.with_machine(|machine, now, effects| machine.closed(now, effects));
 }
 

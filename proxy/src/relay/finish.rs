@@ -159,7 +159,7 @@ fn parse(reply: &[u8]) -> Result<(OpMsg, Outcome), ReceiveError> {
     let outcome = Outcome::read(reply.get(msg.body.clone()).unwrap_or_default())?;
     // Weir asks for one reply, so more of them are not for this client.
     if msg.flags & op_msg::MORE_TO_COME != 0 {
-        return Err(ReceiveError::Unasked);
+        return Err(ReceiveError::Unrequested);
     }
     Ok((msg, outcome))
 }
@@ -209,7 +209,7 @@ mod tests {
     fn a_reply_that_announces_more_is_not_trusted() {
         assert!(parse(&reply(0)).is_ok());
         let more = parse(&reply(op_msg::MORE_TO_COME));
-        assert!(matches!(more, Err(ReceiveError::Unasked)));
+        assert!(matches!(more, Err(ReceiveError::Unrequested)));
         let torn = parse(reply(0).get(..30).unwrap());
         assert!(matches!(torn, Err(ReceiveError::Wire(_))));
     }

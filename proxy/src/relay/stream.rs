@@ -67,7 +67,7 @@ pub(super) async fn pass_on<C: ClientSide>(
         return Ok(Attempt::Done(Answer::Streamed));
     }
     if !is_plain(&reply, &header) {
-        return Err(operation.broken(&lease, &ReceiveError::Unasked));
+        return Err(operation.broken(&lease, &ReceiveError::Unrequested));
     }
     // This share is reserved even if the budget is used up. There is one chunk for each
     // connection at most, and a client that reads is never stopped.

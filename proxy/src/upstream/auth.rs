@@ -1,5 +1,4 @@
-//! Weir's own logins to the servers: SCRAM and X.509, begun inside the hello, and MONGODB-AWS,
-//! which cannot be.
+//! Weir's own logins to the servers. SCRAM and X.509 begin inside the hello. MONGODB-AWS cannot.
 //!
 //! The steps are values and do no I/O:
 //!
@@ -16,9 +15,15 @@
 //! }
 //! ```
 //!
-//! A server that takes part in the speculation costs one round trip after its
-//! hello with SCRAM and none with X.509. The bodies of these commands must
-//! never be logged.
+//! With a server that supports the speculative login, SCRAM needs one round trip after the
+//! hello and X.509 none. The bodies of these commands must never be logged.
+//!
+//! | module | its part |
+//! |---|---|
+//! | [`principal`] | the user that Weir logs in as, with the keys derived so far |
+//! | [`role`] | MONGODB-AWS: credentials and signatures |
+//! | [`reply`] | the fields of the server's replies |
+//! | [`error`] | why a login failed |
 
 use std::sync::Arc;
 
@@ -34,7 +39,7 @@ pub use self::error::LoginError;
 use self::principal::{Method, Scram};
 pub use self::principal::{Principal, Unusable};
 use self::reply::Reply;
-use self::role::Keys;
+use self::role::AwsCredentials;
 
 mod error;
 mod principal;
@@ -62,46 +67,50 @@ enum Attempt {
     Scram {
         scram: Arc<Scram>,
         first: First,
-        /// For a second conversation, should the server ignore this one.
-        spare: Nonce,
+        /// The nonce of a second conversation, if the server ignores this one.
+        second: Nonce,
     },
     X509,
-    Role(role::First),
+    Aws(role::First),
 }
 
 impl Speculation {
-    /// Prepares the login of one connection. The nonces must be fresh; a role logs in with
-    /// `keys`, those of [`Principal::keys`].
-    pub fn new(principal: Arc<Principal>, nonces: [Nonce; 2], keys: Option<Keys>) -> Self {
-        let [nonce, spare] = nonces;
+    /// Prepares the login of one connection. The nonces must be fresh. `credentials` are those
+    /// of [`Principal::credentials`].
+    pub fn new(
+        principal: Arc<Principal>,
+        nonces: [Nonce; 2],
+        credentials: Option<AwsCredentials>,
+    ) -> Self {
+        let [nonce, second] = nonces;
         let attempt = match principal.method() {
             Method::Scram(scram) => {
                 let first = First::new(principal.user(), nonce);
                 Attempt::Scram {
                     scram: Arc::clone(scram),
                     first,
-                    spare,
+                    second,
                 }
             }
             Method::X509 => Attempt::X509,
-            Method::Role(_) => Attempt::Role(role::First { nonce, keys }),
+            Method::Aws(_) => Attempt::Aws(role::First { nonce, credentials }),
         };
         Self { principal, attempt }
     }
 
-    /// The value of `speculativeAuthenticate` in the hello, for mechanisms that know it.
+    /// The value of `speculativeAuthenticate` in the hello; `None`: the mechanism has none.
     pub fn document(&self) -> Option<RawDocumentBuf> {
         let mut document = match &self.attempt {
             Attempt::Scram { scram, first, .. } => scram_start(scram.preferred(), first),
             Attempt::X509 => authenticate(&self.principal),
-            Attempt::Role(_) => return None,
+            Attempt::Aws(_) => return None,
         };
         document.append(cstr!("db"), self.principal.source());
         Some(document)
     }
 
-    /// The value of `saslSupportedMechs` in the hello, when the mechanism is the
-    /// server's to choose.
+    /// The value of `saslSupportedMechs` in the hello; `None`: the connection string names the
+    /// mechanism.
     pub fn sasl_supported_mechs(&self) -> Option<String> {
         match &self.attempt {
             Attempt::Scram { scram, .. } if scram.is_negotiated() => Some(format!(
@@ -118,8 +127,8 @@ impl Speculation {
     /// May derive keys: see [`ClientLogin::step`].
     ///
     /// # Errors
-    /// When the server's answer to the speculation is no SCRAM message, or one
-    /// that a client must refuse. Close the connection then.
+    /// The server's answer to the speculation is no SCRAM message, or one that a client must
+    /// refuse. Close the connection then.
     pub fn after_hello(self, hello_reply: &[u8]) -> Result<Next, LoginError> {
         let hello = reply::parse(hello_reply)?;
         let speculated = reply::document(hello, "speculativeAuthenticate")?;
@@ -136,10 +145,10 @@ impl Speculation {
                     },
                 ))
             }
-            (Attempt::Role(first), _) => {
+            (Attempt::Aws(first), _) => {
                 let start = sasl_start(config::Mechanism::Aws.name(), first.payload());
                 let command = addressed(start, &principal);
-                let state = State::Role(first);
+                let state = State::Aws(first);
                 Ok(Next::Send(command, ClientLogin { principal, state }))
             }
             (Attempt::Scram { scram, first, .. }, Some(speculated)) => {
@@ -151,9 +160,9 @@ impl Speculation {
                 };
                 ClientLogin { principal, state }.advance(Reply::of_sasl(speculated)?)
             }
-            (Attempt::Scram { scram, spare, .. }, None) => {
+            (Attempt::Scram { scram, second, .. }, None) => {
                 let mechanism = scram.choose(&reply::strings(hello, "saslSupportedMechs")?);
-                let first = First::new(principal.user(), spare);
+                let first = First::new(principal.user(), second);
                 let command = addressed(scram_start(mechanism, &first), &principal);
                 let state = State::Challenge {
                     scram,
@@ -173,33 +182,33 @@ pub struct ClientLogin {
 }
 
 enum State {
-    /// Sent client-first, wants salt and iterations.
+    /// Sent client-first. Next come salt and iterations.
     Challenge {
         scram: Arc<Scram>,
         mechanism: Mechanism,
         first: First,
     },
-    /// Sent the proof, wants the server's.
-    Verdict(AwaitFinal),
-    /// Both are proven; a server before 4.4 wants one more, empty message.
+    /// Sent the proof. Next comes the server's.
+    ServerProof(AwaitFinal),
+    /// Both proofs are good. A server before 4.4 wants one more, empty message.
     Empty,
-    /// Sent `authenticate`; the certificate does the rest.
+    /// Sent `authenticate`. The server checks the certificate.
     X509,
-    /// Sent our nonce, wants the server's.
-    Role(role::First),
-    /// Sent what a role signed, wants to hear that it is one.
+    /// Sent our nonce. Next comes the server's.
+    Aws(role::First),
+    /// Sent the signed request. Next comes the server's consent.
     Signed,
 }
 
 impl ClientLogin {
     /// Takes the body of the reply to the last command.
     ///
-    /// The first login with a user's salt and iterations runs PBKDF2, which
-    /// takes some milliseconds; later ones find the keys in the [`Principal`].
+    /// The first login with a user's salt and iterations runs PBKDF2, which takes some
+    /// milliseconds. Later ones find the keys in the [`Principal`].
     ///
     /// # Errors
-    /// When the server refuses, when it cannot prove that it knows the password
-    /// either, or when its reply makes no sense. Close the connection then.
+    /// The server refuses, does not prove that it knows the password, or sends an invalid reply.
+    /// Close the connection then.
     pub fn step(self, reply: &[u8]) -> Result<Next, LoginError> {
         let reply = reply::parse(reply)?;
         reply::check_ok(reply)?;
@@ -219,18 +228,18 @@ impl ClientLogin {
             } if !reply.done => {
                 let challenge = first.challenge(reply.payload)?;
                 let keys = scram.keys(mechanism, challenge.salt(), challenge.iterations());
-                let (verdict, payload) = challenge.respond(&keys);
+                let (proof, payload) = challenge.respond(&keys);
                 let command = sasl_continue(reply.conversation_id, payload, &principal);
                 Ok(Next::Send(
                     command,
                     Self {
                         principal,
-                        state: State::Verdict(verdict),
+                        state: State::ServerProof(proof),
                     },
                 ))
             }
-            State::Verdict(verdict) => {
-                verdict.verify(reply.payload)?;
+            State::ServerProof(proof) => {
+                proof.verify(reply.payload)?;
                 if reply.done {
                     return Ok(Next::Done);
                 }
@@ -243,14 +252,14 @@ impl ClientLogin {
                     },
                 ))
             }
-            State::Role(first) if !reply.done => {
+            State::Aws(first) if !reply.done => {
                 let payload = first.respond(reply.payload, DateTime::now())?;
                 let command = sasl_continue(reply.conversation_id, payload, &principal);
                 let state = State::Signed;
                 Ok(Next::Send(command, Self { principal, state }))
             }
             State::Empty | State::Signed if reply.done => Ok(Next::Done),
-            _ => Err(LoginError::Reply("done comes at the wrong time")),
+            _ => Err(LoginError::Reply("done comes at the wrong step")),
         }
     }
 }
@@ -278,8 +287,8 @@ fn sasl_continue(
     addressed(command, principal)
 }
 
-/// X.509: the server takes the user from the certificate, and a name given all
-/// the same must be its subject.
+/// X.509: the server takes the user from the certificate. A name in the command must be the
+/// certificate's subject.
 fn authenticate(principal: &Principal) -> RawDocumentBuf {
     let mut command = rawdoc! { "authenticate": 1, "mechanism": "MONGODB-X509" };
     if !principal.user().is_empty() {

@@ -1,4 +1,4 @@
-//! Making a connection: name, TCP, TLS, hello, login, all inside one time limit.
+//! Makes a connection: name resolution, TCP, TLS, hello and login within one time limit.
 
 use std::{io, sync::Arc, time::Duration};
 
@@ -16,14 +16,14 @@ use crate::{
         Connection, ReceiveError, SendError,
         auth::{
             LoginError, Principal,
-            role::{Keys, KeysUnsaid},
+            role::{AwsCredentials, CredentialsUnavailable},
         },
         let_go,
     },
     wire::{WireError, compressed::Compressor},
 };
 
-/// TCP settings towards servers: a vanished one is noticed within a minute.
+/// TCP settings for connections to servers: a server that has vanished is noticed within a minute.
 const KEEPALIVE: Keepalive = Keepalive {
     idle: Duration::from_secs(30),
     interval: Duration::from_secs(10),
@@ -31,21 +31,21 @@ const KEEPALIVE: Keepalive = Keepalive {
     user_timeout: Some(Duration::from_secs(30)),
 };
 
-/// How connections to the nodes of one upstream are made.
+/// Makes connections to the nodes of one upstream.
 pub struct Connector {
-    /// TLS towards the nodes; `None`: plain.
+    /// TLS settings; `None`: connections are not encrypted.
     pub tls: Option<Arc<rustls::ClientConfig>>,
-    /// Who Weir logs in as; `None`: nobody.
+    /// The user that Weir logs in as; `None`: it does not log in.
     pub principal: Option<Arc<Principal>>,
     /// `appName` for the server's logs.
     pub app_name: Option<String>,
     /// Codecs to offer, in order of preference.
     pub compressors: Vec<Compressor>,
-    /// Limit of the whole procedure.
+    /// The time limit from name resolution to the end of the login.
     pub time_limit: Duration,
     /// The upstream is load-balanced: hello must say so, and the reply must agree.
     pub load_balanced: bool,
-    /// This process, to recognise itself.
+    /// Identifies this process, so that Weir notices when its upstream is itself.
     pub process_id: [u8; 12],
 }
 
@@ -73,12 +73,12 @@ pub enum ConnectError {
     /// The login was refused, or could not be carried out.
     #[error("login failed: {0}")]
     Login(#[from] LoginError),
-    /// There is nothing to sign the login with now.
+    /// The credential source did not return AWS credentials.
     #[error(transparent)]
-    Keys(#[from] KeysUnsaid),
-    /// A role's keys were refused; others are there by now.
-    #[error("the server refused the keys of the role; new ones have been fetched")]
-    KeysRenewed,
+    Credentials(#[from] CredentialsUnavailable),
+    /// The server refused the AWS credentials, and Weir has fetched others.
+    #[error("the server refused the AWS credentials; new ones have been fetched")]
+    CredentialsRenewed,
     /// The connection broke during the login.
     #[error("the connection broke during the login: {0}")]
     LoginInterrupted(String),
@@ -103,8 +103,8 @@ fn tls_hint(error: &io::Error) -> &'static str {
     hint(&error.to_string())
 }
 
-/// What to change, for the TLS errors that a setting can mend; the text may be the
-/// monitoring driver's.
+/// What to change, for TLS errors that a setting can fix; otherwise empty. The text may also come
+/// from the monitoring driver.
 #[must_use]
 pub fn hint(error: &str) -> &'static str {
     if error.contains("UnknownIssuer") {
@@ -118,14 +118,14 @@ pub fn hint(error: &str) -> &'static str {
     }
 }
 
-/// No connection was made.
+/// A connection could not be made.
 #[derive(Debug, thiserror::Error)]
 #[error("{error}")]
 pub struct Failure {
-    /// Why.
+    /// Why it could not be made.
     #[source]
     pub error: ConnectError,
-    /// What the server may still count as a connection.
+    /// The socket, which the server may still count as a connection; `None`: there is none.
     pub remains: Option<Remains>,
 }
 
@@ -134,7 +134,7 @@ pub struct Failure {
 pub struct Remains(socket2::Socket);
 
 impl Remains {
-    /// As [`Connection::destroy`].
+    /// Does what [`Connection::destroy`] does.
     pub async fn destroy(self, node_is_dead: impl Fn() -> bool + Send) {
         let local = self.0.local_addr().is_ok_and(|address| address.is_unix());
         let socket = if local {
@@ -149,13 +149,13 @@ impl Remains {
 }
 
 impl ConnectError {
-    /// The server answered, and its answer was that it does not let Weir in.
+    /// Whether the server answered and refused Weir's login.
     #[must_use]
     pub const fn is_login_refused(&self) -> bool {
         matches!(self, Self::Login(_))
     }
 
-    /// The failure says something about the node (rather than about Weir's settings).
+    /// Whether the failure is one of the network or the node, not of Weir's settings.
     #[must_use]
     pub const fn is_network(&self) -> bool {
         matches!(
@@ -164,60 +164,60 @@ impl ConnectError {
         )
     }
 
-    /// It says something about the node or the way to it, so that the circuit breaker counts it.
+    /// Whether the circuit breaker counts it: it is a failure of the node or of the network.
     #[must_use]
     pub const fn is_of_node(&self) -> bool {
-        !self.is_login_refused() && !self.is_of_keys()
+        !self.is_login_refused() && !self.is_of_credentials()
     }
 
-    /// A role's keys are missing, or are others than those that were refused.
+    /// Whether AWS credentials are missing, or have been renewed after a refusal.
     #[must_use]
-    pub const fn is_of_keys(&self) -> bool {
-        matches!(self, Self::Keys(_) | Self::KeysRenewed)
+    pub const fn is_of_credentials(&self) -> bool {
+        matches!(self, Self::Credentials(_) | Self::CredentialsRenewed)
     }
 
-    /// It happened before hello was answered: by the client-backpressure specification
+    /// Whether it happened before hello was answered. By the client-backpressure specification
     /// such an error means overload and clears no pool.
     #[must_use]
     pub const fn is_before_hello(&self) -> bool {
         !matches!(
             self,
-            Self::Login(_) | Self::KeysRenewed | Self::LoginInterrupted(_)
+            Self::Login(_) | Self::CredentialsRenewed | Self::LoginInterrupted(_)
         )
     }
 
-    pub(super) fn in_handshake(error: impl Into<Exchange>) -> Self {
+    pub(super) fn in_handshake(error: impl Into<AskError>) -> Self {
         Self::Handshake(error.into().0)
     }
 
-    pub(super) fn in_login(error: impl Into<Exchange>) -> Self {
+    pub(super) fn in_login(error: impl Into<AskError>) -> Self {
         Self::LoginInterrupted(error.into().0)
     }
 }
 
-/// Any error of one exchange, in words.
-pub(crate) struct Exchange(String);
+/// The text of an error in one exchange.
+pub(crate) struct AskError(String);
 
-impl From<SendError> for Exchange {
+impl From<SendError> for AskError {
     fn from(error: SendError) -> Self {
         Self(error.to_string())
     }
 }
 
-impl From<ReceiveError> for Exchange {
+impl From<ReceiveError> for AskError {
     fn from(error: ReceiveError) -> Self {
         Self(error.to_string())
     }
 }
 
-impl From<WireError> for Exchange {
+impl From<WireError> for AskError {
     fn from(error: WireError) -> Self {
         Self(error.to_string())
     }
 }
 
 impl Connector {
-    /// Connects to `node` and logs in. A role's keys are there before any socket is.
+    /// Connects to `node` and logs in. AWS credentials are fetched before the socket is opened.
     ///
     /// # Errors
     /// [`Failure`].
@@ -225,17 +225,17 @@ impl Connector {
         let Some(principal) = &self.principal else {
             return self.connect_with(node, None).await;
         };
-        let keys = principal.keys().await.map_err(|unsaid| Failure {
-            error: unsaid.into(),
+        let credentials = principal.credentials().await.map_err(|error| Failure {
+            error: error.into(),
             remains: None,
         })?;
-        let connected = self.connect_with(node, keys.clone()).await;
-        let failure = match (connected, keys) {
-            (Err(failure), Some(keys)) if failure.error.is_login_refused() => {
-                let error = match principal.renewed(&keys).await {
-                    Ok(true) => ConnectError::KeysRenewed,
+        let connected = self.connect_with(node, credentials.clone()).await;
+        let failure = match (connected, credentials) {
+            (Err(failure), Some(refused)) if failure.error.is_login_refused() => {
+                let error = match principal.renew(&refused).await {
+                    Ok(true) => ConnectError::CredentialsRenewed,
                     Ok(false) => failure.error,
-                    Err(unsaid) => unsaid.into(),
+                    Err(unavailable) => unavailable.into(),
                 };
                 Failure { error, ..failure }
             }
@@ -251,13 +251,13 @@ impl Connector {
     async fn connect_with(
         &self,
         node: &NodeAddress,
-        keys: Option<Keys>,
+        credentials: Option<AwsCredentials>,
     ) -> Result<Connection, Failure> {
-        let mut spare = None;
+        let mut second_handle = None;
         let whole = async {
-            let socket = self.dial(node, &mut spare).await?;
+            let socket = self.dial(node, &mut second_handle).await?;
             let mut connection = Connection::new(socket);
-            self.shake_hands(&mut connection, keys).await?;
+            self.shake_hands(&mut connection, credentials).await?;
             Ok(connection)
         };
         let outcome = match timeout(self.time_limit, whole).await {
@@ -266,22 +266,23 @@ impl Connector {
         };
         outcome.map_err(|error| Failure {
             error,
-            remains: spare.map(Remains),
+            remains: second_handle.map(Remains),
         })
     }
 
-    /// Opens the socket; a second handle on it is left in `spare`.
+    /// Opens the socket. Leaves a second handle on it in `second_handle`, which survives when
+    /// this future is dropped.
     async fn dial(
         &self,
         node: &NodeAddress,
-        spare: &mut Option<socket2::Socket>,
+        second_handle: &mut Option<socket2::Socket>,
     ) -> Result<Socket, ConnectError> {
         if node.is_unix() {
             let stream = UnixStream::connect(node.host())
                 .await
                 .map_err(ConnectError::Network)?;
             let socket = Socket::Unix(stream);
-            *spare = socket.handle().ok();
+            *second_handle = socket.handle().ok();
             return Ok(socket);
         }
         let port = node.port().unwrap_or(27017);
@@ -289,7 +290,7 @@ impl Connector {
             .await
             .map_err(ConnectError::Network)?;
         let socket = Socket::Tcp(stream);
-        *spare = socket.handle().ok();
+        *second_handle = socket.handle().ok();
         socket.tune(&KEEPALIVE).map_err(ConnectError::Network)?;
         match (&self.tls, socket) {
             (Some(tls), Socket::Tcp(stream)) => {

@@ -1,5 +1,5 @@
-//! Sending one request and receiving its reply, with an exact account of what is
-//! known when something fails.
+//! Sends one request and receives its reply. The errors say exactly what is known about the
+//! request after a failure.
 
 use std::{
     future::{Future, poll_fn},
@@ -11,6 +11,7 @@ use std::{
 use tokio::io::{AsyncReadExt, AsyncWrite};
 
 use crate::{
+    buffer,
     upstream::Connection,
     wire::{
         Header, WireError,
@@ -19,21 +20,18 @@ use crate::{
     },
 };
 
-/// Capacity of a fresh buffer: most requests and replies fit.
-pub const BUFFER: usize = 16 * 1024;
-
 /// A request could not be sent whole.
 #[derive(Debug, thiserror::Error)]
 #[error("sending failed after {sent} bytes: {source}")]
 pub struct SendError {
-    /// Bytes that may have reached the server. 0 proves that it executed nothing.
+    /// Bytes that may have reached the server. 0 proves that the server executed nothing.
     pub sent: usize,
     /// What the operating system said.
     #[source]
     pub source: io::Error,
 }
 
-/// A reply could not be received; the connection must be destroyed.
+/// A reply could not be received. The connection must be destroyed.
 #[derive(Debug, thiserror::Error)]
 pub enum ReceiveError {
     /// The stream broke.
@@ -42,10 +40,10 @@ pub enum ReceiveError {
     /// The server closed the connection.
     #[error("the database closed the connection")]
     Closed,
-    /// The bytes are no message.
+    /// The bytes are no valid message.
     #[error("the database sent a malformed message: {0}")]
     Wire(#[from] WireError),
-    /// It answers another request.
+    /// The reply answers another request.
     #[error("the database answered request {found}, not {expected}")]
     WrongReply {
         /// The request that was sent.
@@ -53,31 +51,31 @@ pub enum ReceiveError {
         /// `responseTo` of the reply.
         found: i32,
     },
-    /// More bytes followed the reply, or it announced more, though nothing was asked.
+    /// More bytes followed the reply, or the reply announced more (`moreToCome`).
     #[error("the database sent more than one reply")]
-    Unasked,
+    Unrequested,
 }
 
-/// What has arrived.
+/// What [`Connection::receive`] has read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Received {
     /// The buffer holds one whole reply and nothing else.
     Whole(Header),
-    /// The buffer holds the beginning of a reply larger than the limit; the rest is to be
-    /// read with [`Connection::read_some`].
+    /// The buffer holds the beginning of a reply larger than the limit. Read the rest with
+    /// [`Connection::read_some`] or [`Connection::receive_rest`].
     Head(Header),
 }
 
 impl Connection {
-    /// Writes `message`, whole.
+    /// Writes the whole `message`.
     ///
     /// # Errors
-    /// The stream broke; [`SendError::sent`] says how much had been handed over.
+    /// The stream broke. [`SendError::sent`] says how many bytes had been handed over.
     pub async fn send(&mut self, message: &[u8]) -> Result<(), SendError> {
         let mut rest = message;
         while !rest.is_empty() {
             let write = poll_fn(|cx| match Pin::new(&mut self.socket).poll_write(cx, rest) {
-                Poll::Pending if self.cutter.is_cut(cx) => Poll::Ready(Err(cut())),
+                Poll::Pending if self.abort_handle.is_aborted(cx) => Poll::Ready(Err(aborted())),
                 polled => polled,
             });
             let write = write.await;
@@ -95,7 +93,7 @@ impl Connection {
         }
         if self.socket.is_tls() {
             let flush = poll_fn(|cx| match Pin::new(&mut self.socket).poll_flush(cx) {
-                Poll::Pending if self.cutter.is_cut(cx) => Poll::Ready(Err(cut())),
+                Poll::Pending if self.abort_handle.is_aborted(cx) => Poll::Ready(Err(aborted())),
                 polled => polled,
             });
             flush.await.map_err(|source| SendError {
@@ -106,11 +104,11 @@ impl Connection {
         Ok(())
     }
 
-    /// Receives the reply to `request` into `buf`, which is cleared first. A reply longer
-    /// than `whole_up_to` bytes is left for streaming after its first part.
+    /// Receives the reply to `request` into `buf`, which is cleared first. Of a reply longer than
+    /// `whole_up_to` bytes only the first part is read, so that the rest can be streamed.
     ///
     /// # Errors
-    /// Anything but exactly one clean reply.
+    /// What arrived is not exactly one valid reply.
     pub async fn receive(
         &mut self,
         buf: &mut Vec<u8>,
@@ -122,7 +120,7 @@ impl Connection {
             if let Some(header) = Header::decode(buf, MAX_MESSAGE_LEN)? {
                 break header;
             }
-            self.read_some(buf, BUFFER).await?;
+            self.read_some(buf, buffer::SIZE).await?;
         };
         if header.response_to != request {
             let found = header.response_to;
@@ -138,16 +136,16 @@ impl Connection {
             HEADER_LEN + 4 + 1 + 4
         };
         while buf.len() < target {
-            self.read_some(buf, header.length.min(whole_up_to.max(BUFFER)))
+            self.read_some(buf, header.length.min(whole_up_to.max(buffer::SIZE)))
                 .await?;
         }
         if buf.len() > header.length {
-            return Err(ReceiveError::Unasked);
+            return Err(ReceiveError::Unrequested);
         }
         if header.op_code == opcode::MSG
             && op_msg::flags(buf).is_some_and(|flags| flags & op_msg::MORE_TO_COME != 0)
         {
-            return Err(ReceiveError::Unasked);
+            return Err(ReceiveError::Unrequested);
         }
         Ok(if whole {
             Received::Whole(header)
@@ -156,8 +154,8 @@ impl Connection {
         })
     }
 
-    /// Receives what is missing of a reply that began with [`Received::Head`]. The caller
-    /// has made sure that `header.length` bytes may be held.
+    /// Receives the rest of a reply that began with [`Received::Head`]. The caller has reserved
+    /// memory for `header.length` bytes.
     ///
     /// # Errors
     /// The stream broke, or more than this reply arrived.
@@ -170,13 +168,14 @@ impl Connection {
             self.read_some(buf, header.length).await?;
         }
         if buf.len() > header.length {
-            Err(ReceiveError::Unasked)
+            Err(ReceiveError::Unrequested)
         } else {
             Ok(())
         }
     }
 
-    /// Appends what has arrived to `buf`, whose capacity is first raised to `capacity`.
+    /// Appends the bytes that have arrived to `buf`, whose capacity is first raised to `capacity`.
+    /// Returns how many were read.
     ///
     /// # Errors
     /// The stream broke or ended.
@@ -188,11 +187,11 @@ impl Connection {
         if buf.capacity() < capacity {
             buf.reserve_exact(capacity - buf.len());
         } else if buf.len() == buf.capacity() {
-            buf.reserve(BUFFER);
+            buf.reserve(buffer::SIZE);
         }
         let mut read = pin!(self.socket.read_buf(buf));
         let read = poll_fn(|cx| match read.as_mut().poll(cx) {
-            Poll::Pending if self.cutter.is_cut(cx) => Poll::Ready(Err(cut())),
+            Poll::Pending if self.abort_handle.is_aborted(cx) => Poll::Ready(Err(aborted())),
             polled => polled,
         });
         match read.await? {
@@ -202,7 +201,7 @@ impl Connection {
     }
 }
 
-/// What whoever used a connection hears when it was cut.
-fn cut() -> io::Error {
+/// The error of an exchange that [`AbortHandle::abort`](super::AbortHandle::abort) ended.
+fn aborted() -> io::Error {
     io::Error::new(io::ErrorKind::ConnectionAborted, "its node is dead")
 }

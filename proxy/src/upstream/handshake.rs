@@ -1,7 +1,7 @@
 //! Weir's own hello and login on a new connection.
 //!
-//! The legacy spelling `isMaster` with `helloOk: true` is understood by every server
-//! that Weir supports; a load-balanced one must be greeted with `hello`.
+//! Every server that Weir supports understands the legacy name `isMaster` with `helloOk: true`.
+//! A load-balanced one requires `hello`.
 //! Sources: `mongodb-handshake/handshake.md`, `load-balancers.md`.
 
 use std::sync::Arc;
@@ -13,8 +13,8 @@ use crate::{
     scram::Nonce,
     upstream::{
         Connection, Connector, Received,
-        auth::{Next, Speculation, role::Keys},
-        connect::ConnectError,
+        auth::{Next, Speculation, role::AwsCredentials},
+        connect::{AskError, ConnectError},
     },
     wire::{
         compressed::Compressor,
@@ -25,7 +25,7 @@ use crate::{
     },
 };
 
-/// What a server said of itself.
+/// A server's reply to the first hello of a connection.
 #[derive(Clone, Debug, Default)]
 pub struct ServerHello {
     /// The reply document, byte for byte.
@@ -34,7 +34,7 @@ pub struct ServerHello {
     pub service_id: Option<[u8; 12]>,
     /// The server is another Weir, which keeps transactions of one connection apart.
     pub is_weir: bool,
-    /// `connectionId`, for the server's logs.
+    /// `connectionId`, as it appears in the server's logs; 0: the server sent none.
     pub connection_id: i64,
 }
 
@@ -51,17 +51,17 @@ impl ServerHello {
 }
 
 impl Connector {
-    /// `keys` are for a role's login.
+    /// Sends hello and logs in. `credentials` are for MONGODB-AWS.
     pub(super) async fn shake_hands(
         &self,
         conn: &mut Connection,
-        keys: Option<Keys>,
+        credentials: Option<AwsCredentials>,
     ) -> Result<(), ConnectError> {
         let nonce = || Nonce::from_random(random::secret());
         let login = self
             .principal
             .as_ref()
-            .map(|p| Speculation::new(Arc::clone(p), [nonce(), nonce()], keys));
+            .map(|p| Speculation::new(Arc::clone(p), [nonce(), nonce()], credentials));
         let hello = self.hello(login.as_ref());
         let reply = conn.ask(&hello).await.map_err(ConnectError::in_handshake)?;
         if let Some(refusal) = refusal(&reply) {
@@ -112,7 +112,7 @@ impl Connector {
         hello
     }
 
-    /// The client metadata document, well under the 512 bytes a server accepts.
+    /// The client metadata document, well under the 512 bytes that a server accepts.
     fn metadata(&self) -> RawDocumentBuf {
         let name = self.app_name.as_deref().unwrap_or("weir");
         let name: String = name.chars().take(64).collect();
@@ -138,7 +138,7 @@ impl Connector {
     }
 }
 
-/// Finishes the login that the hello began. Its commands are never logged.
+/// Finishes the login that the hello began. The commands must never be logged.
 async fn log_in(
     conn: &mut Connection,
     login: Speculation,
@@ -153,11 +153,8 @@ async fn log_in(
 }
 
 impl Connection {
-    /// One small command of Weir's own: never compressed, reply read whole.
-    pub(crate) async fn ask(
-        &mut self,
-        command: &RawDocumentBuf,
-    ) -> Result<Vec<u8>, super::connect::Exchange> {
+    /// Runs one small command of Weir's own, uncompressed, and reads the reply whole.
+    pub(crate) async fn ask(&mut self, command: &RawDocumentBuf) -> Result<Vec<u8>, AskError> {
         let id = self.request_id();
         self.send(&reply::op_msg(id, 0, 0, command.as_bytes()))
             .await?;
@@ -170,7 +167,7 @@ impl Connection {
     }
 }
 
-/// The message of an `ok: 0` reply.
+/// The message of a reply with `ok: 0`; `None`: the command succeeded.
 fn refusal(reply: &[u8]) -> Option<String> {
     let ok = find(reply, b"ok").is_some_and(|field| field.as_truthy());
     let message = || find(reply, b"errmsg").and_then(|m| m.as_str().map(<[u8]>::to_vec));

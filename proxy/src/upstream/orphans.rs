@@ -1,10 +1,10 @@
-//! Connections that a process which has ended left behind.
+//! Counts the connections that a killed process left behind.
 //!
-//! When Weir is killed, the kernel closes its sockets, but a server goes on counting a
-//! connection until the command on it has ended. Until then the socket stands in the
-//! kernel's table and belongs to no process. A successor in the same network namespace
-//! (a sidecar's container that was started again, a service on the same machine) counts them
-//! against the cap. Elsewhere, and on systems without such a table, there is nothing to see.
+//! When Weir is killed, the kernel closes its sockets, but a server counts a connection until the
+//! command on it has ended. Until then the socket stands in the kernel's table and belongs to no
+//! process. A successor in the same network namespace counts these sockets against the cap. It may
+//! be a restarted sidecar container, or a service on the same machine. In another namespace, and
+//! on systems without such a table, the count is zero.
 
 use std::{fs, net::SocketAddr, time::Duration};
 
@@ -12,16 +12,17 @@ use tokio::time::{Instant, sleep};
 
 use crate::topology::NodeAddress;
 
-/// Between two looks.
-pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// The pause between two counts.
+pub(crate) const COUNT_EVERY: Duration = Duration::from_millis(50);
 
-/// A start is not held up longer by the sockets of monitors.
+/// The longest time for which orphans delay the start of monitors.
 const LONGEST: Duration = Duration::from_secs(10);
 
-/// Connections that are wholly closed and only wait for stray packets.
+/// The state of connections that both ends have closed (`TIME_WAIT`). The server does not count
+/// them.
 const TIME_WAIT: &str = "06";
 
-/// How many orphans there are to `node`.
+/// Returns how many orphaned connections to `node` there are.
 pub async fn to(node: &NodeAddress) -> usize {
     let Some(port) = node.port() else {
         return 0;
@@ -41,12 +42,12 @@ pub async fn to(node: &NodeAddress) -> usize {
     counted.await.unwrap_or(0)
 }
 
-/// Waits until there is room for the sockets that watch `node` beside its orphans: no more
-/// than `slots` of these. The pool waits for its own part by itself.
+/// Waits until at most `slots` orphaned connections to `node` are left, so that there is room for
+/// the sockets that monitor it. Waits 10 s at most. The pool waits for its own slots itself.
 pub async fn make_room(node: &NodeAddress, slots: usize) {
     let until = Instant::now() + LONGEST;
     while to(node).await > slots && Instant::now() < until {
-        sleep(LOOK_EVERY).await;
+        sleep(COUNT_EVERY).await;
     }
 }
 
@@ -55,7 +56,7 @@ fn count(table: &str, addresses: &[SocketAddr]) -> usize {
     orphans.filter(|remote| addresses.contains(remote)).count()
 }
 
-/// The remote end of a row, if it belongs to no process any more.
+/// The remote address of a row, if its socket belongs to no process.
 fn remote_of_orphan(row: &str) -> Option<SocketAddr> {
     let mut fields = row.split_ascii_whitespace();
     let remote = fields.nth(2)?;
@@ -66,7 +67,8 @@ fn remote_of_orphan(row: &str) -> Option<SocketAddr> {
         .flatten()
 }
 
-/// `0100007F:6989`: 32-bit words in the machine's order, then the port.
+/// Parses an address as in `0100007F:6989`: 32-bit words in the machine's byte order, then the
+/// port.
 fn address(text: &str) -> Option<SocketAddr> {
     let (ip, port) = text.split_once(':')?;
     let port = u16::from_str_radix(port, 16).ok()?;

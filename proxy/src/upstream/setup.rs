@@ -1,4 +1,4 @@
-//! From the settings of an upstream to the [`Connector`] for its nodes.
+//! Makes the [`Connector`] for an upstream from its settings.
 
 use std::sync::Arc;
 
@@ -7,23 +7,23 @@ use crate::upstream::Connector;
 use crate::upstream::auth::{Principal, Unusable};
 use crate::wire::compressed::Compressor;
 
-/// Why no connection could ever be made with these settings.
+/// Why no connection can be made with these settings.
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
-    /// TLS files cannot be used.
+    /// The TLS files cannot be used.
     #[error(transparent)]
     Tls(#[from] tls::TlsError),
-    /// Nobody could ever log in with it.
+    /// The credential can never log in.
     #[error(transparent)]
     Login(#[from] Unusable),
 }
 
 impl Connector {
-    /// What connects to the nodes of `upstream`; `process_id` is this process, which must not be
-    /// its own upstream. TLS files are read now.
+    /// A connector for the nodes of `upstream`. It reads the TLS files now. `process_id` identifies
+    /// this process, which must not be its own upstream.
     ///
     /// # Errors
-    /// [`SetupError`] for TLS files or a login that cannot be used.
+    /// [`SetupError`]: the TLS files or the credential cannot be used.
     pub fn new(upstream: &Upstream, process_id: [u8; 12]) -> Result<Self, SetupError> {
         let codec = |name: &String| match Compressor::from_name(name) {
             Some(Compressor::Zlib(_)) => Some(Compressor::Zlib(upstream.zlib_level)),

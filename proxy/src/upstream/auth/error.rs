@@ -1,25 +1,25 @@
-//! Why Weir could not log in.
+//! Why Weir's own login failed.
 
 use thiserror::Error;
 
 use crate::scram::ScramError;
 
-/// A login of Weir's own that failed. Never holds a secret.
+/// Why Weir's own login failed. Never holds a secret.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum LoginError {
-    /// The server's answer was an error: the password is wrong when `code` is
-    /// 18 AuthenticationFailed, anything else is the server's trouble.
+    /// The server answered with an error. With `code` 18 (AuthenticationFailed) the password is
+    /// wrong. Any other code is a problem of the server.
     #[error("the server refused the login: {message} (code {code})")]
     Refused {
-        /// The server's `code`, 0 when it gave none.
+        /// The server's `code`; 0: the reply has none.
         code: i32,
-        /// The server's `errmsg`, cut to a readable length.
+        /// The server's `errmsg`, at most 300 characters of it.
         message: String,
     },
-    /// The SCRAM conversation broke, on Weir's side of it.
-    #[error("the login was broken off: {0}")]
+    /// Weir ended the SCRAM conversation.
+    #[error("Weir ended the login: {0}")]
     Scram(#[from] ScramError),
-    /// The reply is not what the command's reply should be.
-    #[error("the server's reply to the login makes no sense: {0}")]
+    /// The reply is not a valid reply to the login command.
+    #[error("the server's reply to the login is not valid: {0}")]
     Reply(&'static str),
 }

@@ -1,4 +1,4 @@
-//! Who Weir is on the servers, with the keys derived so far.
+//! The user that Weir logs in as, with the keys derived so far.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,44 +11,45 @@ use crate::scram::keys::{ClientKeys, Secret};
 use crate::scram::{Mechanism, ScramError};
 
 use super::reply;
-use super::role::{Keys, KeysUnsaid, NoKeys, Role};
+use super::role::{AwsCredentials, CredentialProvider, CredentialsUnavailable, NoCredentialSource};
 
-/// The user of the upstream string. One for all connections to a cluster.
+/// The user of the upstream's connection string. All connections to a cluster share it.
 pub struct Principal {
     user: String,
     source: String,
     method: Method,
 }
 
-/// Why a user of the upstream string can never log in.
+/// Why the user of the upstream's connection string can never log in.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unusable {
     /// The password cannot be used for SCRAM-SHA-256.
     #[error("the password in --upstream cannot be used: {0}")]
     Password(#[from] ScramError),
-    /// A role has no keys.
+    /// There is no source of AWS credentials.
     #[error(transparent)]
-    Keys(#[from] NoKeys),
+    Credentials(#[from] NoCredentialSource),
 }
 
 /// How the user proves itself.
 pub(super) enum Method {
     Scram(Arc<Scram>),
     X509,
-    Role(Box<Role>),
+    Aws(Box<CredentialProvider>),
 }
 
 impl Principal {
-    /// The user of this credential. Derives nothing yet.
+    /// The user of this credential. Derives no keys yet.
     ///
     /// # Errors
-    /// [`Unusable`]: SCRAM-SHA-256 was asked for and the password cannot be used with it, or a
-    /// role's keys are nowhere to be had.
+    /// [`Unusable`]: SCRAM-SHA-256 was asked for and the password cannot be used with it, or
+    /// there is no source of AWS credentials.
     pub fn new(credential: &Credential) -> Result<Self, Unusable> {
         let method = match credential.mechanism {
             Some(config::Mechanism::X509) => Method::X509,
             Some(config::Mechanism::Aws) => {
-                Method::Role(Box::new(Role::new(credential, &ProcessEnvironment)?))
+                let provider = CredentialProvider::new(credential, &ProcessEnvironment)?;
+                Method::Aws(Box::new(provider))
             }
             _ => Method::Scram(Arc::new(Scram::new(credential)?)),
         };
@@ -59,22 +60,22 @@ impl Principal {
         })
     }
 
-    /// The user name; empty for X.509 when the certificate alone names it, and for a role whose
-    /// keys are not the string's.
+    /// The user name. Empty for X.509 when only the certificate names the user, and for
+    /// MONGODB-AWS when the credentials are not in the connection string.
     pub fn user(&self) -> &str {
         &self.user
     }
 
-    /// The database the user is defined in.
+    /// The database in which the user is defined.
     pub fn source(&self) -> &str {
         &self.source
     }
 
-    /// The mechanism that is used with a server that answered `hello`.
+    /// The mechanism that Weir uses with a server that answered `hello` like this.
     pub fn mechanism_after(&self, hello: &[u8]) -> &'static str {
         match &self.method {
             Method::X509 => config::Mechanism::X509.name(),
-            Method::Role(_) => config::Mechanism::Aws.name(),
+            Method::Aws(_) => config::Mechanism::Aws.name(),
             Method::Scram(scram) => {
                 let supported = reply::parse(hello)
                     .and_then(|hello| reply::strings(hello, "saslSupportedMechs"));
@@ -83,39 +84,39 @@ impl Principal {
         }
     }
 
-    /// What a role signs its logins with; `None` for who is none.
+    /// The AWS credentials for the next login; `None` with other mechanisms.
     ///
     /// # Errors
-    /// [`KeysUnsaid`]: they cannot be had now.
-    pub async fn keys(&self) -> Result<Option<Keys>, KeysUnsaid> {
+    /// [`CredentialsUnavailable`]: the source did not return any now.
+    pub async fn credentials(&self) -> Result<Option<AwsCredentials>, CredentialsUnavailable> {
         match &self.method {
-            Method::Role(role) => role.keys().await.map(Some),
+            Method::Aws(provider) => provider.credentials().await.map(Some),
             Method::Scram(_) | Method::X509 => Ok(None),
         }
     }
 
-    /// A server has refused these keys. Whether there are others to be tried.
+    /// A server refused these credentials. Returns whether there are others to try.
     ///
     /// # Errors
-    /// [`KeysUnsaid`]: there may be, and they cannot be had now.
-    pub async fn renewed(&self, refused: &Keys) -> Result<bool, KeysUnsaid> {
+    /// [`CredentialsUnavailable`]: the source did not return any now.
+    pub async fn renew(&self, refused: &AwsCredentials) -> Result<bool, CredentialsUnavailable> {
         match &self.method {
-            Method::Role(role) => role.renew(refused).await,
+            Method::Aws(provider) => provider.renew(refused).await,
             Method::Scram(_) | Method::X509 => Ok(false),
         }
     }
 
-    /// A server has let the user in.
+    /// A server accepted the login.
     pub fn accepted(&self) {
-        if let Method::Role(role) = &self.method {
-            role.accepted();
+        if let Method::Aws(provider) = &self.method {
+            provider.accepted();
         }
     }
 
-    /// This process is a copy of another one: what was fetched by that one is not its own.
+    /// This process is a copy of another one: forgets the AWS credentials, which are not its own.
     pub fn forget(&self) {
-        if let Method::Role(role) = &self.method {
-            role.forget();
+        if let Method::Aws(provider) = &self.method {
+            provider.forget();
         }
     }
 
@@ -124,7 +125,7 @@ impl Principal {
     }
 }
 
-/// Prints no secret.
+/// Shows no secret.
 impl fmt::Debug for Principal {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut output = formatter.debug_struct("Principal");
@@ -135,10 +136,10 @@ impl fmt::Debug for Principal {
     }
 }
 
-/// The password, ready for the mechanisms that may be used, and its keys.
+/// The password, prepared for the mechanisms that may be used, and the keys derived from it.
 pub(super) struct Scram {
     preferred: Secret,
-    /// SCRAM-SHA-1, when the string leaves the choice to the server.
+    /// SCRAM-SHA-1, when the connection string leaves the choice to the server.
     fallback: Option<Secret>,
     cache: KeyCache,
 }
@@ -165,17 +166,17 @@ impl Scram {
         })
     }
 
-    /// What a speculation is made with.
+    /// The mechanism of the speculative login.
     pub(super) fn preferred(&self) -> Mechanism {
         self.preferred.mechanism()
     }
 
-    /// Whether the server is to be asked for its mechanisms.
+    /// Whether the server must be asked for the user's mechanisms.
     pub(super) fn is_negotiated(&self) -> bool {
         self.fallback.is_some()
     }
 
-    /// The mechanism for a user with these ones. A server that names none knows
+    /// The mechanism for a user that supports these ones. A server that names none supports
     /// SCRAM-SHA-1 only.
     pub(super) fn choose(&self, supported: &[&str]) -> Mechanism {
         match &self.fallback {
@@ -184,8 +185,7 @@ impl Scram {
         }
     }
 
-    /// The keys of a mechanism that was preferred or chosen, from memory or
-    /// derived now.
+    /// The keys of the preferred or the chosen mechanism, from memory or derived now.
     pub(super) fn keys(&self, mechanism: Mechanism, salt: &[u8], iterations: u32) -> ClientKeys {
         let secret = match &self.fallback {
             Some(fallback) if fallback.mechanism() == mechanism => fallback,
@@ -202,8 +202,8 @@ impl Scram {
 
 /// Derived keys, the latest last.
 ///
-/// All nodes of a cluster hold the same user with the same salt, so one entry
-/// is the rule; there are two for a moment when the password changes.
+/// All nodes of a cluster hold the same user with the same salt, so there is usually one entry.
+/// There are two for a short time when the password changes.
 #[derive(Default)]
 struct KeyCache(Mutex<Vec<Entry>>);
 
@@ -215,11 +215,11 @@ struct Entry {
 }
 
 impl KeyCache {
-    /// A server may send any salt, so there has to be a bound.
+    /// A limit is needed because a server may send any salt.
     const CAPACITY: usize = 8;
 
-    /// The lock is held while keys are derived: connections that start together
-    /// then wait for one derivation instead of each doing the same work.
+    /// The lock is held while keys are derived. Connections that start together wait for one
+    /// derivation instead of each doing the same work.
     fn get(&self, secret: &Secret, salt: &[u8], iterations: u32) -> ClientKeys {
         let mechanism = secret.mechanism();
         let mut entries = self.0.lock();

@@ -5,12 +5,12 @@ use bson::{RawBson, RawDocument};
 
 use super::error::LoginError;
 
-/// The longest `errmsg` kept, in characters.
-const MESSAGE: usize = 300;
+/// The longest `errmsg` that is kept, in characters.
+const LONGEST_MESSAGE: usize = 300;
 
 /// The reply to `saslStart` and `saslContinue`, and its copy inside a hello's.
 pub(super) struct Reply<'a> {
-    /// Sent back as it came, in its own type.
+    /// Sent back unchanged, with its own type.
     pub(super) conversation_id: RawBson,
     pub(super) done: bool,
     pub(super) payload: &'a [u8],
@@ -64,7 +64,7 @@ pub(super) fn check_ok(reply: &RawDocument) -> Result<(), LoginError> {
         .unwrap_or("no errmsg");
     Err(LoginError::Refused {
         code,
-        message: message.chars().take(MESSAGE).collect(),
+        message: message.chars().take(LONGEST_MESSAGE).collect(),
     })
 }
 

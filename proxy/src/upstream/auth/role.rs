@@ -1,12 +1,19 @@
-//! MONGODB-AWS: a login by a role of AWS instead of a password.
+//! MONGODB-AWS: a login with an AWS identity instead of a password.
 //!
 //! ```text
 //! client ── our nonce ──▶ server ── both nonces, STS host ──▶ client ── a signed request ──▶
 //! ```
 //!
-//! Nobody sends that request to STS but the server, which learns from the answer who signed
-//! it. The keys are the string's, the environment's, the container's or the machine's; see
-//! [`keys`]. Source: `auth/auth.md`, "MONGODB-AWS".
+//! Only the server sends that request to STS. The answer tells it who signed the request. The
+//! credentials come from the connection string, the environment, the container or the machine.
+//! Source: `auth/auth.md`, "MONGODB-AWS".
+//!
+//! | module | its part |
+//! |---|---|
+//! | [`credentials`] | what a request is signed with, and why there is nothing |
+//! | [`metadata`] | the HTTP endpoints that return credentials |
+//! | [`provider`] | which source is used, and when it is asked again |
+//! | [`sign`] | Signature Version 4 |
 
 use bson::raw::cstr;
 use bson::{DateTime, RawDocument, RawDocumentBuf, rawdoc};
@@ -14,42 +21,44 @@ use bson::{DateTime, RawDocument, RawDocumentBuf, rawdoc};
 use super::binary;
 use super::error::LoginError;
 use crate::scram::Nonce;
-pub use keys::{Keys, KeysUnsaid, NoKeys, Role};
-use sign::Demand;
+pub use credentials::{AwsCredentials, CredentialsUnavailable, NoCredentialSource};
+pub use provider::CredentialProvider;
+use sign::SigningRequest;
 
-mod endpoint;
-pub mod keys;
+mod credentials;
+mod metadata;
+mod provider;
 mod sign;
 #[cfg(test)]
 mod tests;
 
-/// The server's nonce, ours included, which is half of it.
+/// The length of the server's nonce, which begins with ours.
 const BOTH_NONCES: usize = 64;
 
-/// Longest name of a host.
+/// The longest name of a host.
 const LONGEST_HOST: usize = 255;
 
-/// What opens the conversation.
+/// The first message of the conversation.
 pub(super) struct First {
-    /// Fresh.
+    /// A fresh nonce.
     pub(super) nonce: Nonce,
-    /// Without any, nothing is signed.
-    pub(super) keys: Option<Keys>,
+    /// What to sign with. `None` fails the login.
+    pub(super) credentials: Option<AwsCredentials>,
 }
 
 impl First {
     pub(super) fn payload(&self) -> Vec<u8> {
-        // No channel binding: the letter of that is a number on this wire.
+        // The letter `n` means no channel binding. It is sent as a number.
         let nonce = binary(self.nonce.as_bytes().to_vec());
         rawdoc! { "r": nonce, "p": i32::from(b'n') }.into_bytes()
     }
 
-    /// Signs what the server asks for, and that it is `now`.
+    /// Signs what the server asks for, with the time `now`.
     pub(super) fn respond(self, challenge: &[u8], now: DateTime) -> Result<Vec<u8>, LoginError> {
-        const NO_SENSE: LoginError = LoginError::Reply("it is no challenge of MONGODB-AWS");
-        let keys = self
-            .keys
-            .ok_or(LoginError::Reply("nobody has asked for keys"))?;
+        const NO_SENSE: LoginError = LoginError::Reply("it is no MONGODB-AWS challenge");
+        let credentials = self.credentials.ok_or(LoginError::Reply(
+            "there are no AWS credentials to answer with",
+        ))?;
         let challenge = RawDocument::from_bytes(challenge).map_err(|_| NO_SENSE)?;
         let nonce = challenge.get_binary("s").map_err(|_| NO_SENSE)?.bytes;
         let host = challenge.get_str("h").map_err(|_| NO_SENSE)?;
@@ -59,17 +68,17 @@ impl First {
         let is_name = (1..=LONGEST_HOST).contains(&host.len())
             && host.split('.').all(|label| !label.is_empty());
         if !is_name {
-            return Err(LoginError::Reply("it names no host of STS"));
+            return Err(LoginError::Reply("it names no STS host"));
         }
-        let demand = Demand {
+        let request = SigningRequest {
             host,
             nonce,
             at: sign::moment(now)?,
         };
         let mut signed = RawDocumentBuf::new();
-        signed.append(cstr!("a"), sign::authorization(&keys, &demand));
-        signed.append(cstr!("d"), demand.at);
-        if let Some(token) = keys.token() {
+        signed.append(cstr!("a"), sign::authorization(&credentials, &request));
+        signed.append(cstr!("d"), request.at);
+        if let Some(token) = credentials.token() {
             signed.append(cstr!("t"), token);
         }
         Ok(signed.into_bytes())

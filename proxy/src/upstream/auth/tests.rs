@@ -37,7 +37,7 @@ fn x509(username: &str) -> Arc<Principal> {
 
 fn speculation(principal: &Arc<Principal>) -> Speculation {
     let nonces = [Nonce::from_random([1; 24]), Nonce::from_random([2; 24])];
-    let keys = principal.keys().now_or_never().unwrap().unwrap();
+    let keys = principal.credentials().now_or_never().unwrap().unwrap();
     Speculation::new(Arc::clone(principal), nonces, keys)
 }
 
@@ -260,7 +260,7 @@ fn done_at_the_wrong_time_is_no_login() {
     let done = rawdoc! { "conversationId": 1, "done": true, "payload": empty() };
     assert_eq!(
         login(done),
-        Some(LoginError::Reply("done comes at the wrong time"))
+        Some(LoginError::Reply("done comes at the wrong step"))
     );
     for broken in [
         rawdoc! {},

@@ -1,4 +1,4 @@
-//! Signature Version 4, for the one request that MONGODB-AWS knows: `GetCallerIdentity`.
+//! Signature Version 4, for the one request of MONGODB-AWS: `GetCallerIdentity`.
 //!
 //! Source: "Create a signed AWS API request" of the IAM User Guide.
 
@@ -7,26 +7,26 @@ use bson::DateTime;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 
-use super::keys::Keys;
+use super::credentials::AwsCredentials;
 use crate::upstream::auth::error::LoginError;
 
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 const SERVICE: &str = "sts";
 const BODY: &str = "Action=GetCallerIdentity&Version=2011-06-15";
-/// The region of the host that serves all of them, and of hosts that name none.
+/// The region of the global host, and of hosts that name no region.
 const COMMON_REGION: &str = "us-east-1";
 
-/// What a server wants signed.
-pub(super) struct Demand<'a> {
+/// What a server wants to be signed.
+pub(super) struct SigningRequest<'a> {
     /// The STS host that it will ask.
     pub(super) host: &'a str,
     /// Its nonce.
     pub(super) nonce: &'a [u8],
-    /// From [`moment`].
+    /// The time, from [`moment`].
     pub(super) at: String,
 }
 
-/// As in `20261121T170220Z`.
+/// The time as AWS writes it, as in `20261121T170220Z`.
 pub(super) fn moment(now: DateTime) -> Result<String, LoginError> {
     let text = now.try_to_rfc3339_string();
     let text = text.map_err(|_| LoginError::Reply("this machine's clock is out of range"))?;
@@ -36,41 +36,44 @@ pub(super) fn moment(now: DateTime) -> Result<String, LoginError> {
 }
 
 /// The value of the header `Authorization`.
-pub(super) fn authorization(keys: &Keys, demand: &Demand<'_>) -> String {
-    let day: String = demand.at.chars().take("20261121".len()).collect();
-    let region = region(demand.host);
+pub(super) fn authorization(credentials: &AwsCredentials, request: &SigningRequest<'_>) -> String {
+    let day: String = request.at.chars().take("20261121".len()).collect();
+    let region = region(request.host);
     let scope = format!("{day}/{region}/{SERVICE}/aws4_request");
-    let headers = headers(keys, demand);
+    let headers = headers(credentials, request);
     let names: Vec<&str> = headers.iter().map(|(name, _)| *name).collect();
     let names = names.join(";");
     let lines: String = headers
         .iter()
         .map(|(name, value)| format!("{name}:{value}\n"))
         .collect();
-    let request = format!("POST\n/\n\n{lines}\n{names}\n{}", hash(BODY));
-    let text = format!("{ALGORITHM}\n{}\n{scope}\n{}", demand.at, hash(&request));
-    let key = signing_key(keys.secret(), &day, region);
+    let canonical = format!("POST\n/\n\n{lines}\n{names}\n{}", hash(BODY));
+    let text = format!("{ALGORITHM}\n{}\n{scope}\n{}", request.at, hash(&canonical));
+    let key = signing_key(credentials.secret(), &day, region);
     let signature = hex(&hmac(&key, &text));
-    let id = keys.id();
+    let id = credentials.id();
     format!("{ALGORITHM} Credential={id}/{scope}, SignedHeaders={names}, Signature={signature}")
 }
 
-/// By name, as they are signed.
-fn headers(keys: &Keys, demand: &Demand<'_>) -> Vec<(&'static str, String)> {
+/// The headers, in the order of their names, as they are signed.
+fn headers(
+    credentials: &AwsCredentials,
+    request: &SigningRequest<'_>,
+) -> Vec<(&'static str, String)> {
     let mut headers = vec![
         ("content-length", BODY.len().to_string()),
         (
             "content-type",
             "application/x-www-form-urlencoded".to_owned(),
         ),
-        ("host", demand.host.to_owned()),
-        ("x-amz-date", demand.at.clone()),
+        ("host", request.host.to_owned()),
+        ("x-amz-date", request.at.clone()),
     ];
-    if let Some(token) = keys.token() {
+    if let Some(token) = credentials.token() {
         headers.push(("x-amz-security-token", token.to_owned()));
     }
     headers.push(("x-mongodb-gs2-cb-flag", "n".to_owned()));
-    headers.push(("x-mongodb-server-nonce", STANDARD.encode(demand.nonce)));
+    headers.push(("x-mongodb-server-nonce", STANDARD.encode(request.nonce)));
     headers
 }
 

@@ -7,15 +7,15 @@ use std::time::{Duration, SystemTime};
 use bson::spec::BinarySubtype;
 use bson::{Binary, DateTime, rawdoc};
 
-use super::sign::{Demand, authorization, moment};
+use super::sign::{SigningRequest, authorization, moment};
 use super::*;
 use crate::config::{Credential, Mechanism, Secret};
 
 const NOW: &str = "2026-11-21T17:02:20.456Z";
 
-fn keys(token: Option<&str>) -> Keys {
+fn credentials(token: Option<&str>) -> AwsCredentials {
     let secret = Secret::new("secret/Key+1");
-    Keys::new("AKIAEXAMPLE", secret, token.map(Secret::new), None)
+    AwsCredentials::new("AKIAEXAMPLE", secret, token.map(Secret::new), None)
 }
 
 fn both_nonces(ours: &[u8]) -> Vec<u8> {
@@ -26,11 +26,11 @@ fn both_nonces(ours: &[u8]) -> Vec<u8> {
 #[test]
 fn signatures_are_those_of_the_python_driver() {
     let nonce = both_nonces(&[b'n'; 32]);
-    let signed = |keys: &Keys, host| {
+    let signed = |credentials: &AwsCredentials, host| {
         let at = moment(DateTime::parse_rfc3339_str(NOW).unwrap()).unwrap();
         assert_eq!(at, "20261121T170220Z");
         let nonce = &nonce;
-        authorization(keys, &Demand { host, nonce, at })
+        authorization(credentials, &SigningRequest { host, nonce, at })
     };
     let headers = "SignedHeaders=content-length;content-type;host;x-amz-date;";
     let nonces = "x-mongodb-gs2-cb-flag;x-mongodb-server-nonce";
@@ -41,7 +41,7 @@ fn signatures_are_those_of_the_python_driver() {
         )
     };
     assert_eq!(
-        signed(&keys(None), "sts.amazonaws.com"),
+        signed(&credentials(None), "sts.amazonaws.com"),
         of(
             "us-east-1",
             "",
@@ -49,7 +49,7 @@ fn signatures_are_those_of_the_python_driver() {
         )
     );
     assert_eq!(
-        signed(&keys(None), "sts"),
+        signed(&credentials(None), "sts"),
         of(
             "us-east-1",
             "",
@@ -57,7 +57,10 @@ fn signatures_are_those_of_the_python_driver() {
         )
     );
     assert_eq!(
-        signed(&keys(Some("to/ken+==")), "sts.eu-central-1.amazonaws.com"),
+        signed(
+            &credentials(Some("to/ken+==")),
+            "sts.eu-central-1.amazonaws.com"
+        ),
         of(
             "eu-central-1",
             "x-amz-security-token;",
@@ -68,8 +71,8 @@ fn signatures_are_those_of_the_python_driver() {
 
 fn first(token: Option<&str>) -> First {
     let nonce = Nonce::from_random([7; Nonce::RANDOM_BYTES]);
-    let keys = Some(keys(token));
-    First { nonce, keys }
+    let credentials = Some(credentials(token));
+    First { nonce, credentials }
 }
 
 fn challenge(nonce: Vec<u8>, host: &str) -> Vec<u8> {
@@ -101,7 +104,7 @@ fn a_conversation_is_two_payloads() {
 
 /// A server that could choose what is signed could use it elsewhere.
 #[test]
-fn nothing_is_signed_for_a_server_that_plays_false() {
+fn nothing_is_signed_for_an_invalid_challenge() {
     let ours = first(None).nonce.as_bytes().to_vec();
     let theirs = both_nonces(&[b'x'; 32]);
     let long = "a".repeat(256);
@@ -120,7 +123,10 @@ fn nothing_is_signed_for_a_server_that_plays_false() {
     }
 }
 
-fn role(user: &str, environment: &[(&str, &str)]) -> Result<Role, NoKeys> {
+fn provider(
+    user: &str,
+    environment: &[(&str, &str)],
+) -> Result<CredentialProvider, NoCredentialSource> {
     let credential = Credential {
         username: user.to_owned(),
         password: Secret::new(user),
@@ -132,7 +138,7 @@ fn role(user: &str, environment: &[(&str, &str)]) -> Result<Role, NoKeys> {
     let environment: BTreeMap<String, String> = pairs
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .collect();
-    Role::new(&credential, &environment)
+    CredentialProvider::new(&credential, &environment)
 }
 
 const ENVIRONMENT: [(&str, &str); 3] = [
@@ -142,16 +148,24 @@ const ENVIRONMENT: [(&str, &str); 3] = [
 ];
 
 #[tokio::test]
-async fn the_strings_keys_come_before_the_environments() {
-    let own = role("AKIAOWN", &ENVIRONMENT).unwrap().keys().await.unwrap();
+async fn the_strings_credentials_come_before_the_environments() {
+    let own = provider("AKIAOWN", &ENVIRONMENT)
+        .unwrap()
+        .credentials()
+        .await
+        .unwrap();
     assert_eq!((own.id(), own.token()), ("AKIAOWN", None));
-    let around = role("", &ENVIRONMENT).unwrap().keys().await.unwrap();
+    let around = provider("", &ENVIRONMENT)
+        .unwrap()
+        .credentials()
+        .await
+        .unwrap();
     assert_eq!((around.id(), around.token()), ("AKIAENV", Some("t")));
 }
 
 #[test]
-fn where_the_keys_are() {
-    let found = |environment: &[(&str, &str)]| format!("{:?}", role("", environment).unwrap());
+fn which_source_is_used() {
+    let found = |environment: &[(&str, &str)]| format!("{:?}", provider("", environment).unwrap());
     let relative = (
         "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
         "/v2/credentials/guid",
@@ -171,7 +185,7 @@ fn where_the_keys_are() {
 }
 
 #[test]
-fn what_cannot_be_used_is_said_with_what_to_do() {
+fn an_unusable_environment_is_refused_with_a_hint() {
     let off = ("AWS_EC2_METADATA_DISABLED", "TRUE");
     let full = |url| ("AWS_CONTAINER_CREDENTIALS_FULL_URI", url);
     let web_identity = [
@@ -196,12 +210,13 @@ fn what_cannot_be_used_is_said_with_what_to_do() {
             "AWS_EC2_METADATA_DISABLED is true",
         ),
     ] {
-        let error = role("", &environment).unwrap_err().to_string();
+        let error = provider("", &environment).unwrap_err().to_string();
         assert!(error.contains(said), "{environment:?}: {error}");
     }
 }
 
-/// Answers these one after the other, each on a connection of its own, and tells what came.
+/// Sends these answers one after the other, each on a connection of its own, and returns the
+/// requests.
 fn service(answers: Vec<String>) -> (String, Receiver<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
@@ -237,7 +252,7 @@ fn after(seconds: u64) -> String {
 }
 
 #[tokio::test]
-async fn a_container_is_asked_until_it_gives_keys_that_last() {
+async fn a_container_is_asked_until_its_credentials_last() {
     let answers = vec![
         answer("SHORT", &after(60)),
         answer("LONG", &after(3600)),
@@ -256,8 +271,8 @@ async fn a_container_is_asked_until_it_gives_keys_that_last() {
             file.to_str().unwrap(),
         ),
     ];
-    let role = role("", &environment).unwrap();
-    let short = role.keys().await.unwrap();
+    let provider = provider("", &environment).unwrap();
+    let short = provider.credentials().await.unwrap();
     assert_eq!(short.id(), "SHORT");
     let request = asked.recv().unwrap().to_lowercase();
     assert!(
@@ -272,53 +287,53 @@ async fn a_container_is_asked_until_it_gives_keys_that_last() {
     );
     // The pass is written anew, and these keys end too soon to be kept.
     std::fs::write(&file, "second-pass").unwrap();
-    let long = role.keys().await.unwrap();
+    let long = provider.credentials().await.unwrap();
     assert_eq!(long.id(), "LONG");
     let request = asked.recv().unwrap().to_lowercase();
     assert!(
         request.contains("authorization: second-pass\r\n"),
         "{request}"
     );
-    assert_eq!(role.keys().await.unwrap().id(), "LONG");
+    assert_eq!(provider.credentials().await.unwrap().id(), "LONG");
     assert!(asked.try_recv().is_err(), "these last");
     // Others were refused than those that are known by now.
-    assert_eq!(role.renew(&short).await, Ok(true));
-    assert_eq!(role.keys().await.unwrap().id(), "LONG");
-    assert_eq!(role.renew(&long).await, Ok(true));
-    let next = role.keys().await.unwrap();
+    assert_eq!(provider.renew(&short).await, Ok(true));
+    assert_eq!(provider.credentials().await.unwrap().id(), "LONG");
+    assert_eq!(provider.renew(&long).await, Ok(true));
+    let next = provider.credentials().await.unwrap();
     assert_eq!(next.id(), "NEXT");
     // These are new, and refused all the same: that is an answer, until any are accepted.
-    assert_eq!(role.renew(&next).await, Ok(false));
-    assert_eq!(role.renew(&long).await, Ok(true), "these were not");
-    role.accepted();
-    assert_eq!(role.renew(&next).await, Ok(false), "the same again");
-    role.accepted();
+    assert_eq!(provider.renew(&next).await, Ok(false));
+    assert_eq!(provider.renew(&long).await, Ok(true), "these were not");
+    provider.accepted();
+    assert_eq!(provider.renew(&next).await, Ok(false), "the same again");
+    provider.accepted();
     assert!(
-        role.renew(&next).await.is_err(),
+        provider.renew(&next).await.is_err(),
         "nobody is there to be asked"
     );
     std::fs::remove_file(file).unwrap();
 }
 
-/// Who gives out keys may be away for a while.
+/// The endpoint may be unavailable for a while.
 #[tokio::test]
-async fn keys_are_used_to_their_end_when_there_are_no_new_ones() {
+async fn credentials_are_used_until_they_expire_when_there_are_no_new_ones() {
     for (ends, used) in [(after(60), true), ("no time at all".to_owned(), false)] {
         let (address, _asked) = service(vec![answer("SHORT", &ends)]);
         let asked = [("AWS_CONTAINER_CREDENTIALS_FULL_URI", address.as_str())];
-        let role = role("", &asked).unwrap();
-        assert_eq!(role.keys().await.unwrap().id(), "SHORT");
-        assert_eq!(role.keys().await.is_ok(), used, "{ends}");
+        let provider = provider("", &asked).unwrap();
+        assert_eq!(provider.credentials().await.unwrap().id(), "SHORT");
+        assert_eq!(provider.credentials().await.is_ok(), used, "{ends}");
     }
 }
 
 #[tokio::test]
-async fn a_machine_is_asked_for_a_pass_a_name_and_keys() {
+async fn a_machine_is_asked_for_a_token_a_name_and_credentials() {
     let answers = ["pass-1", "my-role\n", &answer("ID", &after(3600))].map(str::to_owned);
     let (address, asked) = service(answers.into());
     let machine = [("AWS_EC2_METADATA_SERVICE_ENDPOINT", address.as_str())];
-    let keys = role("", &machine).unwrap().keys().await.unwrap();
-    assert_eq!(keys.id(), "ID");
+    let credentials = provider("", &machine).unwrap().credentials().await.unwrap();
+    assert_eq!(credentials.id(), "ID");
     let next = || asked.recv().unwrap().to_lowercase();
     let pass = next();
     assert!(pass.starts_with("put /latest/api/token "), "{pass}");
@@ -335,17 +350,17 @@ async fn a_machine_is_asked_for_a_pass_a_name_and_keys() {
     }
 }
 
-/// By its host: at ECS who knows the path gets keys.
+/// By its host only: at ECS anybody who knows the path gets the credentials.
 #[tokio::test]
-async fn an_endpoint_that_gives_no_keys_is_named() {
+async fn an_endpoint_without_credentials_is_named() {
     let (address, _asked) = service(vec!["{}".to_owned()]);
     let url = format!("{address}/v2/credentials/a-secret");
     let asked = [("AWS_CONTAINER_CREDENTIALS_FULL_URI", url.as_str())];
-    let role = role("", &asked).unwrap();
+    let provider = provider("", &asked).unwrap();
     let host = address.trim_start_matches("http://");
     // The second time nobody listens there any more.
-    for why in ["without keys", "does not answer"] {
-        let error = role.keys().await.unwrap_err().to_string();
+    for why in ["without credentials", "does not answer"] {
+        let error = provider.credentials().await.unwrap_err().to_string();
         assert!(error.contains(host) && error.contains(why), "{error}");
         assert!(!error.contains("a-secret"), "{error}");
     }
