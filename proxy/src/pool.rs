@@ -1,36 +1,37 @@
 //! The bounded set of connections to one node, and the queue before it.
 //!
-//! [`state::Machine`] decides; [`NodePool`] wraps it in a lock that is held for a few
-//! hundred nanoseconds and never across an await, and carries its effects out:
-//! opens, hands over, destroys. An operation that finds an idle connection gets it
-//! without waking any other task.
+//! [`state::Machine`] decides. [`NodePool`] wraps it in a lock and carries its effects out: it
+//! opens, hands over and destroys connections. The lock is held for a few hundred nanoseconds
+//! and never across an await. An operation that finds an idle connection gets it without waking
+//! any other task.
+//!
+//! | module | its part |
+//! |---|---|
+//! | [`state`] | the pool as a pure state machine |
+//! | [`lease`] | a connection that is checked out |
+//! | [`effects`] | carries the machine's decisions out |
+//! | [`worker`] | opens and destroys connections |
+//! | [`upkeep`] | watches the sockets of idle connections |
+//! | [`status`] | what can be read of a pool |
+//! | [`freeze`] | pools of a process that may be frozen (AWS Lambda) |
+//! | [`clock`] | time across a freeze |
+//! | [`breaker`] | the circuit breaker of a node |
+//! | [`abort_budget`] | how many connections may be closed under abandoned work |
+//! | [`inherited`] | slots that an earlier pool or process still takes |
 
+mod abort_budget;
 pub mod breaker;
-
 mod clock;
-
-mod cuts;
-
 mod effects;
-
-mod health;
-
+mod freeze;
 mod inherited;
-
 pub mod lease;
-
-mod look;
-
 pub mod state;
-
-mod thaw;
-
-mod upkeep;
-
-mod worker;
-
+mod status;
 #[cfg(test)]
 mod tests;
+mod upkeep;
+mod worker;
 
 use std::{
     collections::HashMap,
@@ -49,72 +50,97 @@ use tokio::{
 };
 
 pub use lease::{Lease, LeaseError};
-pub use state::{Bond, ConnId, Counts, Lane, Limits, Place, Rejection, Want};
+pub use state::{ConnId, Counts, Lane, Limits, PinReason, Place, PoolState, Rejection, Want};
 
 use crate::{
     config::Freezing,
     pool::{
+        abort_budget::AbortBudget,
         breaker::Breaker,
         clock::Clock,
-        cuts::Cuts,
         state::{CheckOut, Machine, Ticket},
         upkeep::Upkeep,
     },
+    random,
     topology::NodeAddress,
     upstream::{AbortHandle, ConnectError, Connection, Connector, ServerHello},
 };
 
-/// Hears what connections tell about their node.
+/// Hears what connections learn about their node.
 pub trait Observer: Send + Sync {
-    /// A connection was made; `started` is when its dialling began.
+    /// A connection was made. `started` is when Weir began to connect.
     fn connected(&self, node: &NodeAddress, started: Instant, hello: &ServerHello);
-    /// A connection could not be made.
+    /// A connection of this generation could not be made.
     fn connect_failed(&self, node: &NodeAddress, generation: u64, error: &ConnectError);
 }
 
+/// A connection, as the machine stores it.
 type Payload = Box<Connection>;
-type Answer = oneshot::Sender<Result<Lease, Rejection>>;
 
-/// How long a pool's connections live, and what was before them.
+/// How a waiting operation gets its connection or learns that it gets none.
+type Reply = oneshot::Sender<Result<Lease, Rejection>>;
+
+/// How long a pool's connections live, and which connections came before them.
 #[derive(Debug, Default)]
 pub struct Life {
-    /// The longest that a connection is used.
+    /// The longest time that a connection is used, before jitter.
     pub lifetime: Duration,
-    /// The process may be frozen at any time.
+    /// The process may be frozen at any time; `None`: it never is.
     pub freezing: Option<Freezing>,
-    /// An earlier pool of the same node: what is still open of it counts as this one's.
+    /// An earlier pool of the same node. Its open sockets count against this pool's cap.
     pub before: Option<Arc<NodePool>>,
 }
 
 /// The pool of one node for one upstream user.
 pub struct NodePool {
+    /// The node that all connections lead to.
     node: NodeAddress,
-    machine: Mutex<Machine<Payload, Answer>>,
-    /// By which connections in use can be cut, with their generations.
+    /// The connections, the queue and the state of the pool.
+    machine: Mutex<Machine<Payload, Reply>>,
+    /// Ends exchanges on open connections when the node is declared dead. With each its
+    /// connection's generation.
     abort_handles: Mutex<HashMap<ConnId, (u64, AbortHandle)>>,
+    /// Makes the connections.
     connector: Arc<Connector>,
+    /// Hears what connections learn about the node.
     observer: Arc<dyn Observer>,
+    /// The longest time that a connection is used, before jitter.
     lifetime: Duration,
+    /// The time that the machine is given.
     clock: Clock,
+    /// The process may be frozen at any time; `None`: it never is.
     freezing: Option<Freezing>,
+    /// Wakes the task that looks after idle connections.
     upkeep: Arc<Upkeep>,
-    /// Leases may be dropped outside of it.
+    /// Runs the tasks of this pool. A lease may be dropped on a thread outside of the runtime.
     runtime: Handle,
-    dead: AtomicBool,
+    /// How often the node was declared dead. A cursor that was opened before the last time is
+    /// not trusted.
     deaths: AtomicU32,
-    login_refused: AtomicBool,
+    /// Whether an operation has ever asked for a connection. A secondary is kept warm only then.
     used: AtomicBool,
-    failures: AtomicU32,
-    /// Why the last attempt to connect failed; `None`: it did not.
-    last_failure: Mutex<Option<String>>,
+    /// The attempts to connect that failed since the last success.
+    connect_failures: Mutex<ConnectFailures>,
+    /// Avoids a node on which operations fail in a row.
     breaker: Breaker,
-    /// Cursors and transactions belong to connections here, not to the node.
+    /// Cursors and transactions belong to connections, not to the node (load-balanced
+    /// upstreams).
     affinity: bool,
-    cuts: Cuts,
+    /// How many connections may be closed under abandoned work.
+    abort_budget: AbortBudget,
+}
+
+/// Attempts to connect that failed.
+#[derive(Debug, Default)]
+struct ConnectFailures {
+    /// How many failed in a row. Each doubles the pause before the next attempt.
+    in_a_row: u32,
+    /// The node and the error of the last attempt; `None`: it did not fail.
+    last: Option<String>,
 }
 
 impl NodePool {
-    /// A pool for `node`; its upkeep task lives as long as the pool.
+    /// A pool for `node`. Its upkeep task lives as long as the pool.
     #[must_use]
     pub fn start(
         node: NodeAddress,
@@ -138,15 +164,12 @@ impl NodePool {
             freezing: life.freezing,
             upkeep: Arc::new(Upkeep::default()),
             runtime: Handle::current(),
-            dead: AtomicBool::new(false),
             deaths: AtomicU32::new(0),
-            login_refused: AtomicBool::new(false),
             used: AtomicBool::new(false),
-            failures: AtomicU32::new(0),
-            last_failure: Mutex::new(None),
+            connect_failures: Mutex::default(),
             breaker: Breaker::default(),
             affinity,
-            cuts: Cuts::default(),
+            abort_budget: AbortBudget::default(),
         });
         tokio::spawn(upkeep::keep_up(
             Arc::downgrade(&pool),
@@ -167,17 +190,17 @@ impl NodePool {
     ) -> Result<Lease, LeaseError> {
         if !self.used.load(Ordering::Relaxed) {
             self.used.store(true, Ordering::Relaxed);
-            self.with_machine(|machine, now, effects| machine.set_available(true, now, effects));
+            self.with_machine(|machine, now, effects| machine.first_used(now, effects));
         }
         loop {
             let lease = match self.try_lease(want)? {
                 Tried::Leased(lease) => lease,
-                Tried::Queued(ticket, answer) => self.wait(ticket, answer, deadline).await?,
+                Tried::Queued(ticket, reply) => self.wait(ticket, reply, deadline).await?,
             };
             if !lease.is_disturbed() {
                 return Ok(lease);
             }
-            // It died a moment ago and its upkeep has not run yet.
+            // It died a moment ago and the upkeep task has not run yet.
             lease.destroy();
             if want.only.is_some() {
                 return Err(LeaseError::Gone);
@@ -187,24 +210,19 @@ impl NodePool {
 
     /// The part of a check-out that does not wait.
     fn try_lease(self: &Arc<Self>, want: Want) -> Result<Tried, LeaseError> {
-        let mut answer = None;
+        let mut reply = None;
         let waiter = || {
             let (sender, receiver) = oneshot::channel();
-            answer = Some(receiver);
+            reply = Some(receiver);
             sender
         };
         let checked = self
             .with_machine(|machine, now, effects| machine.check_out(want, now, waiter, effects));
-        match (checked, answer) {
+        match (checked, reply) {
             (CheckOut::Leased(slot), _) => Ok(Tried::Leased(Lease::new(Arc::clone(self), slot))),
-            (CheckOut::Queued(ticket), Some(answer)) => {
-                if self.login_refused() && !self.has_connections() {
-                    self.leave(ticket);
-                    return Err(LeaseError::LoginRefused);
-                }
-                Ok(Tried::Queued(ticket, answer))
-            }
+            (CheckOut::Queued(ticket), Some(reply)) => Ok(Tried::Queued(ticket, reply)),
             (CheckOut::Gone, _) => Err(LeaseError::Gone),
+            (CheckOut::LoginRefused, _) => Err(LeaseError::LoginRefused),
             (CheckOut::Retired, _) => Err(LeaseError::Retired),
             (CheckOut::Shed | CheckOut::Queued(..), _) => Err(LeaseError::Shed),
         }
@@ -214,16 +232,16 @@ impl NodePool {
     async fn wait(
         self: &Arc<Self>,
         ticket: Ticket,
-        answer: oneshot::Receiver<Result<Lease, Rejection>>,
+        reply: oneshot::Receiver<Result<Lease, Rejection>>,
         deadline: Instant,
     ) -> Result<Lease, LeaseError> {
-        let mut waiting = Waiting {
+        let mut queued = Queued {
             pool: self,
             ticket: Some(ticket),
         };
-        let outcome = timeout_at(deadline, answer).await;
+        let outcome = timeout_at(deadline, reply).await;
         if outcome.is_ok() {
-            waiting.ticket = None;
+            queued.ticket = None;
         }
         match outcome {
             Ok(Ok(Ok(lease))) => Ok(lease),
@@ -234,57 +252,35 @@ impl NodePool {
         }
     }
 
-    /// Gives a place in the queue up.
-    fn leave(&self, ticket: Ticket) {
-        let waiter = self.machine.lock().cancel(ticket);
-        drop(waiter);
-    }
-
-    fn has_connections(&self) -> bool {
-        let counts = self.counts();
-        counts.idle + counts.leased.iter().sum::<usize>() > 0
-    }
-
-    /// Makes all connections older than generation `to` stale; waiters choose a node again.
+    /// Makes all connections older than generation `to` stale. Waiters select a server again.
     /// Connections in use finish their exchange.
     pub fn clear(self: &Arc<Self>, to: u64) {
         self.with_machine(|machine, _, effects| machine.clear(to, effects));
     }
 
-    /// The node is dead: clears the pool and cuts the connections in use, so that what
-    /// waits on them ends now. Their slots stay taken until the server has let go.
+    /// The node was declared dead: clears the pool and ends the exchanges on connections in use,
+    /// so that the operations on them do not wait any longer. The slots of these connections
+    /// stay taken until the server has let go of them.
     pub fn interrupt(self: &Arc<Self>, to: u64) {
-        self.dead.store(true, Ordering::Relaxed);
         self.deaths.fetch_add(1, Ordering::Relaxed);
-        self.clear(to);
-        let abort_handles = self.abort_handles.lock();
-        let old = abort_handles.values().filter(|(made_in, _)| *made_in < to);
-        old.for_each(|(_, handle)| handle.abort());
+        self.with_machine(|machine, _, effects| machine.node_died(to, effects));
+        let handles = self.abort_handles.lock();
+        let stale = handles.values().filter(|(generation, _)| *generation < to);
+        stale.for_each(|(_, handle)| handle.abort());
     }
 
-    /// The node is no longer part of the deployment.
+    /// The node has left the deployment.
     pub fn retire(self: &Arc<Self>) {
         self.with_machine(|machine, _, effects| machine.retire(effects));
     }
 
-    /// Whether it was retired.
-    #[must_use]
-    pub fn is_retired(&self) -> bool {
-        self.generation() == u64::MAX
-    }
-
-    /// Whether the node can be used; decides whether the warm minimum is kept.
+    /// Says whether the node can be used, and with it whether the warm minimum is kept.
     pub fn set_available(self: &Arc<Self>, available: bool) {
-        if available {
-            self.dead.store(false, Ordering::Relaxed);
-        }
-        let act = |machine: &mut Machine<_, _>, now, effects: &mut _| {
-            let news = machine.set_available(available, now, effects);
-            if news {
-                self.failures.store(0, Ordering::Relaxed);
+        self.with_machine(|machine, now, effects| {
+            if machine.set_available(available, now, effects) {
+                self.connect_failures.lock().in_a_row = 0;
             }
-        };
-        self.with_machine(act);
+        });
     }
 
     /// Opens one connection as soon as the cap allows: its hello tells how the node is.
@@ -293,9 +289,33 @@ impl NodePool {
         self.with_machine(|machine, now, effects| machine.probe(now, effects))
     }
 
-    /// Ties a cursor or an open transaction to a connection, or unties it.
-    pub fn bond(self: &Arc<Self>, id: ConnId, bond: Bond, tie: bool) {
-        self.with_machine(|machine, now, effects| machine.bond(id, bond, tie, now, effects));
+    /// A cursor or transaction was opened on a connection (`pinned`), or ended.
+    pub fn set_pinned(self: &Arc<Self>, id: ConnId, reason: PinReason, pinned: bool) {
+        self.with_machine(|machine, now, effects| {
+            machine.set_pinned(id, reason, pinned, now, effects);
+        });
+    }
+
+    /// A connection could not be made or broke in use, or a reply never came.
+    pub fn failed(&self) {
+        if self.breaker.failed(self.now(), random::fraction()) {
+            tracing::warn!(node = %self.node, "a database node fails again and again; operations \
+                that have a choice avoid it for a while");
+        }
+    }
+
+    /// An operation was sent to the node. A half-open breaker takes it for its trial.
+    pub fn chosen(&self) {
+        if self.has_failed() {
+            self.breaker.sent(self.now());
+        }
+    }
+
+    /// Whether one more connection to this node may be closed now because its client has left.
+    /// A `true` is counted against the budget.
+    #[must_use]
+    pub fn may_abort(&self) -> bool {
+        self.abort_budget.take()
     }
 }
 
@@ -307,21 +327,24 @@ impl std::fmt::Debug for NodePool {
     }
 }
 
+/// The result of a check-out that did not wait.
 enum Tried {
     Leased(Lease),
     Queued(Ticket, oneshot::Receiver<Result<Lease, Rejection>>),
 }
 
-/// A place in the queue; leaves it when the operation is given up.
-struct Waiting<'a> {
+/// An operation in the queue. Dropping it leaves the queue.
+struct Queued<'a> {
     pool: &'a NodePool,
+    /// `None`: it was taken out of the queue.
     ticket: Option<Ticket>,
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for Queued<'_> {
     fn drop(&mut self) {
         if let Some(ticket) = self.ticket {
-            self.pool.leave(ticket);
+            let waiter = self.pool.machine.lock().cancel(ticket);
+            drop(waiter);
         }
     }
 }

@@ -1,5 +1,5 @@
-//! A node that fails again and again, although its monitor finds it well, is avoided for a
-//! while: a circuit breaker.
+//! The circuit breaker: avoids a node for a while on which operations fail in a row although its
+//! monitor finds it healthy.
 //!
 //! ```text
 //! closed ──five failures in a row──▶ open ──pause over──▶ half open ──success──▶ closed
@@ -8,9 +8,8 @@
 //! ```
 //!
 //! A failure is a connection that could not be made, one that broke with an operation on it,
-//! or a reply that never came. Half open, one operation is let through and the others wait
-//! for its outcome elsewhere. Who has no other node to go to takes no notice of a breaker:
-//! that is for the router to see to.
+//! or a reply that never came. Half open, one operation is let through as a trial, and the others
+//! still use other nodes. The router ignores the breaker for an operation that has no other node.
 
 use std::{
     sync::atomic::{AtomicU32, Ordering},
@@ -19,41 +18,40 @@ use std::{
 
 use parking_lot::Mutex;
 
-use crate::{pool::NodePool, random};
-
-/// Failures in a row that open it.
+/// Failures in a row that open the breaker.
 const THRESHOLD: u32 = 5;
 
-/// The first pause; each one that is followed by a failure doubles the next.
+/// The first pause. The next one is twice as long if the trial fails.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 
 /// The longest pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
-/// How long the outcome of a trial is waited for before there is another.
+/// Without an outcome of the trial, another operation is let through after this time.
 const TRIAL: Duration = Duration::from_secs(1);
 
 /// The breaker of one node.
 #[derive(Debug, Default)]
 pub struct Breaker {
-    /// Failures in a row; read for every operation, so that a success costs no lock.
+    /// Failures in a row. It is read for every operation, so that a success costs no lock.
     failures: AtomicU32,
+    /// `None`: closed.
     open: Mutex<Option<Open>>,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Open {
-    /// Nobody is let through before.
+    /// Operations avoid the node until then, in the time of the pool.
     until: Duration,
     /// The last pause.
     pause: Duration,
-    /// Somebody was let through and has not come back.
+    /// A trial was sent and its outcome is not known.
     trial: bool,
 }
 
 impl Breaker {
-    /// Something failed. `spread`, from 0 to 1, keeps many Weirs from trying together.
-    /// Returns whether the node is avoided only from now on.
+    /// An operation or a connect failed. `spread`, from 0 to 1, keeps many Weirs from sending
+    /// their trials together. Returns whether this failure opened the breaker.
     pub fn failed(&self, now: Duration, spread: f64) -> bool {
         let failures = self
             .failures
@@ -65,7 +63,7 @@ impl Breaker {
         let mut open = self.open.lock();
         let before = *open;
         let pause = match before {
-            // What had been begun before it opened says nothing new.
+            // The operation began before the breaker opened and says nothing new.
             Some(open) if !open.trial && now < open.until => return false,
             Some(open) => (open.pause * 2).min(LONGEST_PAUSE),
             None => FIRST_PAUSE,
@@ -79,7 +77,7 @@ impl Breaker {
         before.is_none()
     }
 
-    /// Something went well.
+    /// An operation succeeded.
     pub fn succeeded(&self) {
         if self.failures.load(Ordering::Relaxed) > 0 {
             self.failures.store(0, Ordering::Relaxed);
@@ -87,13 +85,13 @@ impl Breaker {
         }
     }
 
-    /// Whether an operation that has a choice should go elsewhere. Every now and then it
-    /// says no, until one was sent: the trial.
+    /// Whether an operation that has a choice should use another node. After each pause the
+    /// answer is no until [`Breaker::sent`] reports the trial.
     pub fn is_avoided(&self, now: Duration) -> bool {
         self.may_be_open() && self.open.lock().is_some_and(|open| now < open.until)
     }
 
-    /// An operation is on its way: the trial, if it is time for one.
+    /// An operation was sent to the node. After the pause it is the trial.
     pub fn sent(&self, now: Duration) {
         if !self.may_be_open() {
             return;
@@ -104,49 +102,14 @@ impl Breaker {
         }
     }
 
-    /// Whether it may be open; costs no lock.
+    /// Whether the breaker may be open. Costs no lock.
     pub fn may_be_open(&self) -> bool {
         self.failures.load(Ordering::Relaxed) >= THRESHOLD
     }
 
-    /// Whether it is open or half open, for `status`.
+    /// Whether the breaker is open or half open, for `status`.
     pub fn is_open(&self) -> bool {
         self.open.lock().is_some()
-    }
-}
-
-impl NodePool {
-    /// A connection could not be made or broke in use, or a reply never came.
-    pub fn failed(&self) {
-        if self.breaker.failed(self.now(), random::fraction()) {
-            tracing::warn!(node = %self.node, "a database node fails again and again; operations \
-                that have a choice avoid it for a while");
-        }
-    }
-
-    /// Whether an operation that has a choice should go elsewhere.
-    #[must_use]
-    pub fn is_avoided(&self) -> bool {
-        self.breaker.is_avoided(self.now())
-    }
-
-    /// An operation was sent its way.
-    pub fn chosen(&self) {
-        if self.has_failed() {
-            self.breaker.sent(self.now());
-        }
-    }
-
-    /// Whether it may have to be avoided; cheap.
-    #[must_use]
-    pub fn has_failed(&self) -> bool {
-        self.breaker.may_be_open()
-    }
-
-    /// Whether operations avoid it now, but for trials.
-    #[must_use]
-    pub fn has_tripped(&self) -> bool {
-        self.breaker.is_open()
     }
 }
 

@@ -1,8 +1,8 @@
-//! The time of a pool, also across a freeze.
+//! The time of a pool, including freezes.
 //!
-//! A frozen machine may wake with a monotonic clock that stood still. Idle times and
-//! lifetimes would then be too short by all the time that the rest of the world has gone on,
-//! so where freezing is expected the wall clock has a say: what it is ahead counts as passed.
+//! The monotonic clock of a frozen machine may stand still. Idle times and lifetimes would then
+//! be too short by the time of the freeze. Where freezes are expected, the wall clock is read
+//! too: the time by which it is ahead counts as passed.
 
 use std::{
     sync::atomic::{AtomicU64, Ordering},
@@ -11,10 +11,10 @@ use std::{
 
 use tokio::time::Instant;
 
-/// Clocks differ by so much, or are set, without anything having been frozen.
+/// A smaller difference of the clocks, in milliseconds, is no freeze: clocks drift and are set.
 const DRIFT_MS: u64 = 1_000;
 
-/// Never goes back.
+/// A clock that never goes back.
 #[derive(Debug)]
 pub(super) struct Clock {
     epoch: Instant,
@@ -41,7 +41,7 @@ impl Clock {
         }
     }
 
-    /// Time since the beginning.
+    /// Time since the clock began.
     pub(super) fn now(&self) -> Duration {
         let ran = self.epoch.elapsed();
         match &self.wall {
@@ -55,7 +55,7 @@ impl Clock {
 }
 
 impl Wall {
-    /// What the monotonic clock has missed, if the wall clock is `ahead` of it.
+    /// The time that the monotonic clock has missed when the wall clock is `ahead` of it.
     fn lost(&self, ahead: Duration) -> Duration {
         let ahead = u64::try_from(ahead.as_millis()).unwrap_or(u64::MAX);
         let known = self.stood_still.load(Ordering::Relaxed);

@@ -1,8 +1,9 @@
 //! Slots that an earlier pool or an earlier process still takes.
 //!
-//! A pool begins with every slot taken, and gets those at once that nobody left anything
-//! behind in: no earlier pool of a node that was removed from the deployment and added
-//! again, and no process that was killed (see [`crate::upstream::orphans`]).
+//! A pool begins with every slot taken. It immediately gets the slots that no older connection
+//! takes. Older connections are those of an earlier pool, when a node was removed from the
+//! deployment and added again, and those of a process that was killed (see
+//! [`crate::upstream::orphans`]).
 
 use std::{
     sync::{Arc, Weak},
@@ -13,10 +14,10 @@ use tokio::time::{Instant, sleep};
 
 use crate::{pool::NodePool, upstream::orphans};
 
-/// The kernel forgets an orphan after a minute, whatever the server does.
+/// The kernel drops an orphaned socket after a minute, even if the server does not let go of it.
 const LONGEST: Duration = Duration::from_secs(60);
 
-/// Frees the slots of a new pool as the connections made before it go.
+/// Frees the slots of a new pool as older connections end.
 pub(super) async fn free(pool: Weak<NodePool>, slots: usize, before: Option<Arc<NodePool>>) {
     let Some((node, freezing)) = pool
         .upgrade()
@@ -24,13 +25,13 @@ pub(super) async fn free(pool: Weak<NodePool>, slots: usize, before: Option<Arc<
     else {
         return;
     };
-    // In a function's environment nobody can wait for what a killed predecessor left: its flow may
-    // be long forgotten, and the function's first operation would go with it.
-    let looks = freezing.is_none();
+    // A Lambda function does not wait for the connections of a killed predecessor: a NAT may have
+    // dropped their flows, and the function's first operation would time out with them.
+    let counts_orphans = freezing.is_none();
     let until = Instant::now() + LONGEST;
     let mut held = slots;
     while held > 0 {
-        let orphans = if looks && Instant::now() < until {
+        let orphans = if counts_orphans && Instant::now() < until {
             orphans::to(&node).await
         } else {
             0
@@ -47,15 +48,5 @@ pub(super) async fn free(pool: Weak<NodePool>, slots: usize, before: Option<Arc<
         if held > 0 {
             sleep(orphans::COUNT_EVERY).await;
         }
-    }
-}
-
-impl NodePool {
-    fn release(self: &Arc<Self>, slots: usize) {
-        self.with_machine(|machine, now, effects| {
-            for _ in 0..slots {
-                machine.closed(now, effects);
-            }
-        });
     }
 }

@@ -1,4 +1,4 @@
-//! Looking after the idle connections of a pool.
+//! Watches the sockets of a pool's idle connections.
 
 use std::{
     sync::{Arc, Weak},
@@ -10,21 +10,21 @@ use tokio::{sync::Notify, time::timeout};
 
 use crate::{pool::NodePool, socket::Socket};
 
-/// Longest time between two looks.
+/// Longest time between two ticks of the machine.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Wakes the pool's upkeep task.
 #[derive(Debug)]
 pub(super) struct Upkeep {
-    bell: Arc<Bell>,
-    /// The same bell, for sockets to ring.
+    wakeup: Arc<Wakeup>,
+    /// The same, in the form that sockets take.
     waker: Waker,
 }
 
 #[derive(Debug, Default)]
-struct Bell(Notify);
+struct Wakeup(Notify);
 
-impl Wake for Bell {
+impl Wake for Wakeup {
     fn wake(self: Arc<Self>) {
         self.0.notify_one();
     }
@@ -32,26 +32,26 @@ impl Wake for Bell {
 
 impl Default for Upkeep {
     fn default() -> Self {
-        let bell = Arc::new(Bell::default());
+        let wakeup = Arc::new(Wakeup::default());
         Self {
-            waker: Waker::from(Arc::clone(&bell)),
-            bell,
+            waker: Waker::from(Arc::clone(&wakeup)),
+            wakeup,
         }
     }
 }
 
 impl Upkeep {
-    /// Has the task look at once.
-    pub(super) fn look(&self) {
-        self.bell.0.notify_one();
+    /// Wakes the task now.
+    pub(super) fn wake(&self) {
+        self.wakeup.0.notify_one();
     }
 
-    /// From here on the task looks as soon as something happens on this socket. `false`:
-    /// something has happened already.
+    /// Wakes the task when something happens on this socket. `false`: something has happened
+    /// already.
     pub(super) fn watch(&self, socket: &Socket) -> bool {
         let mut cx = Context::from_waker(&self.waker);
-        // An event may turn out to be nothing, or to be over: then the look at it has used
-        // up the request to be woken.
+        // An event may be spurious or over. Polling it has then used up the request to be
+        // woken, so it is made once more.
         for _ in 0..2 {
             match socket.watch(&mut cx) {
                 Poll::Pending => return true,
@@ -59,17 +59,17 @@ impl Upkeep {
                 Poll::Ready(_) => return false,
             }
         }
-        self.look();
+        self.wake();
         true
     }
 }
 
-/// Runs until the pool is gone: once a second, as soon as the socket of an idle
-/// connection stirs, and when a handshake that had to wait may begin.
+/// Ticks the machine until the pool is dropped: once a second, when something happens on the
+/// socket of an idle connection, and when a handshake that had to wait may begin.
 pub(super) async fn keep_up(pool: Weak<NodePool>, upkeep: Arc<Upkeep>) {
     let mut pause = PAUSE;
     loop {
-        let _ = timeout(pause, upkeep.bell.0.notified()).await;
+        let _ = timeout(pause, upkeep.wakeup.0.notified()).await;
         let Some(pool) = pool.upgrade() else { return };
         pause = pool.with_machine(|machine, now, effects| {
             machine.tick(

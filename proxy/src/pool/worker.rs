@@ -1,28 +1,25 @@
-//! What a pool does outside its lock: opening and destroying.
+//! Opens and destroys connections. Both run outside of the machine's lock.
 
-use std::{
-    sync::{Arc, atomic::Ordering},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
 use crate::{
     pool::{
-        ConnId, NodePool, Payload, Rejection,
-        state::{CloseReason, Slot},
+        ConnId, ConnectFailures, NodePool, Payload,
+        state::{CloseReason, FailedConnect, Slot},
     },
-    upstream::{Connection, Failure},
+    upstream::{ConnectError, Connection, Failure},
 };
 
 /// Longest pause between two attempts to connect.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(30);
 
-/// The same where the process is frozen between pieces of work that take seconds, and where
-/// it is no node that failed.
+/// The same in a process that is frozen between invocations of a few seconds, and when the
+/// credential source failed instead of the node.
 const LONGEST_BACKOFF_AWAKE: Duration = Duration::from_secs(2);
 
-/// Opens one connection and reports it to the machine.
+/// Opens one connection and reports the outcome to the machine.
 pub(super) async fn open(pool: Arc<NodePool>, id: ConnId, generation: u64) {
     let started = Instant::now();
     match pool.connector.connect(&pool.node).await {
@@ -38,9 +35,7 @@ fn opened(
     started: Instant,
     connection: Connection,
 ) {
-    pool.failures.store(0, Ordering::Relaxed);
-    *pool.last_failure.lock() = None;
-    pool.login_refused.store(false, Ordering::Relaxed);
+    *pool.connect_failures.lock() = ConnectFailures::default();
     pool.abort_handles
         .lock()
         .insert(id, (generation, connection.abort_handle()));
@@ -48,7 +43,7 @@ fn opened(
         .connected(&pool.node, started, connection.hello());
     let lifetime = jittered(pool.lifetime);
     if !pool.upkeep.watch(connection.socket()) {
-        pool.upkeep.look();
+        pool.upkeep.wake();
     }
     pool.with_machine(|machine, now, effects| {
         machine.connected(id, generation, Box::new(connection), lifetime, now, effects);
@@ -57,7 +52,34 @@ fn opened(
 
 async fn failed(pool: &Arc<NodePool>, generation: u64, failure: Failure) {
     let Failure { error, remains } = failure;
-    let failures = pool.failures.fetch_add(1, Ordering::Relaxed);
+    tracing::warn!(node = %pool.node, %error, "could not open a connection to the database");
+    let failures = {
+        let mut known = pool.connect_failures.lock();
+        known.last = Some(format!("{}: {error}", pool.node));
+        let before = known.in_a_row;
+        known.in_a_row = before.saturating_add(1);
+        before
+    };
+    if error.is_of_node() {
+        pool.failed();
+    }
+    pool.observer.connect_failed(&pool.node, generation, &error);
+    let failed = FailedConnect {
+        retry_after: jittered(backoff(pool, &error, failures)),
+        login_refused: error.is_login_refused(),
+        lingers: remains.is_some(),
+    };
+    pool.with_machine(|machine, now, effects| {
+        machine.connect_failed(generation, failed, now, effects);
+    });
+    if let Some(remains) = remains {
+        remains.destroy(|| pool.is_dead()).await;
+        pool.with_machine(|machine, now, effects| machine.closed(now, effects));
+    }
+}
+
+/// The pause after a failed attempt that followed `failures` others in a row.
+fn backoff(pool: &NodePool, error: &ConnectError, failures: u32) -> Duration {
     let refused = error.is_login_refused();
     // A refused login is tried again seldom: the server may lock the account.
     let first = if refused {
@@ -67,33 +89,14 @@ async fn failed(pool: &Arc<NodePool>, generation: u64, failure: Failure) {
     };
     let longest = match pool.freezing() {
         Some(_) if !refused => LONGEST_BACKOFF_AWAKE,
-        // Nobody tells when whoever gives out keys is back.
+        // Nothing tells when the credential source answers again.
         _ if error.is_of_credentials() => LONGEST_BACKOFF_AWAKE,
         _ => LONGEST_BACKOFF,
     };
-    let pause = jittered((first * 2_u32.saturating_pow(failures.min(10))).min(longest));
-    tracing::warn!(node = %pool.node, %error, "could not open a connection to the database");
-    *pool.last_failure.lock() = Some(format!("{}: {error}", pool.node));
-    if error.is_of_node() {
-        pool.failed();
-    }
-    pool.observer.connect_failed(&pool.node, generation, &error);
-    pool.login_refused.store(refused, Ordering::Relaxed);
-    let lingers = remains.is_some();
-    pool.with_machine(|machine, now, effects| {
-        machine.connect_failed(generation, pause, lingers, now, effects);
-        let counts = machine.counts();
-        if refused && counts.idle + counts.leased.iter().sum::<usize>() == 0 {
-            machine.reject_all(Rejection::LoginRefused, effects);
-        }
-    });
-    if let Some(remains) = remains {
-        remains.destroy(|| pool.is_dead()).await;
-        pool.with_machine(|machine, now, effects| machine.closed(now, effects));
-    }
+    (first * 2_u32.saturating_pow(failures.min(10))).min(longest)
 }
 
-/// Destroys a connection; the slot is free when the server has let go of it.
+/// Destroys a connection. The slot becomes free when the server has let go of it.
 pub(super) async fn destroy(pool: Arc<NodePool>, slot: Slot<Payload>, why: CloseReason) {
     let id = slot.id;
     let connection = *slot.conn;
@@ -106,7 +109,7 @@ pub(super) async fn destroy(pool: Arc<NodePool>, slot: Slot<Payload>, why: Close
     pool.with_machine(|machine, now, effects| machine.closed(now, effects));
 }
 
-/// Between 80 and 100 % of `duration`, so that what began together does not end together.
+/// Between 80 and 100 % of `duration`, so that connections made together do not end together.
 fn jittered(duration: Duration) -> Duration {
     duration.mul_f64(0.8 + 0.2 * crate::random::fraction())
 }

@@ -108,8 +108,8 @@ impl<C: ClientSide> Operation<'_, C> {
                 biased;
                 received = &mut receive => Ok(received),
                 () = self.client.departed() => {
-                    let may_cancel = cancel::may_cancel(class, pool.bonds_on(connection));
-                    let allows = || pool.allows_cut();
+                    let may_cancel = cancel::may_cancel(class, pool.pins_on(connection));
+                    let allows = || pool.may_abort();
                     let received = cancel::after_departure(may_cancel, allows, receive).await;
                     Ok(received.ok_or(Stop::Abandoned)?)
                 }

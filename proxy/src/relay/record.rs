@@ -3,7 +3,7 @@
 
 use crate::{
     command::{Facts, Outcome, Treatment},
-    pool::{Bond, ConnId, Lease},
+    pool::{PinReason, ConnId, Lease},
     relay::{
         Relay, Request,
         decide::{CursorChange, ReplyDecision, TransactionChange},
@@ -80,7 +80,7 @@ impl Relay {
         let awaits = facts.awaits_data || waits_for_data(facts, message) || is_stream();
         let connection = self.cluster.is_load_balanced().then(|| lease.id().0);
         if connection.is_some() {
-            lease.bond(Bond::Cursor, true);
+            lease.set_pinned(PinReason::Cursor, true);
         }
         let node = lease.pool().node();
         let pin = CursorPin {
@@ -105,7 +105,7 @@ impl Relay {
         if let Some(connection) = pin.connection
             && let Some(pool) = self.cluster.pool_of(&pin.node)
         {
-            pool.bond(ConnId(connection), Bond::Cursor, false);
+            pool.set_pinned(ConnId(connection), PinReason::Cursor, false);
         }
     }
 
@@ -128,7 +128,7 @@ impl Relay {
     fn pin_transaction(&self, session: u64, number: i64, lease: &Lease) {
         let connection = self.cluster.is_load_balanced().then(|| lease.id().0);
         if connection.is_some() {
-            lease.bond(Bond::Transaction, true);
+            lease.set_pinned(PinReason::Transaction, true);
         }
         let pin = TransactionPin {
             number,
@@ -163,7 +163,7 @@ impl Relay {
     fn free_connection(&self, pin: &TransactionPin) {
         let pool = self.cluster.pool_of(&pin.node);
         if let (Some(pool), Some(connection)) = (pool, pin.connection) {
-            pool.bond(ConnId(connection), Bond::Transaction, false);
+            pool.set_pinned(ConnId(connection), PinReason::Transaction, false);
         }
     }
 }

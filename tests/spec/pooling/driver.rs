@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use weir::pool::state::{
-    CheckOut, CloseReason, ConnId, Effect, Lanes, Limits, Machine, Rejection, Slot, Ticket,
+    CheckOut, CloseReason, ConnId, Effect, FailedConnect, Lanes, Limits, Machine, Rejection, Slot,
+    Ticket,
 };
 use weir::pool::{Lane, Want};
 
@@ -172,7 +173,7 @@ impl Driver {
         self.closed = true;
         self.set_ready(false);
         let mut effects = Vec::new();
-        self.machine.clear(u64::MAX, &mut effects);
+        self.machine.retire(&mut effects);
         self.heed(effects);
         self.event("ConnectionPoolClosed", json!({}));
     }
@@ -277,13 +278,13 @@ impl Driver {
                 let fields = json!({ "connectionId": id.0, "reason": "error" });
                 self.event("ConnectionClosed", fields);
                 self.clear(false);
-                self.machine.connect_failed(
-                    generation,
-                    Duration::ZERO,
-                    false,
-                    self.now,
-                    &mut effects,
-                );
+                let failed = FailedConnect {
+                    retry_after: Duration::ZERO,
+                    login_refused: false,
+                    lingers: false,
+                };
+                self.machine
+                    .connect_failed(generation, failed, self.now, &mut effects);
             } else {
                 if generation == self.machine.generation() {
                     self.event("ConnectionReady", json!({ "connectionId": id.0 }));

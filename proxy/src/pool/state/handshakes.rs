@@ -5,29 +5,29 @@ use std::time::Duration;
 /// Handshakes in progress and the pauses between them.
 #[derive(Debug, Default)]
 pub(super) struct Handshakes {
-    /// All in progress: each holds a socket.
+    /// All handshakes in progress. Each holds a socket.
     in_progress: usize,
-    /// Those whose connection will be of use: begun in the current generation.
+    /// Handshakes that began in the current generation. The others will be thrown away.
     current: usize,
-    /// No handshake before this, so that the rate is kept.
+    /// No handshake begins before this, so that the rate is kept.
     spaced_until: Duration,
-    /// No handshake before this, because the last one failed.
+    /// No handshake begins before this, because the last one failed.
     failed_until: Duration,
-    /// One is to begin as soon as there is room, whatever the last failure says.
+    /// One is to begin as soon as there is room, even after a failure.
     probe_due: bool,
 }
 
 impl Handshakes {
-    /// One begins; no other before `spacing` has passed.
+    /// One begins. No other begins before `spacing` has passed.
     pub(super) fn begin(&mut self, now: Duration, spacing: Duration) {
         self.in_progress += 1;
         self.current += 1;
         self.spaced_until = self.spaced_until.max(now + spacing);
-        // Whatever it was opened for, its hello tells how the node is.
+        // Its hello tells how the node is, even if it was opened for another reason.
         self.probe_due = false;
     }
 
-    /// One has ended, well or not; `current`: it was of the current generation.
+    /// One has ended, in success or failure. `current`: it began in the current generation.
     pub(super) const fn end(&mut self, current: bool) {
         self.in_progress = self.in_progress.saturating_sub(1);
         if current {
@@ -35,18 +35,18 @@ impl Handshakes {
         }
     }
 
-    /// No other before `until`: one failed.
+    /// One failed. No other begins before `until`.
     pub(super) fn back_off(&mut self, until: Duration) {
         self.failed_until = self.failed_until.max(until);
     }
 
-    /// The node has been heard: past failures count no more, and nobody need ask it.
+    /// The node was heard: past failures do not count any more, and no probe is needed.
     pub(super) const fn node_was_heard(&mut self) {
         self.failed_until = Duration::ZERO;
         self.probe_due = false;
     }
 
-    /// What is in progress will be thrown away.
+    /// The connections in progress will be thrown away.
     pub(super) const fn generation_changed(&mut self) {
         self.current = 0;
     }
@@ -67,8 +67,8 @@ impl Handshakes {
         self.current
     }
 
-    /// When the next may begin. A probe does not wait out a failure, but the rate is the
-    /// server's limit and holds for it too.
+    /// When the next may begin. A probe does not wait after a failure. It does keep the rate,
+    /// which is the server's limit.
     pub(super) fn not_before(&self) -> Duration {
         if self.probe_due {
             self.spaced_until

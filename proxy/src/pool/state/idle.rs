@@ -5,9 +5,9 @@ use std::time::Duration;
 use crate::pool::state::{CloseReason, Effect, Lane, Machine, Slot};
 
 impl<C, W> Machine<C, W> {
-    /// Closes what has been idle or alive for too long and those that `is_dead`,
-    /// refills the minimum. Call it about once a second, when an idle connection's
-    /// socket wakes its watcher, and when [`Effect::TickAt`] asks for it.
+    /// Closes idle connections that are too old, unused for too long, or dead by `is_dead`, and
+    /// refills the warm minimum. Call it about once a second, when something happens on the
+    /// socket of an idle connection, and when [`Effect::TickAt`] asks for it.
     pub fn tick(
         &mut self,
         now: Duration,
@@ -20,37 +20,41 @@ impl<C, W> Machine<C, W> {
         self.close_idle(effects, |machine, slot| {
             if is_dead(&slot.conn) {
                 Some(CloseReason::Broken)
-            } else if slot.expires <= now && !machine.is_tied(slot) {
+            } else if slot.expires <= now && !machine.is_pinned_or_awaited(slot.id) {
                 Some(CloseReason::Expired)
             } else {
                 None
             }
         });
-        // Only now is it known how many are left beyond the minimum.
+        // In a second pass, because the first one decides how many are left beyond the minimum.
         self.close_idle(effects, |machine, slot| {
             let limit = machine.limits.idle_time?;
             let too_idle = now.saturating_sub(slot.last_used) > limit;
             let spare = machine.open() > machine.limits.min;
-            let idle = too_idle && spare && !machine.is_tied(slot);
+            let idle = too_idle && spare && !machine.is_pinned_or_awaited(slot.id);
             idle.then_some(CloseReason::Idle)
         });
-        self.settle(now, effects);
+        self.assign(now, effects);
     }
 
-    /// A probe is due and all slots are taken: the coldest idle connection goes, unless a
-    /// slot is about to be free anyway.
+    /// A probe is due and all slots are taken: closes the idle connection that was used least
+    /// recently, unless a slot is about to become free anyway.
     pub(super) fn yield_to_probe(&mut self, effects: &mut Vec<Effect<C, W>>) {
         if !self.handshakes.probe_due() || self.closing > 0 {
             return;
         }
-        if let Some(at) = self.idle.iter().position(|slot| !self.is_tied(slot)) {
+        if let Some(at) = self
+            .idle
+            .iter()
+            .position(|slot| !self.is_pinned_or_awaited(slot.id))
+        {
             let slot = self.idle.remove(at);
             self.close(slot, CloseReason::Yielded, effects);
         }
     }
 
-    /// The connections that have lain idle for `idle_for` and longer, leased to who looks after
-    /// them; warmest first.
+    /// Checks out every connection that was idle for `idle_for` or longer, to check or close it.
+    /// The most recently used one comes first.
     pub fn take_idle(&mut self, now: Duration, idle_for: Duration) -> Vec<Slot<C>> {
         let is_cold = |slot: &Slot<C>| now.saturating_sub(slot.last_used) >= idle_for;
         let take = |machine: &mut Self| {
@@ -60,14 +64,15 @@ impl<C, W> Machine<C, W> {
         std::iter::from_fn(|| take(self)).collect()
     }
 
-    /// Takes a leased connection back whose peer gives no sign of life.
+    /// Checks a connection in whose peer did not answer a liveness check, and closes it.
     pub fn abandon(&mut self, slot: Slot<C>, now: Duration, effects: &mut Vec<Effect<C, W>>) {
         self.leave(&slot);
         self.close(slot, CloseReason::Silent, effects);
-        self.settle(now, effects);
+        self.assign(now, effects);
     }
 
-    /// Gives up what has lain idle for `idle_for` and longer, whatever is tied to it.
+    /// Closes every connection that was idle for `idle_for` or longer as [`CloseReason::Silent`],
+    /// pinned ones included.
     pub fn abandon_idle(
         &mut self,
         now: Duration,
@@ -78,12 +83,7 @@ impl<C, W> Machine<C, W> {
             let silent = now.saturating_sub(slot.last_used) >= idle_for;
             silent.then_some(CloseReason::Silent)
         });
-        self.settle(now, effects);
-    }
-
-    /// Something would be lost with it that has no other connection to go to.
-    pub(super) fn is_tied(&self, slot: &Slot<C>) -> bool {
-        self.bonds.has_any(slot.id) || self.queue.is_awaited(slot.id)
+        self.assign(now, effects);
     }
 
     fn close_idle(

@@ -1,20 +1,19 @@
-//! How the slots of a pool are shared, so that no work can starve the work that
-//! would free it.
+//! How the slots of a pool are shared, so that no work can starve the work that would free it.
 //!
-//! With D slots, R are kept for finishing: commit, abort, later statements of a
-//! transaction, getMore, killCursors. Plain writes that wait for a transaction's
-//! locks can therefore never keep its commit from running. Getmores that wait for
-//! data use at most K slots, out of those of normal work.
+//! Of D slots, R are kept for finishing work: commit, abort, later statements of a transaction,
+//! getMore, killCursors. Plain writes may wait for a transaction's locks. Because of R they can
+//! never keep its commit from running. GetMores that wait for data use at most K slots, out of
+//! those of normal work.
 
 /// Which share of the slots an operation may use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Lane {
-    /// Everything else: at most D − R slots, together with awaiting.
+    /// Everything else: at most D − R slots, together with [`Lane::Awaiting`].
     #[default]
     Normal,
     /// Commands that let others proceed: any slot.
     Finishing,
-    /// Getmores that wait for data on the server: at most K slots.
+    /// GetMores that wait for data on the server: at most K slots.
     Awaiting,
 }
 
@@ -33,7 +32,7 @@ pub(super) const fn at<T>(all: &[T; 3], lane: Lane) -> &T {
     }
 }
 
-/// The entry of `lane`, to be changed.
+/// The entry of `lane`, mutable.
 pub(super) const fn at_mut<T>(all: &mut [T; 3], lane: Lane) -> &mut T {
     let [normal, finishing, awaiting] = all;
     match lane {
@@ -46,9 +45,13 @@ pub(super) const fn at_mut<T>(all: &mut [T; 3], lane: Lane) -> &mut T {
 /// The shares of a pool of a given size, and how much of each is in use.
 #[derive(Clone, Debug)]
 pub struct Lanes {
+    /// D: all data slots.
     slots: usize,
+    /// R: slots that only finishing work may use.
     reserve: usize,
+    /// K: slots that waiting getMores may use.
     awaiting: usize,
+    /// Checked-out connections by lane, in the order of [`Lane::ALL`].
     used: [usize; 3],
 }
 
@@ -84,19 +87,19 @@ impl Lanes {
         self.slots.saturating_sub(self.reserve) <= self.awaiting
     }
 
-    /// Leased connections of `lane`.
+    /// Checked-out connections of `lane`.
     #[must_use]
     pub const fn used(&self, lane: Lane) -> usize {
         *at(&self.used, lane)
     }
 
-    /// Leased connections of all lanes.
+    /// Checked-out connections of all lanes.
     #[must_use]
     pub fn total(&self) -> usize {
         self.used.iter().sum()
     }
 
-    /// How many more connections `lane` may lease now.
+    /// How many more connections `lane` may check out now.
     #[must_use]
     pub fn room(&self, lane: Lane) -> usize {
         let common = self.slots.saturating_sub(self.reserve);
@@ -110,14 +113,13 @@ impl Lanes {
         }
     }
 
-    /// Finishing work has not used up its reserve: it goes before older normal work.
+    /// Whether finishing work has not used up its reserve. It goes before older normal work then.
     #[must_use]
     pub fn reserve_is_free(&self) -> bool {
         self.used(Lane::Finishing) < self.reserve && self.room(Lane::Finishing) > 0
     }
 
-    /// How many of the waiting operations could be leased a connection now, if there
-    /// were enough.
+    /// How many of the waiting operations could check out a connection now, if enough were idle.
     #[must_use]
     pub fn servable(&self, waiting: [usize; 3]) -> usize {
         let [normal, finishing, awaiting] = waiting;

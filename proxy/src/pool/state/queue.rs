@@ -1,9 +1,9 @@
-//! Who waits, oldest first.
+//! The operations that wait for a connection, oldest first.
 //!
-//! A lane has two lines: one for operations that any connection serves, one for
-//! those that open a transaction and need a connection without one. Where nobody can
-//! be served from one line, the other must not wait behind it. Operations that want
-//! one particular connection wait apart from both.
+//! A lane has two queues: one for operations that any connection serves, and one for those that
+//! open a transaction and need a connection without one. When the first operation of one queue
+//! cannot be served, the other queue does not wait behind it. Operations that want one
+//! particular connection wait in a queue of that connection.
 
 use std::collections::{HashMap, VecDeque, vec_deque};
 
@@ -12,7 +12,7 @@ use crate::pool::state::{
     lanes::{self, Lane},
 };
 
-/// Identifies a place in the queue; an older one is smaller.
+/// Identifies a waiting operation. An older one is smaller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Ticket {
     place: Place,
@@ -20,20 +20,20 @@ pub struct Ticket {
 }
 
 impl Ticket {
-    /// The place it stands for.
+    /// The operation's place in the order of arrival.
     #[must_use]
     pub const fn place(self) -> Place {
         self.place
     }
 }
 
-/// How long somebody has been waiting, in the order of arrival. Who gives up and asks
-/// again may bring the one he had.
+/// A place in the order of arrival. An operation that is rejected and asks again may bring the
+/// place that it had.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place(pub u64);
 
-/// The places of those who queue begin here. Whoever was held because there was no node had
-/// come before them and brings a smaller one.
+/// The first place that this queue gives out. An operation that was held because no node was
+/// available arrived earlier. It brings a smaller place.
 const FIRST_PLACE: u64 = 1 << 40;
 
 /// What an operation asks of the pool.
@@ -46,7 +46,7 @@ pub struct Want {
     /// It opens a transaction on a load-balanced upstream: a connection with an open
     /// transaction will not do.
     pub opens_transaction: bool,
-    /// The place it had before; `None`: the last one.
+    /// The place that it had before; `None`: the last one.
     pub place: Option<Place>,
 }
 
@@ -58,57 +58,67 @@ pub(super) struct Waiting<W> {
     pub(super) waiter: W,
 }
 
-type Line<W> = VecDeque<Waiting<W>>;
+/// Waiting operations, oldest first.
+type Fifo<W> = VecDeque<Waiting<W>>;
 
-/// The two lines of a lane.
+/// The two queues of a lane.
 #[derive(Debug)]
-struct Lines<W> {
+struct LaneQueues<W> {
     /// Any connection will do.
-    any: Line<W>,
+    any: Fifo<W>,
     /// Only a connection without an open transaction will do.
-    apart: Line<W>,
+    no_transaction: Fifo<W>,
+}
+
+impl<W> LaneQueues<W> {
+    const fn new() -> Self {
+        Self {
+            any: VecDeque::new(),
+            no_transaction: VecDeque::new(),
+        }
+    }
 }
 
 /// Where in the queue an operation stands.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Spot {
-    /// First of those in a lane that any connection serves.
+pub(super) enum Position {
+    /// The first of those in a lane that any connection serves.
     Any(Lane),
-    /// First of those in a lane that open a transaction.
-    Apart(Lane),
-    /// So many stand before it for this connection.
-    Bound(ConnId, usize),
+    /// The first of those in a lane that need a connection without an open transaction.
+    NoTransaction(Lane),
+    /// One that waits for this connection, with the number of those before it.
+    Pinned(ConnId, usize),
 }
 
 /// All operations that wait.
 #[derive(Debug)]
 pub(super) struct Queue<W> {
-    lines: [Lines<W>; 3],
-    bound: HashMap<ConnId, Line<W>>,
+    /// By lane, in the order of [`Lane::ALL`].
+    lanes: [LaneQueues<W>; 3],
+    /// Operations that want one particular connection. No entry is empty.
+    pinned: HashMap<ConnId, Fifo<W>>,
+    /// The number of the latest ticket.
     last_ticket: u64,
+    /// How many wait in all queues.
     len: usize,
 }
 
 impl<W> Queue<W> {
     pub(super) fn new() -> Self {
-        let lines = || Lines {
-            any: VecDeque::new(),
-            apart: VecDeque::new(),
-        };
         Self {
-            lines: [lines(), lines(), lines()],
-            bound: HashMap::new(),
+            lanes: [LaneQueues::new(), LaneQueues::new(), LaneQueues::new()],
+            pinned: HashMap::new(),
             last_ticket: FIRST_PLACE,
             len: 0,
         }
     }
 
-    /// The place that whoever comes next gets.
+    /// The place that the next operation gets.
     pub(super) const fn next_place(&self) -> Place {
         Place(self.last_ticket + 1)
     }
 
-    /// A place at the end, or the one that was kept.
+    /// Queues an operation at the end, or at the place that it brings.
     pub(super) fn push(&mut self, want: Want, waiter: W) -> Ticket {
         let newest = self.next_place();
         self.last_ticket += 1;
@@ -117,11 +127,11 @@ impl<W> Queue<W> {
             place: want.place.map_or(newest, |kept| kept.min(newest)),
             number: self.last_ticket,
         };
-        let lines = lanes::at_mut(&mut self.lines, want.lane);
-        let line = match want.only {
-            Some(id) => self.bound.entry(id).or_default(),
-            None if want.opens_transaction => &mut lines.apart,
-            None => &mut lines.any,
+        let lane = lanes::at_mut(&mut self.lanes, want.lane);
+        let fifo = match want.only {
+            Some(id) => self.pinned.entry(id).or_default(),
+            None if want.opens_transaction => &mut lane.no_transaction,
+            None => &mut lane.any,
         };
         let waiting = Waiting {
             ticket,
@@ -129,25 +139,25 @@ impl<W> Queue<W> {
             waiter,
         };
         if want.place.is_none() {
-            line.push_back(waiting);
+            fifo.push_back(waiting);
         } else {
-            let at = line.partition_point(|older| older.ticket < ticket);
-            line.insert(at, waiting);
+            let at = fifo.partition_point(|older| older.ticket < ticket);
+            fifo.insert(at, waiting);
         }
         ticket
     }
 
-    /// Takes out who gave up; `None`: he is not here any more.
+    /// Takes an operation out that gave up. `None`: it does not wait any more.
     pub(super) fn cancel(&mut self, ticket: Ticket) -> Option<W> {
-        let lines = self
-            .lines
+        let unpinned = self
+            .lanes
             .iter_mut()
-            .flat_map(|lines| [&mut lines.any, &mut lines.apart]);
-        let waiting = lines.chain(self.bound.values_mut()).find_map(|line| {
-            let at = line
+            .flat_map(|lane| [&mut lane.any, &mut lane.no_transaction]);
+        let waiting = unpinned.chain(self.pinned.values_mut()).find_map(|fifo| {
+            let at = fifo
                 .binary_search_by_key(&ticket, |waiting| waiting.ticket)
                 .ok()?;
-            line.remove(at)
+            fifo.remove(at)
         })?;
         self.len -= 1;
         if let Some(id) = waiting.want.only {
@@ -156,30 +166,32 @@ impl<W> Queue<W> {
         Some(waiting.waiter)
     }
 
-    /// Takes out who stands at `spot`.
-    pub(super) fn take(&mut self, spot: Spot) -> Option<Waiting<W>> {
-        let waiting = match spot {
-            Spot::Any(lane) => lanes::at_mut(&mut self.lines, lane).any.pop_front(),
-            Spot::Apart(lane) => lanes::at_mut(&mut self.lines, lane).apart.pop_front(),
-            Spot::Bound(id, at) => self.bound.get_mut(&id).and_then(|line| line.remove(at)),
+    /// Takes the operation at `position` out.
+    pub(super) fn take(&mut self, position: Position) -> Option<Waiting<W>> {
+        let waiting = match position {
+            Position::Any(lane) => lanes::at_mut(&mut self.lanes, lane).any.pop_front(),
+            Position::NoTransaction(lane) => lanes::at_mut(&mut self.lanes, lane)
+                .no_transaction
+                .pop_front(),
+            Position::Pinned(id, at) => self.pinned.get_mut(&id).and_then(|fifo| fifo.remove(at)),
         }?;
         self.len -= 1;
-        if let Spot::Bound(id, _) = spot {
+        if let Position::Pinned(id, _) = position {
             self.forget_if_empty(id);
         }
         Some(waiting)
     }
 
-    /// Takes out everybody who waits for connection `id`.
-    pub(super) fn take_bound(&mut self, id: ConnId) -> Line<W> {
-        let line = self.bound.remove(&id).unwrap_or_default();
-        self.len -= line.len();
-        line
+    /// Takes all operations out that wait for connection `id`.
+    pub(super) fn take_pinned(&mut self, id: ConnId) -> Fifo<W> {
+        let fifo = self.pinned.remove(&id).unwrap_or_default();
+        self.len -= fifo.len();
+        fifo
     }
 
-    /// Takes out everybody who waits for one particular connection.
-    pub(super) fn drain_bound(&mut self) -> impl Iterator<Item = Waiting<W>> + use<W> {
-        let mut all: Vec<_> = std::mem::take(&mut self.bound)
+    /// Takes all operations out that wait for one particular connection, oldest first.
+    pub(super) fn drain_pinned(&mut self) -> impl Iterator<Item = Waiting<W>> + use<W> {
+        let mut all: Vec<_> = std::mem::take(&mut self.pinned)
             .into_values()
             .flatten()
             .collect();
@@ -188,62 +200,58 @@ impl<W> Queue<W> {
         all.into_iter()
     }
 
-    /// Takes out everybody else.
-    pub(super) fn drain_unbound(&mut self) -> impl Iterator<Item = Waiting<W>> + use<'_, W> {
-        self.len = self.bound.values().map(VecDeque::len).sum();
-        let drain: fn(&mut Line<W>) -> vec_deque::Drain<'_, Waiting<W>> = |line| line.drain(..);
-        self.lines
+    /// Takes all operations out that do not wait for one particular connection.
+    pub(super) fn drain_unpinned(&mut self) -> impl Iterator<Item = Waiting<W>> + use<'_, W> {
+        self.len = self.pinned.values().map(VecDeque::len).sum();
+        let drain: fn(&mut Fifo<W>) -> vec_deque::Drain<'_, Waiting<W>> = |fifo| fifo.drain(..);
+        self.lanes
             .iter_mut()
-            .flat_map(|lines| [&mut lines.any, &mut lines.apart])
+            .flat_map(|lane| [&mut lane.any, &mut lane.no_transaction])
             .flat_map(drain)
     }
 
     fn forget_if_empty(&mut self, id: ConnId) {
-        if self.bound.get(&id).is_some_and(VecDeque::is_empty) {
-            self.bound.remove(&id);
+        if self.pinned.get(&id).is_some_and(VecDeque::is_empty) {
+            self.pinned.remove(&id);
         }
     }
 
-    /// The oldest in `lane` whom any connection serves.
+    /// The oldest operation in `lane` that any connection serves.
     pub(super) fn first_any(&self, lane: Lane) -> Option<Ticket> {
-        lanes::at(&self.lines, lane)
-            .any
-            .front()
-            .map(|waiting| waiting.ticket)
+        let first = lanes::at(&self.lanes, lane).any.front();
+        first.map(|waiting| waiting.ticket)
     }
 
-    /// The oldest in `lane` who needs a connection without an open transaction.
-    pub(super) fn first_apart(&self, lane: Lane) -> Option<Ticket> {
-        lanes::at(&self.lines, lane)
-            .apart
-            .front()
-            .map(|waiting| waiting.ticket)
+    /// The oldest operation in `lane` that needs a connection without an open transaction.
+    pub(super) fn first_no_transaction(&self, lane: Lane) -> Option<Ticket> {
+        let first = lanes::at(&self.lanes, lane).no_transaction.front();
+        first.map(|waiting| waiting.ticket)
     }
 
-    /// Who waits for connection `id`, oldest first: place, ticket and lane.
-    pub(super) fn bound_to(
+    /// The operations that wait for connection `id`, oldest first.
+    pub(super) fn pinned_to(
         &self,
         id: ConnId,
-    ) -> impl Iterator<Item = (Spot, Ticket, Lane)> + use<'_, W> {
-        let line = self.bound.get(&id).into_iter().flatten().enumerate();
-        line.map(move |(at, waiting)| (Spot::Bound(id, at), waiting.ticket, waiting.want.lane))
+    ) -> impl Iterator<Item = (Position, Ticket, Lane)> + use<'_, W> {
+        let fifo = self.pinned.get(&id).into_iter().flatten().enumerate();
+        fifo.map(move |(at, waiting)| (Position::Pinned(id, at), waiting.ticket, waiting.want.lane))
     }
 
-    /// Whether somebody waits for connection `id`.
+    /// Whether an operation waits for connection `id` and for no other.
     pub(super) fn is_awaited(&self, id: ConnId) -> bool {
-        self.bound.contains_key(&id)
+        self.pinned.contains_key(&id)
     }
 
-    /// Whether somebody waits for one particular connection.
-    pub(super) fn has_bound(&self) -> bool {
-        !self.bound.is_empty()
+    /// Whether an operation waits for one particular connection.
+    pub(super) fn has_pinned(&self) -> bool {
+        !self.pinned.is_empty()
     }
 
-    /// How many wait in each lane, those for one particular connection aside.
-    pub(super) fn unbound(&self) -> [usize; 3] {
+    /// How many wait in each lane, without those for one particular connection.
+    pub(super) fn unpinned(&self) -> [usize; 3] {
         Lane::ALL.map(|lane| {
-            let lines = lanes::at(&self.lines, lane);
-            lines.any.len() + lines.apart.len()
+            let lane = lanes::at(&self.lanes, lane);
+            lane.any.len() + lane.no_transaction.len()
         })
     }
 

@@ -1,15 +1,15 @@
-//! Each rule as a small story; `model` checks them all on random sequences.
+//! Each rule on a small example. `model` checks all of them on random sequences.
 
 use std::time::Duration;
 
 use super::*;
 
+mod affinity;
 mod handshakes;
 mod harness;
 mod lanes;
 mod model;
-mod pace;
-mod ties;
+mod queue_rate;
 
 use harness::{HOUR, Pool, limits, ms};
 
@@ -44,7 +44,8 @@ fn the_warmest_connection_is_used_first() {
     assert_eq!(pool.lease(Lane::Normal).id, warmest);
 }
 
-/// Who only looks at a connection warms it not: its flow is as old as before.
+/// A connection that was checked out and carried nothing does not become more recently used: its
+/// flow is as old as before.
 #[test]
 fn what_carried_nothing_is_as_cold_as_before() {
     let mut pool = Pool::new(limits(4));

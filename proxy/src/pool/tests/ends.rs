@@ -103,7 +103,7 @@ async fn the_end_of_an_idle_connection_is_noticed_at_once() {
         lease.give_back();
         // A look must not make it deaf.
         if round % 2 == 0 {
-            pool.upkeep.look();
+            pool.upkeep.wake();
         }
         sleep(ms(5)).await;
         assert_eq!(pool.counts().idle, 1);
@@ -216,7 +216,7 @@ async fn a_retired_pool_keeps_nothing_warm() {
     until("it is warm", || pool.counts().idle == 2).await;
     pool.retire();
     until("all are closed", || server.sockets().open == 0).await;
-    pool.upkeep.look();
+    pool.upkeep.wake();
     sleep(ms(20)).await;
     assert_eq!((pool.counts().sockets(), server.sockets().accepted), (0, 2));
 }

@@ -122,8 +122,12 @@ fn what_is_left_of_a_failed_handshake_counts() {
     pool.available(true);
     pool.ask("waits", Lane::Normal);
     let (_, generation) = pool.connects.remove(0);
+    let failed = FailedConnect {
+        lingers: true,
+        ..harness::failed(ms(1))
+    };
     pool.machine
-        .connect_failed(generation, ms(1), true, pool.now, &mut pool.effects);
+        .connect_failed(generation, failed, pool.now, &mut pool.effects);
     assert_eq!((pool.counts().connecting, pool.counts().closing), (0, 1));
     assert_eq!(pool.counts().sockets(), 1);
     pool.let_go();
@@ -135,10 +139,30 @@ fn a_refused_login_sends_everybody_away() {
     let mut pool = Pool::by_hand(limits(4));
     pool.ask("a", Lane::Normal);
     pool.ask("b", Lane::Finishing);
-    pool.machine
-        .reject_all(Rejection::LoginRefused, &mut pool.effects);
-    pool.settle();
+    pool.refuse_login(ms(1));
     let refused = |who| (who, Rejection::LoginRefused);
     assert_eq!(pool.rejected, [refused("a"), refused("b")]);
     assert_eq!(pool.counts().queued, 0);
+}
+
+/// An operation is refused instead of queued, but it has the login tried again.
+#[test]
+fn after_a_refused_login_nobody_waits_until_one_succeeds() {
+    let mut pool = Pool::by_hand(limits(4));
+    pool.ask("a", Lane::Normal);
+    pool.refuse_login(ms(50));
+    assert!(matches!(
+        pool.ask("early", Lane::Normal),
+        CheckOut::LoginRefused
+    ));
+    assert_eq!((pool.connects.len(), pool.counts().queued), (0, 0));
+    pool.pass(ms(50));
+    assert!(matches!(
+        pool.ask("again", Lane::Normal),
+        CheckOut::LoginRefused
+    ));
+    let (id, _) = pool.connects[0];
+    pool.connected(id);
+    assert_eq!(pool.machine.state(), PoolState::Paused);
+    pool.lease(Lane::Normal);
 }

@@ -1,4 +1,4 @@
-//! A machine with what the stories need around it.
+//! A machine with what the examples need around it.
 
 use super::*;
 
@@ -19,6 +19,15 @@ pub(super) fn limits(slots: usize) -> Limits {
         idle_time: None,
         connect_spacing: Duration::ZERO,
         affinity: false,
+    }
+}
+
+/// A failed attempt that leaves no socket behind.
+pub(super) const fn failed(retry_after: Duration) -> FailedConnect {
+    FailedConnect {
+        retry_after,
+        login_refused: false,
+        lingers: false,
     }
 }
 
@@ -101,10 +110,21 @@ impl Pool {
         self.settle();
     }
 
+    pub(super) fn refuse_login(&mut self, pause: Duration) {
+        let (_, generation) = self.connects.remove(0);
+        let failed = FailedConnect {
+            login_refused: true,
+            ..failed(pause)
+        };
+        self.machine
+            .connect_failed(generation, failed, self.now, &mut self.effects);
+        self.settle();
+    }
+
     pub(super) fn connect_failed(&mut self, pause: Duration) {
         let (_, generation) = self.connects.remove(0);
         self.machine
-            .connect_failed(generation, pause, false, self.now, &mut self.effects);
+            .connect_failed(generation, failed(pause), self.now, &mut self.effects);
         self.settle();
     }
 
@@ -179,9 +199,9 @@ impl Pool {
         self.settle();
     }
 
-    pub(super) fn bond(&mut self, id: ConnId, bond: Bond, tie: bool) {
+    pub(super) fn set_pinned(&mut self, id: ConnId, reason: PinReason, pinned: bool) {
         self.machine
-            .bond(id, bond, tie, self.now, &mut self.effects);
+            .set_pinned(id, reason, pinned, self.now, &mut self.effects);
         self.settle();
     }
 

@@ -1,6 +1,6 @@
-//! Random sequences against a bookkeeper of the outside: who holds what, who waits,
-//! which sockets there are. After each step every invariant is checked from what the
-//! bookkeeper saw, not from what the machine says of itself.
+//! Random sequences of steps, watched from outside. The watcher records which operation holds which
+//! connection, which operations wait, and which sockets exist. After each step every invariant is
+//! checked against these records, not against what the machine says about itself.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -32,18 +32,22 @@ enum Step {
     ConnectFailed {
         which: u8,
         pause: u16,
+        login_refused: bool,
         lingers: bool,
     },
     Clear,
+    NodeDied,
+    FirstUsed,
+    Retire,
     SetAvailable(bool),
     Tick {
         dead: Option<u8>,
     },
     Probe,
-    Bond {
+    SetPinned {
         which: u8,
-        bond: Bond,
-        tie: bool,
+        reason: PinReason,
+        pinned: bool,
     },
     RejectAll,
     Pass(u16),
@@ -57,7 +61,10 @@ fn step() -> impl Strategy<Value = Step> {
             Just(Lane::Awaiting)
         ]
     };
-    let bond = prop_oneof![Just(Bond::Cursor), Just(Bond::Transaction)];
+    let reason = prop_oneof![Just(PinReason::Cursor), Just(PinReason::Transaction)];
+    // A retired pool does nothing more, so it is made seldom.
+    let seldom =
+        prop_oneof![12 => Just(Step::Probe), 2 => Just(Step::FirstUsed), 1 => Just(Step::Retire)];
     prop_oneof![
         14 => (lane(), prop::option::weighted(0.3, any::<u8>()), prop::bool::weighted(0.3))
             .prop_map(|(lane, only, opens)| Step::CheckOut { lane, only, opens }),
@@ -67,14 +74,21 @@ fn step() -> impl Strategy<Value = Step> {
         4 => Just(Step::Closed),
         10 => (any::<u8>(), 0..8000_u16)
             .prop_map(|(which, lifetime)| Step::Connected { which, lifetime }),
-        2 => (any::<u8>(), 0..3000_u16, any::<bool>())
-            .prop_map(|(which, pause, lingers)| Step::ConnectFailed { which, pause, lingers }),
+        3 => (any::<u8>(), 0..3000_u16, any::<bool>(), any::<bool>()).prop_map(
+            |(which, pause, login_refused, lingers)| Step::ConnectFailed {
+                which,
+                pause,
+                login_refused,
+                lingers,
+            }
+        ),
         1 => Just(Step::Clear),
+        1 => Just(Step::NodeDied),
         2 => any::<bool>().prop_map(Step::SetAvailable),
         3 => prop::option::weighted(0.3, any::<u8>()).prop_map(|dead| Step::Tick { dead }),
-        1 => Just(Step::Probe),
-        4 => (any::<u8>(), bond, any::<bool>())
-            .prop_map(|(which, bond, tie)| Step::Bond { which, bond, tie }),
+        1 => seldom,
+        4 => (any::<u8>(), reason, any::<bool>())
+            .prop_map(|(which, reason, pinned)| Step::SetPinned { which, reason, pinned }),
         1 => Just(Step::RejectAll),
         4 => (0..2000_u16).prop_map(Step::Pass),
     ]

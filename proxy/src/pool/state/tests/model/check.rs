@@ -46,11 +46,26 @@ impl Watch {
                 .all(|idle| idle.generation == self.generation),
             "stale and idle"
         );
+        self.state_is_right();
         self.nobody_is_forgotten(sockets);
+    }
+
+    /// The one state of the machine against the facts that were recorded one by one.
+    fn state_is_right(&self) {
+        let state = self.machine.state();
+        assert_eq!(state.keeps_warm(), self.keeps_warm(), "{state:?}");
+        assert_eq!(state.login_refused(), self.login_refused, "{state:?}");
+        assert_eq!(state.node_is_dead(), self.dead, "{state:?}");
+        let retired = matches!(state, PoolState::Retired { .. });
+        assert_eq!(retired, self.retired, "{state:?}");
     }
 
     /// Nobody waits for something that is there, or that nothing will bring about.
     fn nobody_is_forgotten(&self, sockets: usize) {
+        if self.retired {
+            assert!(self.waiting.is_empty(), "waits at a retired pool");
+            return;
+        }
         let may_connect =
             sockets < self.limits.slots && self.connecting.len() < self.limits.max_connecting;
         let paused = self.machine.tick_at().is_some_and(|at| at > self.now);
@@ -104,6 +119,9 @@ impl Watch {
             self.waiting
         );
         self.take(Step::SetAvailable(true));
+        if self.retired {
+            return;
+        }
         let warm = self.limits.min.min(self.limits.slots);
         // Not the state after a set time: a connection that is too old may be replaced just then.
         let refilled = (0..self.limits.slots * 4).any(|_| {
@@ -128,16 +146,16 @@ impl Watch {
     }
 
     fn end_transactions(&mut self) {
-        let open: Vec<_> = self.bonds.iter().filter(|(_, open)| open[1] > 0).collect();
+        let open: Vec<_> = self.pins.iter().filter(|(_, open)| open[1] > 0).collect();
         let open: Vec<_> = open.into_iter().map(|(id, open)| (*id, open[1])).collect();
         for (id, times) in open {
             for _ in 0..times {
                 let mut effects = Vec::new();
-                if let Some(open) = self.bonds.get_mut(&id) {
+                if let Some(open) = self.pins.get_mut(&id) {
                     open[1] -= 1;
                 }
                 self.machine
-                    .bond(id, Bond::Transaction, false, self.now, &mut effects);
+                    .set_pinned(id, PinReason::Transaction, false, self.now, &mut effects);
                 self.heed(effects);
             }
         }

@@ -1,4 +1,4 @@
-//! The bookkeeper.
+//! The records of what happened, and what must follow from a step.
 
 use super::{check::reserve, *};
 
@@ -16,14 +16,20 @@ pub(super) struct Watch {
     pub(super) limits: Limits,
     pub(super) now: Duration,
     pub(super) generation: u64,
+    /// Facts that the machine's one state must express.
     available: bool,
+    pub(super) dead: bool,
+    pub(super) login_refused: bool,
+    pub(super) retired: bool,
     pub(super) idle: Vec<Idle>,
     pub(super) leased: Vec<Slot<u64>>,
     pub(super) connecting: Vec<(ConnId, u64)>,
     pub(super) closing: usize,
     /// In the order of arrival.
     pub(super) waiting: BTreeMap<Who, (Ticket, Want)>,
-    pub(super) bonds: HashMap<ConnId, [u32; 2]>,
+    pub(super) pins: HashMap<ConnId, [u32; 2]>,
+    /// An operation asks for a connection and is not in the queue yet.
+    asking: bool,
     last_who: Who,
     last_id: u64,
     spaced_until: Duration,
@@ -39,12 +45,16 @@ impl Watch {
             now: Duration::ZERO,
             generation: 1,
             available: false,
+            dead: false,
+            login_refused: false,
+            retired: false,
             idle: Vec::new(),
             leased: Vec::new(),
             connecting: Vec::new(),
             closing: 0,
             waiting: BTreeMap::new(),
-            bonds: HashMap::new(),
+            pins: HashMap::new(),
+            asking: false,
             last_who: 0,
             last_id: 0,
             spaced_until: Duration::ZERO,
@@ -99,6 +109,7 @@ impl Watch {
                     return;
                 };
                 self.idle.push(Idle { id, generation });
+                self.login_refused = false;
                 let lifetime = ms(lifetime.into());
                 self.machine
                     .connected(id, generation, id.0, lifetime, now, &mut effects);
@@ -106,6 +117,7 @@ impl Watch {
             Step::ConnectFailed {
                 which,
                 pause,
+                login_refused,
                 lingers,
             } => {
                 let Some((_, made_in)) = remove(&mut self.connecting, which) else {
@@ -114,22 +126,53 @@ impl Watch {
                 let pause = ms(pause.into());
                 self.closing += usize::from(lingers);
                 self.failed_until = self.failed_until.max(now + pause);
+                // A dead node's pool waits for its answer, and a retired one for nothing.
+                self.login_refused = login_refused && !self.dead && !self.retired;
+                let failed = FailedConnect {
+                    retry_after: pause,
+                    login_refused,
+                    lingers,
+                };
                 self.machine
-                    .connect_failed(made_in, pause, lingers, now, &mut effects);
+                    .connect_failed(made_in, failed, now, &mut effects);
+                let none_is_left = self.idle.is_empty() && self.leased.is_empty();
+                if login_refused && none_is_left {
+                    self.heed(effects);
+                    assert!(self.waiting.is_empty(), "waits for a login that is refused");
+                    return;
+                }
             }
             Step::Clear => {
                 self.generation += 1;
                 assert!(self.machine.clear(self.generation, &mut effects));
                 assert!(!self.machine.clear(self.generation, &mut effects));
-                self.bonds.clear();
+                self.pins.clear();
+            }
+            Step::NodeDied => {
+                self.generation += 1;
+                self.dead = true;
+                self.available = false;
+                self.login_refused = false;
+                self.machine.node_died(self.generation, &mut effects);
+                self.pins.clear();
+            }
+            Step::Retire => {
+                self.generation += 1;
+                self.retired = true;
+                self.login_refused = false;
+                self.machine.retire(&mut effects);
+                assert_eq!(self.machine.generation(), self.generation);
+                self.pins.clear();
+            }
+            Step::FirstUsed => {
+                if !self.dead && !self.retired {
+                    self.becomes_available();
+                }
+                self.machine.first_used(now, &mut effects);
             }
             Step::SetAvailable(available) => {
-                let news = available && !self.available;
+                let news = available && !self.retired && self.becomes_available();
                 self.available = available;
-                if news {
-                    self.failed_until = Duration::ZERO;
-                    self.probe_due = false;
-                }
                 assert_eq!(
                     self.machine.set_available(available, now, &mut effects),
                     news
@@ -154,18 +197,23 @@ impl Watch {
                 self.probe_due = true;
                 self.machine.probe(now, &mut effects);
             }
-            Step::Bond { which, bond, tie } => {
+            Step::SetPinned {
+                which,
+                reason,
+                pinned,
+            } => {
                 let Some(id) = self.known(which) else { return };
                 if self.limits.affinity {
-                    let open = self.bonds.entry(id).or_default();
-                    let count = &mut open[usize::from(bond == Bond::Transaction)];
-                    *count = if tie {
+                    let open = self.pins.entry(id).or_default();
+                    let count = &mut open[usize::from(reason == PinReason::Transaction)];
+                    *count = if pinned {
                         *count + 1
                     } else {
                         count.saturating_sub(1)
                     };
                 }
-                self.machine.bond(id, bond, tie, now, &mut effects);
+                self.machine
+                    .set_pinned(id, reason, pinned, now, &mut effects);
             }
             Step::RejectAll => self
                 .machine
@@ -175,7 +223,23 @@ impl Watch {
         self.heed(effects);
     }
 
-    /// A connection that may be leased again, in use or not.
+    pub(super) const fn keeps_warm(&self) -> bool {
+        self.available && !self.dead && !self.retired
+    }
+
+    /// The node answers. Returns whether it could not be used before.
+    fn becomes_available(&mut self) -> bool {
+        let news = !self.available;
+        self.available = true;
+        self.dead = false;
+        if news {
+            self.failed_until = Duration::ZERO;
+            self.probe_due = false;
+        }
+        news
+    }
+
+    /// A connection that may be checked out again, in use or not.
     fn known(&self, which: u8) -> Option<ConnId> {
         let leased = self
             .leased
@@ -206,6 +270,7 @@ impl Watch {
         let who = self.last_who;
         let before = self.waiting.len();
         let mut effects = Vec::new();
+        self.asking = true;
         match self.machine.check_out(want, self.now, || who, &mut effects) {
             CheckOut::Leased(slot) => {
                 assert!(effects.is_empty());
@@ -217,6 +282,8 @@ impl Watch {
                     "too deep"
                 );
                 assert!(only.is_none_or(|id| self.exists(id)), "waits for nothing");
+                let none_is_left = self.idle.is_empty() && self.leased.is_empty();
+                assert!(!(self.login_refused && none_is_left), "not refused");
                 self.waiting.insert(who, (ticket, want));
             }
             CheckOut::Shed => {
@@ -225,10 +292,15 @@ impl Watch {
                     "shed too soon"
                 );
             }
-            CheckOut::Retired => panic!("nobody retires it"),
+            CheckOut::Retired => assert!(self.retired, "retired too soon"),
+            CheckOut::LoginRefused => {
+                assert!(self.login_refused, "refused too soon");
+                assert!(self.idle.is_empty() && self.leased.is_empty(), "not tried");
+            }
             CheckOut::Gone => assert!(!self.exists(only.unwrap()), "it is still there"),
         }
         self.heed(effects);
+        self.asking = false;
     }
 
     pub(super) fn exists(&self, id: ConnId) -> bool {
@@ -261,8 +333,8 @@ impl Watch {
     }
 
     pub(super) fn fits(&self, want: Want, id: ConnId) -> bool {
-        let open = self.bonds.get(&id).is_some_and(|open| open[1] > 0);
-        let tied = self.bonds.values().filter(|open| open[1] > 0).count();
+        let open = self.pins.get(&id).is_some_and(|open| open[1] > 0);
+        let tied = self.pins.values().filter(|open| open[1] > 0).count();
         let could_be_another = want.lane == Lane::Normal && tied < self.limits.slots;
         match want.only {
             Some(only) => only == id,
@@ -293,6 +365,12 @@ impl Watch {
 
     fn begins(&mut self, id: ConnId, generation: u64) {
         assert!(id.0 > self.last_id, "an id used twice");
+        assert!(!self.retired, "opened for a node that has left");
+        let is_waited_for = self.waiting.values().any(|(_, want)| want.only.is_none());
+        assert!(
+            self.probe_due || self.asking || is_waited_for || self.keeps_warm(),
+            "opened for nothing"
+        );
         assert_eq!(generation, self.generation);
         assert!(self.now >= self.spaced_until, "too soon after the last");
         assert!(
@@ -310,7 +388,7 @@ impl Watch {
         self.idle.remove(at.expect("closed, but in use"));
         self.closing += 1;
         let tied = self
-            .bonds
+            .pins
             .remove(&slot.id)
             .is_some_and(|open| open != [0, 0]);
         match why {

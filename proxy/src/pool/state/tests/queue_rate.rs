@@ -1,4 +1,4 @@
-//! What is suggested to who is turned away.
+//! The pause that is suggested to clients that are turned away.
 
 use super::*;
 
@@ -22,7 +22,7 @@ fn suggested(pool: &Pool) -> Option<Duration> {
 }
 
 #[test]
-fn the_time_that_the_queue_takes_at_its_pace() {
+fn the_time_that_the_queue_takes_at_its_rate() {
     let mut pool = Pool::new(limits(2));
     assert_eq!(suggested(&pool), None, "nobody waits");
     let _slot = busy(&mut pool, ms(2), 1_000, 49);
@@ -30,7 +30,7 @@ fn the_time_that_the_queue_takes_at_its_pace() {
 }
 
 #[test]
-fn a_slow_pace_and_a_standstill_ask_for_longer() {
+fn a_slow_rate_and_a_standstill_ask_for_longer() {
     let mut pool = Pool::new(limits(2));
     let _slot = busy(&mut pool, ms(20), 100, 49);
     assert_eq!(suggested(&pool), Some(ms(1_000)));

@@ -13,13 +13,13 @@ pub struct ConnId(pub u64);
 pub struct Limits {
     /// Data slots: the node's cap minus its monitor sockets; at least 2.
     pub slots: usize,
-    /// Operations that may wait; one more is shed.
+    /// Operations that may wait. One more is shed.
     pub depth: usize,
-    /// Connections kept open while the node is available.
+    /// Connections kept open while the node is available (the warm minimum).
     pub min: usize,
-    /// Handshakes in progress at a time.
+    /// Handshakes that may be in progress at a time.
     pub max_connecting: usize,
-    /// An idle connection unused for longer is closed; `None`: never.
+    /// A connection that was idle for longer is closed; `None`: never.
     pub idle_time: Option<Duration>,
     /// Shortest time between the starts of two handshakes; zero: no limit.
     pub connect_spacing: Duration,
@@ -27,53 +27,68 @@ pub struct Limits {
     pub affinity: bool,
 }
 
-/// A connection with what the pool must remember of it.
+/// A connection with what the pool must remember about it.
 #[derive(Debug)]
 pub struct Slot<C> {
-    /// Its identity.
+    /// The connection's identity.
     pub id: ConnId,
-    /// The generation in which its connecting began.
+    /// The generation in which its handshake began.
     pub generation: u64,
     /// When its lifetime ends.
     pub expires: Duration,
     /// When it last finished an exchange.
     pub last_used: Duration,
-    /// The lane it is leased in.
+    /// The lane in which it is checked out.
     pub lane: Lane,
     /// The connection itself.
     pub conn: C,
 }
 
-/// The answer to a check-out.
+/// The result of a check-out.
 #[derive(Debug)]
 pub enum CheckOut<C> {
-    /// Here it is.
+    /// The connection.
     Leased(Slot<C>),
-    /// Wait: the waiter was queued and will be handed a connection or be rejected.
+    /// The waiter was queued. It will be handed a connection or be rejected.
     Queued(Ticket),
     /// The queue is full.
     Shed,
-    /// The one connection that would do no longer exists.
+    /// The one connection that the operation wants no longer exists.
     Gone,
-    /// The node has left the deployment; this pool opens nothing more.
+    /// The server refuses Weir's login, and there is no connection made before.
+    LoginRefused,
+    /// The node has left the deployment. This pool opens nothing more.
     Retired,
 }
 
 /// Why a waiter gets no connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rejection {
-    /// The pool was cleared: choose a node again.
+    /// The pool was cleared: select a server again.
     Cleared,
-    /// The one connection that would do was closed.
+    /// The one connection that the operation wants was closed.
     Gone,
-    /// The upstream refuses Weir's login.
+    /// The server refuses Weir's login.
     LoginRefused,
+}
+
+/// A failed attempt to connect, as [`Machine::connect_failed`](super::Machine::connect_failed)
+/// needs to know it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FailedConnect {
+    /// No other connection is opened before this time has passed.
+    pub retry_after: Duration,
+    /// The server answered, and refused Weir's login.
+    pub login_refused: bool,
+    /// The server may still count the socket. Report
+    /// [`Machine::closed`](super::Machine::closed) when it has let go of it.
+    pub lingers: bool,
 }
 
 /// Why a connection is closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CloseReason {
-    /// Unused for longer than the idle time.
+    /// It was idle for longer than the idle time.
     Idle,
     /// Its lifetime ended.
     Expired,
@@ -81,25 +96,28 @@ pub enum CloseReason {
     Stale,
     /// Its state is not provably clean, or its peer is gone.
     Broken,
-    /// It lay idle while its slot was needed to ask the node how it is.
+    /// It was idle while a probe needed its slot.
     Yielded,
-    /// Its peer gives no sign of life, and nothing runs on it: it is not waited for.
+    /// Its peer did not answer a liveness check. Nothing runs on it, so the server's end of it
+    /// is not waited for.
     Silent,
 }
 
 /// What the caller must do.
 #[derive(Debug)]
 pub enum Effect<C, W> {
-    /// Open a connection and report it with [`Machine::connected`](super::Machine::connected) or
+    /// Open a connection in this generation. Report it with
+    /// [`Machine::connected`](super::Machine::connected) or
     /// [`Machine::connect_failed`](super::Machine::connect_failed).
     Connect(ConnId, u64),
-    /// Give the connection to the waiter; check it in again if the waiter is gone.
+    /// Give the connection to the waiter. Check it in again if the waiter is gone.
     HandOver(W, Slot<C>),
     /// Tell the waiter that it will get none.
     Reject(W, Rejection),
     /// Destroy the connection, then report [`Machine::closed`](super::Machine::closed).
     Close(Slot<C>, CloseReason),
-    /// Call [`Machine::tick`](super::Machine::tick) at that time: a handshake is wanted that may not begin yet.
+    /// Call [`Machine::tick`](super::Machine::tick) at that time: a handshake is wanted that may
+    /// not begin yet.
     TickAt(Duration),
 }
 
@@ -108,11 +126,11 @@ pub enum Effect<C, W> {
 pub struct Counts {
     /// Connections waiting for work.
     pub idle: usize,
-    /// Leased connections by lane: normal, finishing, awaiting.
+    /// Checked-out connections by lane: normal, finishing, awaiting.
     pub leased: [usize; 3],
     /// Handshakes in progress.
     pub connecting: usize,
-    /// Destroyed, but not yet let go by the server.
+    /// Connections that are destroyed, but that the server has not let go of yet.
     pub closing: usize,
     /// Waiting operations.
     pub queued: usize,
@@ -122,7 +140,7 @@ impl Counts {
     /// Operations that use or want a connection now.
     #[must_use]
     pub fn load(&self) -> usize {
-        self.leased.iter().sum::<usize>() + self.queued
+        self.in_use() + self.queued
     }
 
     /// Connections that carry an operation now.
@@ -134,6 +152,6 @@ impl Counts {
     /// Sockets that count against the cap now.
     #[must_use]
     pub fn sockets(&self) -> usize {
-        self.idle + self.leased.iter().sum::<usize>() + self.connecting + self.closing
+        self.idle + self.in_use() + self.connecting + self.closing
     }
 }

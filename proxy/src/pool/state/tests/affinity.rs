@@ -2,7 +2,7 @@
 
 use super::*;
 
-fn tied(slots: usize) -> Pool {
+fn with_affinity(slots: usize) -> Pool {
     Pool::new(Limits {
         affinity: true,
         ..limits(slots)
@@ -27,7 +27,7 @@ const OPENS: Want = Want {
 
 #[test]
 fn who_needs_one_connection_waits_for_it() {
-    let mut pool = tied(6);
+    let mut pool = with_affinity(6);
     let mine = pool.lease(Lane::Normal);
     let id = mine.id;
     assert!(matches!(
@@ -43,7 +43,7 @@ fn who_needs_one_connection_waits_for_it() {
 
 #[test]
 fn who_waits_for_a_connection_that_is_closed_is_told() {
-    let mut pool = tied(6);
+    let mut pool = with_affinity(6);
     let mine = pool.lease(Lane::Normal);
     let id = mine.id;
     pool.ask_for("again", only(id, Lane::Finishing));
@@ -57,7 +57,7 @@ fn who_waits_for_a_connection_that_is_closed_is_told() {
 
 #[test]
 fn who_waits_for_a_connection_of_a_cleared_pool_is_told_at_once() {
-    let mut pool = tied(6);
+    let mut pool = with_affinity(6);
     let mine = pool.lease(Lane::Normal);
     let id = mine.id;
     pool.ask_for("again", only(id, Lane::Finishing));
@@ -73,7 +73,7 @@ fn who_waits_for_a_connection_of_a_cleared_pool_is_told_at_once() {
 
 #[test]
 fn one_without_room_does_not_block_the_next_at_the_same_connection() {
-    let mut pool = tied(3);
+    let mut pool = with_affinity(3);
     let (mine, _busy) = (pool.lease(Lane::Finishing), pool.lease(Lane::Normal));
     let id = mine.id;
     let third = pool.lease(Lane::Normal);
@@ -89,7 +89,7 @@ fn one_without_room_does_not_block_the_next_at_the_same_connection() {
 }
 
 #[test]
-fn bonds_keep_a_connection_from_being_closed_for_idleness_and_age() {
+fn pins_keep_a_connection_from_being_closed_for_idleness_and_age() {
     let idle_time = Some(ms(10));
     let mut pool = Pool::new(Limits {
         affinity: true,
@@ -99,47 +99,47 @@ fn bonds_keep_a_connection_from_being_closed_for_idleness_and_age() {
     pool.lifetime = ms(20);
     let slot = pool.lease(Lane::Normal);
     let id = slot.id;
-    pool.bond(id, Bond::Cursor, true);
-    pool.bond(id, Bond::Cursor, true);
+    pool.set_pinned(id, PinReason::Cursor, true);
+    pool.set_pinned(id, PinReason::Cursor, true);
     pool.pass(ms(30));
     pool.give_back(slot);
     pool.pass(ms(30));
     pool.tick();
-    pool.bond(id, Bond::Cursor, false);
+    pool.set_pinned(id, PinReason::Cursor, false);
     pool.tick();
     assert_eq!(pool.closed, [], "one cursor is still open");
-    pool.bond(id, Bond::Cursor, false);
+    pool.set_pinned(id, PinReason::Cursor, false);
     pool.tick();
     assert_eq!(pool.closed, [(id, CloseReason::Expired)]);
 }
 
 #[test]
 fn a_connection_carries_one_transaction_at_a_time() {
-    let mut pool = tied(2);
+    let mut pool = with_affinity(2);
     let first = pool.lease(Lane::Normal);
     let id = first.id;
-    pool.bond(id, Bond::Transaction, true);
+    pool.set_pinned(id, PinReason::Transaction, true);
     pool.give_back(first);
     let CheckOut::Queued(_) = pool.ask_for("second", OPENS) else {
         panic!()
     };
     let second = pool.got("second");
     assert_ne!(second.id, id);
-    pool.bond(second.id, Bond::Transaction, true);
+    pool.set_pinned(second.id, PinReason::Transaction, true);
     pool.give_back(second);
     // Both connections have one; a third transaction waits for the end of either.
     assert!(matches!(pool.ask_for("third", OPENS), CheckOut::Queued(_)));
     assert!(pool.handed.is_empty());
-    pool.bond(id, Bond::Transaction, false);
+    pool.set_pinned(id, PinReason::Transaction, false);
     assert_eq!(pool.got("third").id, id, "at once");
 }
 
 #[test]
 fn who_opens_a_transaction_holds_nobody_up() {
-    let mut pool = tied(2);
+    let mut pool = with_affinity(2);
     let (a, b) = (pool.lease(Lane::Normal), pool.lease(Lane::Finishing));
-    pool.bond(a.id, Bond::Transaction, true);
-    pool.bond(b.id, Bond::Transaction, true);
+    pool.set_pinned(a.id, PinReason::Transaction, true);
+    pool.set_pinned(b.id, PinReason::Transaction, true);
     pool.ask_for("opens", OPENS);
     pool.ask("plain", Lane::Normal);
     pool.give_back(a);
@@ -153,7 +153,7 @@ fn who_opens_a_transaction_holds_nobody_up() {
 
 #[test]
 fn an_unbound_waiter_spares_the_connection_that_others_wait_for() {
-    let mut pool = tied(4);
+    let mut pool = with_affinity(4);
     let (a, b, c) = (
         pool.lease(Lane::Normal),
         pool.lease(Lane::Normal),
@@ -171,12 +171,12 @@ fn an_unbound_waiter_spares_the_connection_that_others_wait_for() {
 }
 
 #[test]
-fn without_affinity_nothing_is_tied() {
+fn without_affinity_nothing_is_pinned() {
     let mut pool = Pool::new(limits(4));
     pool.lifetime = ms(10);
     let slot = pool.lease(Lane::Normal);
     let id = slot.id;
-    pool.bond(id, Bond::Cursor, true);
+    pool.set_pinned(id, PinReason::Cursor, true);
     pool.pass(ms(10));
     pool.give_back(slot);
     assert_eq!(pool.closed, [(id, CloseReason::Expired)]);
@@ -186,10 +186,10 @@ fn without_affinity_nothing_is_tied() {
 /// a transaction, waited there for the transaction's lock, and the commit waited behind it.
 #[test]
 fn plain_work_keeps_off_the_connection_of_a_transaction() {
-    let mut pool = tied(2);
+    let mut pool = with_affinity(2);
     let mine = pool.lease(Lane::Normal);
     let id = mine.id;
-    pool.bond(id, Bond::Transaction, true);
+    pool.set_pinned(id, PinReason::Transaction, true);
     pool.give_back(mine);
     assert!(matches!(
         pool.ask_for("plain", Want::default()),
@@ -201,23 +201,23 @@ fn plain_work_keeps_off_the_connection_of_a_transaction() {
         panic!("the commit waits");
     };
     pool.give_back(commit);
-    pool.bond(id, Bond::Transaction, false);
+    pool.set_pinned(id, PinReason::Transaction, false);
     pool.give_back(plain);
 }
 
 /// Where every connection has a transaction, work that they may wait for goes on all the same.
 #[test]
 fn plain_work_goes_on_where_every_connection_has_a_transaction() {
-    let mut pool = tied(2);
+    let mut pool = with_affinity(2);
     let one = pool.lease(Lane::Normal);
-    pool.bond(one.id, Bond::Transaction, true);
+    pool.set_pinned(one.id, PinReason::Transaction, true);
     let other = pool.lease(Lane::Finishing);
     pool.give_back(one);
     assert!(matches!(
         pool.ask_for("plain", Want::default()),
         CheckOut::Queued(_)
     ));
-    pool.bond(other.id, Bond::Transaction, true);
+    pool.set_pinned(other.id, PinReason::Transaction, true);
     let plain = pool.got("plain");
     pool.give_back(other);
     pool.give_back(plain);
