@@ -2,8 +2,7 @@
 //! messages, compression, checksums, edits in place and replies.
 //!
 //! Everything here is pure (bytes in, bytes or a decision out), so the proxy,
-//! the tests and the fuzz targets all run the same functions. Only [`codec`]
-//! knows of an I/O library.
+//! the tests and the fuzz targets all run the same functions.
 //!
 //! Three things are kept apart everywhere: *complete* (`Ok(Some(_))`),
 //! *incomplete* (`Ok(None)`, read more) and *malformed* (`Err`). Functions that
@@ -43,8 +42,6 @@ pub mod build;
 pub mod edit;
 
 pub mod reply;
-
-pub mod codec;
 
 mod error;
 

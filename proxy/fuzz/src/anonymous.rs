@@ -1,6 +1,6 @@
-//! Everything that a peer reaches before it has logged in, in the order in which its bytes
-//! pass it: frame, limit of length, compression, checksum, sections or the old opcode, facts,
-//! login. This target comes first, because nobody needs a password for it.
+//! The code that a client reaches before it has logged in, in the order in which its bytes pass
+//! it: frame, length limit, compression, checksum, sections or the legacy opcode, facts, login.
+//! This target comes first, because an attacker needs no password for it.
 
 use weir::command::{Facts, Treatment};
 use weir::downstream::auth::Login;
@@ -12,15 +12,16 @@ use weir::wire::{raw, reply};
 
 use super::login::{AUTHENTICATOR, nonce};
 
-/// The limit of `downstream/read.rs` before a login.
+/// The longest message that is read before a login, in bytes. The same limit stands in
+/// `downstream`.
 const LONGEST: usize = 64 * 1024;
 
-/// The input as all that one connection sends; nothing of it logs anybody in.
+/// The input is all that one connection sends. It must not log a client in.
 pub fn anonymous(data: &[u8]) {
     walk(data);
 }
 
-/// How many steps of a login were answered other than with an error.
+/// Returns how many steps of a login were answered without an error.
 pub(crate) fn walk(data: &[u8]) -> usize {
     let (mut login, mut rest, mut steps) = (Login::default(), data, 0);
     while let Ok(Some(header)) = Header::decode(rest, LONGEST) {
@@ -40,7 +41,7 @@ pub(crate) fn walk(data: &[u8]) -> usize {
     steps
 }
 
-/// The message as it was before its compression, and what it is.
+/// The message before its compression, and its opcode.
 fn unpacked(message: &[u8], op_code: i32) -> Option<(Vec<u8>, i32)> {
     if op_code != opcode::COMPRESSED {
         return Some((message.to_vec(), op_code));
@@ -71,7 +72,7 @@ fn command_of(mut message: Vec<u8>, op_code: i32) -> Option<Vec<u8>> {
     }
 }
 
-/// What Weir does with it before anybody has logged in; whether a login went a step on.
+/// Treats the message as Weir does before a login. Returns whether a login advanced by a step.
 fn answer(message: &[u8], login: &mut Login) -> bool {
     let Ok(msg) = OpMsg::parse(message) else {
         return false;

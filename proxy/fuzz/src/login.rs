@@ -1,8 +1,8 @@
-//! Fuzz bodies for everything that decides who somebody is: SCRAM payloads from
-//! either peer, login commands from clients, login replies from servers, PEM.
+//! Fuzz bodies for authentication: SCRAM payloads from either peer, login commands from clients,
+//! login replies from servers, and PEM files.
 //!
-//! Nobody can forge a proof by chance, so besides "no panic" the promise is that
-//! no input ever logs anybody in.
+//! No input forges a proof by chance. Therefore no input may ever log a client in, and none may
+//! cause a panic.
 
 use std::path::Path;
 use std::sync::{Arc, LazyLock};

@@ -3,8 +3,6 @@
 //! Nothing is decoded that routing does not need, and nothing is copied: a fact is
 //! a number, a flag or a [`Span`] into the message.
 
-use std::ops::Range;
-
 use crate::{
     command::kind::{Treatment, treatment},
     error::Class,
@@ -251,13 +249,6 @@ impl Facts {
     #[must_use]
     pub const fn allows_exhaust(&self) -> bool {
         self.flags & EXHAUST_ALLOWED != 0
-    }
-
-    /// Where the body begins and ends in the message.
-    #[must_use]
-    pub fn body_range(&self) -> Range<usize> {
-        let start = self.body.start();
-        start..start + self.body.len as usize
     }
 }
 

@@ -2,9 +2,9 @@
 
 use crate::{
     downstream::read::Envelope,
-    relay::{fresh_id, send::COMPRESSED_FROM},
+    relay::{fresh_id, send::WORTH_COMPRESSING},
     wire::{
-        compressed::compress,
+        compressed::{WORTH_COMPRESSING, compress},
         legacy,
         op_msg::{self, OpMsg},
     },
@@ -25,7 +25,7 @@ pub(crate) fn encode(envelope: &Envelope, mut message: Vec<u8>) -> Option<Vec<u8
         op_msg::append_checksum(&mut message);
     }
     match envelope.codec {
-        Some(codec) if message.len() >= COMPRESSED_FROM => compress(&message, codec).ok(),
+        Some(codec) if message.len() >= WORTH_COMPRESSING => compress(&message, codec).ok(),
         _ => Some(message),
     }
 }

@@ -14,7 +14,7 @@ use crate::{
         stream::{CHUNK, STALL},
     },
     wire::{
-        compressed::{compress, is_compressible},
+        compressed::{WORTH_COMPRESSING, compress, is_compressible},
         edit,
         header::set_request_id,
         op_msg,
@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// A shorter message is sent as it is: compression would cost more than it saves, bytes.
-pub(crate) const COMPRESSED_FROM: usize = 1024;
+pub(crate) const WORTH_COMPRESSING: usize = 1024;
 
 impl<C: ClientSide> Operation<'_, C> {
     /// Makes the only edits of a request: ids, flag bits, `maxTimeMS`. Returns the id under
@@ -47,7 +47,7 @@ impl<C: ClientSide> Operation<'_, C> {
     pub(super) async fn send(&mut self, lease: &mut Lease) -> Result<Result<(), usize>, Stop> {
         let request = &*self.request;
         let is_worth_it = request.missing == 0
-            && request.message.len() >= COMPRESSED_FROM
+            && request.message.len() >= WORTH_COMPRESSING
             && is_compressible(request.facts.name.of(&request.message));
         let generation = lease.generation();
         let pool = Arc::clone(lease.pool());

@@ -184,12 +184,6 @@ impl Pins {
         self.cursors.len()
     }
 
-    /// Open cursors whose getMores wait for data.
-    #[must_use]
-    pub fn awaiting_cursors(&self) -> usize {
-        self.cursors.iter().filter(|pin| pin.awaits).count()
-    }
-
     /// Transactions that are tied to a router.
     #[must_use]
     pub fn transactions(&self) -> usize {

@@ -25,9 +25,7 @@ use mongodb::bson::doc;
 use mongodb::error::{Error, ErrorKind};
 use mongodb::event::EventHandler;
 use mongodb::event::sdam::{SdamEvent, ServerHeartbeatSucceededEvent, TopologyDescription};
-use mongodb::options::{
-    ClientOptions, DriverInfo, SelectionCriteria, ServerAddress, ServerMonitoringMode,
-};
+use mongodb::options::{ClientOptions, DriverInfo, SelectionCriteria, ServerAddress};
 use parking_lot::Mutex;
 use thiserror::Error as ThisError;
 use tokio::sync::watch;
@@ -109,17 +107,6 @@ impl Monitor {
                 closing,
             }),
         })
-    }
-
-    /// How many sockets to each node watching takes: one that awaits changes and
-    /// one that measures round trips, or a single polling one.
-    #[must_use]
-    pub fn sockets_per_node(options: &ClientOptions) -> usize {
-        match options.server_monitoring_mode {
-            _ if options.load_balanced == Some(true) => 0,
-            Some(ServerMonitoringMode::Poll) => 1,
-            _ => 2,
-        }
     }
 
     /// Stops watching and waits until the monitoring connections are closed. What

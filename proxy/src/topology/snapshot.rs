@@ -259,15 +259,6 @@ pub struct TopologyVersion {
     pub counter: i64,
 }
 
-impl TopologyVersion {
-    /// Whether this report is older than `known`, provably: the same process,
-    /// and a smaller counter.
-    #[must_use]
-    pub fn is_older_than(&self, known: &Self) -> bool {
-        self.process_id == known.process_id && self.counter < known.counter
-    }
-}
-
 /// Something that happened to a node and that a pool must act upon. Events come
 /// in the order in which the snapshots that show them were published.
 #[derive(Clone, Debug, PartialEq)]

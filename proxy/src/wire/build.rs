@@ -66,16 +66,6 @@ impl DocumentBuilder {
         self.raw(kind::BOOL, key.as_bytes(), &[u8::from(value)])
     }
 
-    /// Adds a date, in milliseconds since the epoch.
-    pub fn datetime_ms(&mut self, key: &str, value: i64) -> &mut Self {
-        self.raw(kind::DATETIME, key.as_bytes(), &value.to_le_bytes())
-    }
-
-    /// Adds an ObjectId.
-    pub fn object_id(&mut self, key: &str, value: [u8; 12]) -> &mut Self {
-        self.raw(kind::OBJECT_ID, key.as_bytes(), &value)
-    }
-
     /// Adds a string.
     pub fn str(&mut self, key: &str, value: &str) -> &mut Self {
         self.start(kind::STRING, key.as_bytes());
@@ -138,7 +128,7 @@ impl DocumentBuilder {
 
 #[cfg(test)]
 mod tests {
-    use bson::{Bson, Document, doc, oid::ObjectId};
+    use bson::{Bson, Document, doc};
 
     use super::*;
     use crate::wire::elements;
@@ -150,8 +140,6 @@ mod tests {
             .i64("l", i64::MAX)
             .f64("d", 1.5)
             .bool("b", true)
-            .datetime_ms("t", 1_700_000_000_000)
-            .object_id("o", [7; 12])
             .str("s", "näme")
             .binary("n", 4, &[1, 2, 3])
             .document("e", &DocumentBuilder::new().finish())
@@ -159,8 +147,7 @@ mod tests {
             .finish();
         let expected = doc! {
             "i": -1, "l": i64::MAX, "d": 1.5, "b": true,
-            "t": bson::DateTime::from_millis(1_700_000_000_000),
-            "o": ObjectId::from_bytes([7; 12]), "s": "näme",
+            "s": "näme",
             "n": Bson::Binary(bson::Binary {
                 subtype: bson::spec::BinarySubtype::Uuid, bytes: vec![1, 2, 3],
             }),

@@ -27,7 +27,10 @@ const DATA_AT: usize = HEADER_LEN + 9;
 /// zstd's level as servers and drivers have it.
 const ZSTD_LEVEL: i32 = 3;
 
-/// A compressor both sides may agree on in the handshake.
+/// A message shorter than this, in bytes, is not worth compressing.
+pub const WORTH_COMPRESSING: usize = 1024;
+
+/// A compressor that both sides may agree on in the handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Compressor {
     /// Snappy's block format.

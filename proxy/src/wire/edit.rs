@@ -2,7 +2,6 @@
 //! subject of the edit stays as it came.
 
 use super::WireError;
-use super::build::DocumentBuilder;
 use super::header::{self, Header, MAX_MESSAGE_LEN};
 use super::le;
 use super::op_msg::{self, CHECKSUM_PRESENT, OpMsg};
@@ -22,13 +21,6 @@ pub fn overwrite_number(message: &mut [u8], at: usize, kind: u8, value: i64) -> 
         kind::DOUBLE => le::put(message, at, &(value as f64).to_le_bytes()),
         _ => false,
     }
-}
-
-/// Writes `bytes` over those at `at`; `false`, and nothing written, when they
-/// do not all exist.
-#[inline]
-pub fn overwrite_bytes(message: &mut [u8], at: usize, bytes: &[u8]) -> bool {
-    le::put(message, at, bytes)
 }
 
 /// Adds a field at the end of the body document, wherever the body stands, and
@@ -68,70 +60,6 @@ pub fn append_to_body(
     le::put_i32(message, msg.body.start, le::length(body_len + grown));
     header::set_length(message, length);
     Ok(())
-}
-
-/// The same message with another body in the same place.
-///
-/// # Errors
-/// As [`append_to_body`]; `body` must be framed as a document.
-pub fn replace_body(message: &[u8], msg: &OpMsg, body: &[u8]) -> Result<Vec<u8>, WireError> {
-    let (header, body_len) = check_edit(message, msg)?;
-    raw::check_frame(body)?;
-    let length = (header.length - body_len) + body.len();
-    check_length(length)?;
-
-    let before = message.get(..msg.body.start).unwrap_or_default();
-    let after = message.get(msg.body.end..).unwrap_or_default();
-    let mut edited = [before, body, after].concat();
-    header::set_length(&mut edited, length);
-    Ok(edited)
-}
-
-/// A copy of `document` in which the first top-level field called `key` has
-/// another type and value, at its old place; added at the end if there is none.
-///
-/// # Errors
-/// [`WireError::Field`] when type and value do not fit each other; whatever
-/// [`raw::elements`] finds wrong with `document`.
-pub fn replace_field(
-    document: &[u8],
-    key: &str,
-    kind: u8,
-    value: &[u8],
-) -> Result<Vec<u8>, WireError> {
-    if key.as_bytes().contains(&0) || raw::value_len(kind, value) != Some(value.len()) {
-        return Err(WireError::Field { kind });
-    }
-    let mut copy = DocumentBuilder::with_capacity(document.len() + key.len() + value.len() + 2);
-    let mut replaced = false;
-    for element in raw::elements(document) {
-        let element = element?;
-        if !replaced && element.key == key.as_bytes() {
-            copy.raw(kind, element.key, value);
-            replaced = true;
-        } else {
-            copy.element(&element);
-        }
-    }
-    if !replaced {
-        copy.raw(kind, key.as_bytes(), value);
-    }
-    Ok(copy.finish())
-}
-
-/// A copy of `document` without the top-level fields called `key`.
-///
-/// # Errors
-/// Whatever [`raw::elements`] finds wrong with `document`.
-pub fn remove_field(document: &[u8], key: &str) -> Result<Vec<u8>, WireError> {
-    let mut copy = DocumentBuilder::with_capacity(document.len());
-    for element in raw::elements(document) {
-        let element = element?;
-        if element.key != key.as_bytes() {
-            copy.element(&element);
-        }
-    }
-    Ok(copy.finish())
 }
 
 /// The header and the body's length, once it is certain that `msg` describes

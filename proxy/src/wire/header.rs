@@ -17,18 +17,8 @@ const OP_CODE_AT: usize = 12;
 pub mod opcode {
     /// OP_REPLY, the answer to [`QUERY`].
     pub const REPLY: i32 = 1;
-    /// OP_UPDATE; servers removed it in 5.1.
-    pub const UPDATE: i32 = 2001;
-    /// OP_INSERT; removed in 5.1.
-    pub const INSERT: i32 = 2002;
     /// OP_QUERY; since 5.1 for handshakes only.
     pub const QUERY: i32 = 2004;
-    /// OP_GET_MORE; removed in 5.1.
-    pub const GET_MORE: i32 = 2005;
-    /// OP_DELETE; removed in 5.1.
-    pub const DELETE: i32 = 2006;
-    /// OP_KILL_CURSORS; removed in 5.1.
-    pub const KILL_CURSORS: i32 = 2007;
     /// OP_COMPRESSED, a wrapper around one of the others.
     pub const COMPRESSED: i32 = 2012;
     /// OP_MSG, everything since 3.6.

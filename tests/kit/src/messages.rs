@@ -281,7 +281,7 @@ mod tests {
         assert_eq!(transaction.as_i64(), Some(3));
         let lsid = raw::find(body(&filled), b"lsid").unwrap();
         let id = raw::find(lsid.as_document().unwrap(), b"id").unwrap();
-        assert_eq!(id.as_binary(), Some((4, &[7_u8; 16][..])));
+        assert_eq!(id.value, [&[16, 0, 0, 0, 4][..], &[7; 16]].concat());
 
         let (identifier, documents) = parsed.sequences(&filled).next().unwrap();
         assert_eq!(identifier, b"updates");

@@ -3,7 +3,7 @@
 use std::sync::atomic::AtomicUsize;
 
 use mongodb::bson::Document;
-use mongodb::options::Credential;
+use mongodb::options::{Credential, ServerMonitoringMode};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
@@ -251,7 +251,6 @@ async fn a_load_balancer_is_not_watched() {
     let node = Node::start().await;
     let mut options = options(&[&node], MIN_HEARTBEAT);
     options.load_balanced = Some(true);
-    assert_eq!(Monitor::sockets_per_node(&options), 0);
     let topology = Monitor::topology(&options);
     let monitor = Monitor::start(options, &topology).unwrap();
     let snapshot = topology.current();
@@ -290,14 +289,6 @@ fn the_client_is_built_for_watching_only() {
             Some(Duration::from_millis(kept_timeout))
         );
     }
-}
-
-#[test]
-fn sockets_are_counted_by_mode() {
-    let mut options = ClientOptions::default();
-    assert_eq!(Monitor::sockets_per_node(&options), 2);
-    options.server_monitoring_mode = Some(ServerMonitoringMode::Poll);
-    assert_eq!(Monitor::sockets_per_node(&options), 1);
 }
 
 #[test]

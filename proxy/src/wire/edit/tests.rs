@@ -2,6 +2,7 @@ use bson::{Document, doc};
 use proptest::prelude::*;
 
 use super::*;
+use crate::wire::build::DocumentBuilder;
 use crate::wire::fixtures::{A1, any_document, body, op_msg, sequence};
 
 fn parse(document: &[u8]) -> Document {
@@ -38,10 +39,7 @@ fn other_types_and_places_are_left_alone() {
     assert!(!overwrite_number(&mut bytes, 5, kind::INT32, 1));
     assert!(!overwrite_number(&mut bytes, 1, kind::INT64, 1));
     assert!(!overwrite_number(&mut bytes, usize::MAX, kind::INT32, 1));
-    assert!(!overwrite_bytes(&mut bytes, 7, &[1, 2]));
     assert_eq!(bytes, [9; 8]);
-    assert!(overwrite_bytes(&mut bytes, 6, &[1, 2]));
-    assert_eq!(bytes, [9, 9, 9, 9, 9, 9, 1, 2]);
 }
 
 #[test]
@@ -132,81 +130,6 @@ fn a_message_does_not_grow_beyond_the_limit() {
     assert_eq!(message.len(), MAX_MESSAGE_LEN);
 }
 
-#[test]
-fn a_body_is_replaced() {
-    let empty = [5, 0, 0, 0, 0];
-    let message = op_msg(2, &[sequence(b"s", &A1), body(&A1), sequence(b"t", &A1)]);
-    let parsed = OpMsg::parse(&message).unwrap();
-    let edited = replace_body(&message, &parsed, &empty).unwrap();
-    assert_eq!(
-        edited,
-        op_msg(2, &[sequence(b"s", &A1), body(&empty), sequence(b"t", &A1)])
-    );
-    assert_eq!(
-        replace_body(&edited, &OpMsg::parse(&edited).unwrap(), &A1).unwrap(),
-        message
-    );
-    let whole = op_msg(0, &[body(&A1), sequence(b"s", &A1)]);
-    let parsed_prefix = OpMsg::parse_prefix(&whole[..40], whole.len())
-        .unwrap()
-        .unwrap();
-    let edited = replace_body(&whole[..40], &parsed_prefix, &empty).unwrap();
-    let expected = op_msg(0, &[body(&empty), sequence(b"s", &A1)]);
-    assert_eq!([&edited, &whole[40..]].concat(), expected);
-    assert_eq!(
-        replace_body(&message, &parsed, &A1[..11]),
-        Err(WireError::DocumentLength {
-            length: 12,
-            available: 11
-        })
-    );
-}
-
-#[test]
-fn fields_are_replaced_and_removed() {
-    let document = doc! { "a": 1, "b": "x", "c": { "a": 2 } }.to_vec().unwrap();
-    let replaced = replace_field(&document, "a", kind::BOOL, &[1]).unwrap();
-    assert_eq!(
-        replaced,
-        doc! { "a": true, "b": "x", "c": { "a": 2 } }
-            .to_vec()
-            .unwrap()
-    );
-    let added = replace_field(&document, "d", kind::NULL, &[]).unwrap();
-    assert_eq!(
-        added,
-        doc! { "a": 1, "b": "x", "c": { "a": 2 }, "d": bson::Bson::Null }
-            .to_vec()
-            .unwrap()
-    );
-    let removed = remove_field(&document, "b").unwrap();
-    assert_eq!(removed, doc! { "a": 1, "c": { "a": 2 } }.to_vec().unwrap());
-    assert_eq!(remove_field(&document, "none").unwrap(), document);
-
-    let twice = DocumentBuilder::new()
-        .i32("a", 1)
-        .i32("b", 2)
-        .i32("a", 3)
-        .finish();
-    let replaced = replace_field(&twice, "a", kind::NULL, &[]).unwrap();
-    let expected = DocumentBuilder::new()
-        .raw(kind::NULL, b"a", &[])
-        .i32("b", 2)
-        .i32("a", 3)
-        .finish();
-    assert_eq!(replaced, expected);
-    assert_eq!(
-        remove_field(&twice, "a").unwrap(),
-        DocumentBuilder::new().i32("b", 2).finish()
-    );
-
-    assert_eq!(
-        replace_field(&document, "a", kind::BOOL, &[]),
-        Err(WireError::Field { kind: kind::BOOL })
-    );
-    assert!(remove_field(&document[1..], "a").is_err());
-}
-
 proptest! {
     /// Takes the new field out again and compares every byte.
     #[test]
@@ -264,19 +187,6 @@ proptest! {
     }
 
     #[test]
-    fn replacing_and_removing_agree_with_bson(document in any_document(), choice: prop::sample::Index) {
-        prop_assume!(!document.is_empty());
-        let bytes = document.to_vec().unwrap();
-        let key = document.keys().nth(choice.index(document.len())).unwrap().clone();
-        let replaced = replace_field(&bytes, &key, kind::INT32, &[7, 0, 0, 0]).unwrap();
-        let mut expected = document.clone();
-        expected.insert(key.clone(), 7);
-        prop_assert_eq!(replaced, expected.to_vec().unwrap());
-        expected.remove(&key);
-        prop_assert_eq!(remove_field(&bytes, &key).unwrap(), expected.to_vec().unwrap());
-    }
-
-    #[test]
     fn any_bytes_end_without_panic(
         message in prop::collection::vec(any::<u8>(), 0..60),
         start in 0_usize..70,
@@ -288,8 +198,5 @@ proptest! {
         overwrite_number(&mut framed, at, kind::INT64, 1);
         overwrite_number(&mut framed, start, kind::INT64, 1);
         let _ = append_to_body(&mut framed, &msg, kind::NULL, "a", &[]);
-        let _ = replace_body(&framed, &msg, &A1);
-        let _ = replace_field(&message, "a", kind::NULL, &[]);
-        let _ = remove_field(&message, "a");
     }
 }

@@ -151,30 +151,6 @@ impl<'a> Element<'a> {
     pub fn as_object_id(&self) -> Option<[u8; 12]> {
         self.fixed(kind::OBJECT_ID)
     }
-
-    /// Subtype and bytes of a binary value. For the obsolete subtype 2 the bytes
-    /// begin with a second length.
-    #[inline]
-    pub fn as_binary(&self) -> Option<(u8, &'a [u8])> {
-        if self.kind != kind::BINARY {
-            return None;
-        }
-        let (&subtype, bytes) = self.value.get(4..)?.split_first()?;
-        Some((subtype, bytes))
-    }
-
-    /// A timestamp: seconds in the high 32 bits, increment in the low ones, so
-    /// that numbers compare as timestamps do.
-    #[inline]
-    pub fn as_timestamp(&self) -> Option<u64> {
-        self.fixed(kind::TIMESTAMP).map(u64::from_le_bytes)
-    }
-
-    /// A date, in milliseconds since the epoch.
-    #[inline]
-    pub fn as_datetime_ms(&self) -> Option<i64> {
-        self.fixed(kind::DATETIME).map(i64::from_le_bytes)
-    }
 }
 
 /// The integer a double stands for, if it stands for one.
