@@ -2,15 +2,15 @@
 //!
 //! | file | its part |
 //! |---|---|
-//! | [`address`] | one normal spelling per node |
-//! | [`snapshot`] | the immutable result everybody reads |
+//! | [`address`] | one normal form of each node's address |
+//! | [`snapshot`] | the immutable result that all others read |
 //! | [`hello`] | what one hello reply says; pure |
 //! | [`sdam`] | the rules of *Server Discovery and Monitoring*; pure |
-//! | [`verdict`] | what an operation's error proves about a node; pure |
-//! | [`monitor`] | the official driver, which watches the deployment |
+//! | [`verdict`] | what an operation's error says about a node; pure |
+//! | [`monitor`] | the official driver, which monitors the deployment |
 //!
-//! [`Topology`] joins them: monitors and operations report to it, it publishes a
-//! [`Snapshot`] after every report, and reading the latest one costs no lock.
+//! [`Topology`] joins them. Monitors and operations report to it, and it publishes a [`Snapshot`]
+//! after every report. Reading the latest snapshot costs no lock.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -34,9 +34,9 @@ pub use snapshot::{
 };
 pub use verdict::{Phase, StateChange, StateChangeKind};
 
-use sdam::{Deployment, Heard, Source};
+use sdam::{Deployment, Heard, HelloSource};
 
-/// A handle on what is known about the deployment. Cloning it copies a pointer.
+/// What is known about the deployment. Cloning it copies a pointer.
 #[derive(Clone)]
 pub struct Topology {
     shared: Arc<Shared>,
@@ -50,16 +50,16 @@ struct Shared {
     reports: Mutex<Reports>,
 }
 
-/// What changes with every report. The lock is taken for a report, which is a
-/// heartbeat, a handshake or an error, never for an operation that goes well.
+/// What changes with every report. The lock is taken for a heartbeat, a handshake or an error,
+/// never for an operation that succeeds.
 struct Reports {
     deployment: Deployment,
     listeners: Vec<mpsc::UnboundedSender<TopologyEvent>>,
 }
 
 impl Topology {
-    /// A topology that nobody watches: it learns from what is reported to it.
-    /// [`monitor::Monitor::start`] makes one that is watched.
+    /// A topology without a monitor: it learns only from reports. [`monitor::Monitor::start`]
+    /// monitors one.
     #[must_use]
     pub fn new(seeds: &Seeds) -> Self {
         let deployment = Deployment::new(seeds);
@@ -76,14 +76,14 @@ impl Topology {
         }
     }
 
-    /// What is known now.
+    /// The latest snapshot.
     #[must_use]
     pub fn current(&self) -> Arc<Snapshot> {
         self.shared.current.load_full()
     }
 
-    /// Tells when there is a newer snapshot, by its revision. New round trips alone
-    /// wake nobody: they make no node suitable that was not.
+    /// The revision of the latest snapshot, to wait for a newer one. New round trips alone do not
+    /// change it, because they make no node suitable that was not.
     #[must_use]
     pub fn watch(&self) -> watch::Receiver<u64> {
         self.shared.revision.subscribe()
@@ -97,8 +97,8 @@ impl Topology {
         receiver
     }
 
-    /// Says that an operation waits for a suitable node, as long as the result
-    /// lives. Meanwhile monitors that sleep after a failure check every 500 ms.
+    /// An operation waits for a suitable node as long as the result lives. Meanwhile monitors
+    /// that pause after a failure check every 500 ms.
     #[must_use]
     pub fn hold(&self) -> Hold {
         self.shared.held.send_modify(|held| *held += 1);
@@ -117,14 +117,14 @@ impl Topology {
             .await;
     }
 
-    /// A connection's hello, asked for at `started`, was answered. Returns whether
-    /// it was news.
+    /// The hello of a connection, asked for at `started`, was answered. Returns whether it was
+    /// believed.
     pub fn on_hello(&self, address: &NodeAddress, started: Instant, hello: Hello) -> bool {
-        self.heard(address, Source::Connection, started, hello)
+        self.heard(address, HelloSource::Connection, started, hello)
     }
 
-    /// A connection stamped with `generation` broke (or timed out, if `timed_out`).
-    /// A failed login is no network error; what to do about it is the pool's affair.
+    /// A connection of this generation broke, or timed out (`timed_out`). A refused login is no
+    /// network error: only the pool deals with it.
     pub fn on_network_error(
         &self,
         address: &NodeAddress,
@@ -138,8 +138,8 @@ impl Topology {
         })
     }
 
-    /// A connection stamped with `generation` was answered with a state-change
-    /// error, whose `topologyVersion`, if it has one, must be passed on.
+    /// A connection of this generation was answered with a state-change error.
+    /// `topology_version` is that of the error.
     pub fn on_state_change(
         &self,
         address: &NodeAddress,
@@ -153,7 +153,13 @@ impl Topology {
         })
     }
 
-    fn heard(&self, address: &NodeAddress, source: Source, started: Instant, hello: Hello) -> bool {
+    fn heard(
+        &self,
+        address: &NodeAddress,
+        source: HelloSource,
+        started: Instant,
+        hello: Hello,
+    ) -> bool {
         let heard = Heard {
             source,
             started,
@@ -162,8 +168,8 @@ impl Topology {
         self.report(|deployment, _| deployment.on_hello(address, hello, heard))
     }
 
-    /// A node that was asked for its hello, on a connection of Weir's own, said nothing for
-    /// as long as a monitor would have waited: it is as dead as if its monitor had timed out.
+    /// A node did not answer a hello on one of Weir's own connections for as long as a monitor
+    /// would have waited. It counts as dead, as if its monitor had timed out.
     pub fn on_silence(&self, address: &NodeAddress) {
         self.monitor_failed(address, true, "it does not answer hello", now());
     }
@@ -184,7 +190,7 @@ impl Topology {
         });
     }
 
-    /// What the driver watches now, and the round trips it measured.
+    /// The driver monitors other addresses, or has measured round trips.
     fn watched(
         &self,
         added: Vec<NodeAddress>,
@@ -241,8 +247,8 @@ impl Drop for Hold {
     }
 }
 
-/// The events that lie between two snapshots. A failed monitor is not among them:
-/// only its report says what the failure was.
+/// The events between two snapshots. A failed monitor is not among them: only its report has the
+/// error.
 fn differences(before: &Snapshot, after: &Snapshot) -> Vec<TopologyEvent> {
     let mut events = Vec::new();
     for node in &before.nodes {

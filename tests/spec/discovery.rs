@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use weir::topology::hello::Hello;
-use weir::topology::sdam::{Deployment, Heard, MIN_WIRE_VERSION, Seeds, Source};
+use weir::topology::sdam::{Deployment, Heard, HelloSource, MIN_WIRE_VERSION, Seeds};
 use weir::topology::{NodeAddress, Phase, Snapshot, StateChangeKind};
 
 use crate::{Outcome, json, outcome, run};
@@ -119,7 +119,7 @@ impl Subject {
         match Hello::parse(&bytes) {
             Ok(hello) => {
                 let heard = Heard {
-                    source: Source::Monitor,
+                    source: HelloSource::Monitor,
                     started,
                     at_ms: 0,
                 };

@@ -1,14 +1,13 @@
-//! Where a node listens, in one normal form.
+//! The address of a node, in one normal form.
 //!
-//! Two spellings of one address must compare equal, or a node would be known
-//! twice: host names are lower-cased, a missing port is 27017, and the brackets
-//! of an IPv6 literal are removed (*Server Discovery and Monitoring*,
-//! "Normalizing hosts").
+//! Two spellings of one address must compare equal. Otherwise one node would be known as two. Host
+//! names are lower-cased, a missing port is 27017, and the brackets of an IPv6 literal are removed
+//! (*Server Discovery and Monitoring*, "Normalizing hosts").
 
 use std::fmt;
 use std::sync::Arc;
 
-/// The port a MongoDB server listens on when an address names none.
+/// The port when an address names none.
 pub const DEFAULT_PORT: u16 = 27017;
 
 /// The address of one upstream node. Cloning it copies a pointer.
@@ -43,8 +42,8 @@ impl NodeAddress {
         }
     }
 
-    /// Reads `host`, `host:port`, `[v6]`, `[v6]:port`, a bare IPv6 literal or a
-    /// `/path/to.sock`; `None` when the text is none of these.
+    /// Parses `host`, `host:port`, `[v6]`, `[v6]:port`, a bare IPv6 literal or a `/path/to.sock`;
+    /// `None`: the text is none of these.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         if text.starts_with('/') || text.ends_with(".sock") {

@@ -1,8 +1,7 @@
 //! What one hello reply says about its node; pure.
 //!
-//! The reply may come from a monitor or from any connection Weir opens: both are
-//! read here, so that both mean the same (*Server Discovery and Monitoring*,
-//! "Parsing a hello response").
+//! The reply may come from a monitor or from any connection that Weir opens. Both are parsed here,
+//! so that both mean the same (*Server Discovery and Monitoring*, "Parsing a hello response").
 
 use bson::raw::{RawBsonRef, RawDocument};
 use thiserror::Error;
@@ -10,27 +9,26 @@ use thiserror::Error;
 use super::address::NodeAddress;
 use super::snapshot::{Limits, NodeKind, Tags, TopologyVersion};
 
-/// What a hello reply says about its node. Of the fields a server may leave out,
-/// `None` means it did.
+/// What a hello reply says about its node. `None` means that the server left the field out.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Hello {
-    /// What the node says it is.
+    /// The kind of the node.
     pub kind: NodeKind,
     /// `setName`.
     pub set_name: Option<String>,
-    /// `hosts`, `passives` and `arbiters`: every member the node knows.
+    /// `hosts`, `passives` and `arbiters`: every member that the node knows.
     pub hosts: Vec<NodeAddress>,
     /// The node's own address, as the replica set configuration spells it.
     pub me: Option<NodeAddress>,
     /// `setVersion`, the version of the replica set configuration.
     pub set_version: Option<i64>,
-    /// `electionId` of the election the primary won.
+    /// `electionId` of the election that the primary won.
     pub election_id: Option<[u8; 12]>,
     /// `topologyVersion`.
     pub topology_version: Option<TopologyVersion>,
     /// `minWireVersion` and `maxWireVersion`.
     pub wire: (i32, i32),
-    /// Size limits, with the defaults of the specification where left out.
+    /// Size limits. Those that are left out have the specification's defaults.
     pub limits: Limits,
     /// `logicalSessionTimeoutMinutes`.
     pub session_timeout_minutes: Option<i64>,
@@ -38,9 +36,9 @@ pub struct Hello {
     pub last_write: Option<i64>,
     /// `tags`.
     pub tags: Tags,
-    /// `serviceId`: which server behind a load balancer answered.
+    /// `serviceId`: the server behind a load balancer that answered.
     pub service_id: Option<[u8; 12]>,
-    /// Whether the node is a Weir itself.
+    /// Whether the node is another Weir.
     pub is_weir: bool,
 }
 
@@ -72,13 +70,13 @@ impl Default for Hello {
 /// Why a reply says nothing about its node.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum HelloError {
-    /// No valid BSON.
+    /// The reply is no valid BSON.
     #[error("the hello reply is not a valid document")]
     Malformed,
     /// The server answered `ok: 0`.
     #[error("hello was refused with code {code}: {message}")]
     Refused {
-        /// The error code, 0 when there was none.
+        /// The error code; 0: the reply has none.
         code: i32,
         /// The error message.
         message: String,
@@ -91,11 +89,11 @@ impl Hello {
     ///
     /// # Errors
     ///
-    /// When the bytes are no document or the server refused to answer.
+    /// The bytes are no document, or the server answered with an error.
     pub fn parse(document: &[u8]) -> Result<Self, HelloError> {
         let document = RawDocument::from_bytes(document).map_err(|_| HelloError::Malformed)?;
         let mut hello = Self::default();
-        let mut role = Role::default();
+        let mut role = RoleFields::default();
         let mut refusal = Refusal::default();
         for element in document {
             let (key, value) = element.map_err(|_| HelloError::Malformed)?;
@@ -132,9 +130,9 @@ impl Hello {
     }
 }
 
-/// The fields that together decide what a node is.
+/// The fields that decide the kind of a node.
 #[derive(Default)]
-struct Role {
+struct RoleFields {
     is_mongos: bool,
     is_writable: bool,
     is_secondary: bool,
@@ -143,7 +141,7 @@ struct Role {
     is_ghost: bool,
 }
 
-impl Role {
+impl RoleFields {
     fn read(&mut self, key: &str, value: RawBsonRef<'_>) -> bool {
         let says_yes = value.as_bool() == Some(true);
         match key {
@@ -210,7 +208,7 @@ impl<'a> Refusal<'a> {
     }
 }
 
-/// Reads a `topologyVersion`, of a hello or of an error.
+/// Parses a `topologyVersion` of a hello or of an error.
 #[must_use]
 pub fn topology_version(value: RawBsonRef<'_>) -> Option<TopologyVersion> {
     let document = value.as_document()?;

@@ -1,19 +1,17 @@
-//! The official driver, which watches the deployment: the only file that holds a
-//! `mongodb::Client`.
+//! The official driver, which monitors the deployment. Only this file holds a `mongodb::Client`.
 //!
-//! The driver resolves SRV records, finds members, opens the monitoring
-//! connections and asks hello on them. What the answers mean is decided in
-//! [`super::sdam`], which every hello reaches through the driver's events. They
-//! are taken by callback: the channel form runs one task per event, and events
-//! overtake each other.
+//! The driver resolves SRV records, finds members, opens the monitoring connections and sends hello
+//! on them. [`super::sdam`] decides what the replies mean. It gets them through the driver's events.
+//! The events are taken by callback, because the channel form runs one task for each event, and
+//! events overtake each other.
 //!
-//! The client never logs in, opens no pool connection and sends no command. A
-//! server selection that never succeeds serves two purposes:
+//! The client never logs in, opens no pool connection and sends no command. A server selection
+//! that never succeeds serves two purposes:
 //!
-//! * polled once, it shows the driver's round-trip averages, which events carry
-//!   only when something else changed;
-//! * left waiting, it makes monitors that sleep after a failure check every
-//!   500 ms; it runs while operations wait for a node ([`Topology::hold`]).
+//! * Polled once, it shows the driver's round-trip averages. Events carry them only when something
+//!   else changed.
+//! * While it waits, monitors that pause after a failure check every 500 ms. It runs while
+//!   operations wait for a node ([`Topology::hold`]).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -33,39 +31,40 @@ use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 use tracing::debug;
 
-use super::sdam::{Seeds, Source};
+use super::sdam::{HelloSource, Seeds};
 use super::{Hello, NodeAddress, Topology, now};
 
-/// How often a node is asked when the connection string does not say.
+/// The time between two heartbeats when the connection string does not say.
 pub const DEFAULT_HEARTBEAT: Duration = Duration::from_secs(1);
 
-/// The driver never asks more often than this.
+/// The shortest time between two heartbeats that the driver allows.
 pub const MIN_HEARTBEAT: Duration = Duration::from_millis(500);
 
-/// Longest time to connect, so that a dead node is known after one heartbeat and
-/// this.
+/// The longest time to connect. A dead node is known after one heartbeat and this time.
 pub const MAX_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Watches a deployment for as long as it lives.
+/// Monitors a deployment as long as it lives.
 pub struct Monitor {
-    /// `None` behind a load balancer, where there is nothing to watch.
+    /// `None` behind a load balancer, where there is nothing to monitor.
     watching: Option<Watching>,
 }
 
 struct Watching {
     client: Client,
+    /// Reads round trips and keeps monitors awake.
     attendant: JoinHandle<()>,
+    /// The driver's events are ignored from now on.
     closing: Arc<AtomicBool>,
 }
 
 /// The driver refused the options.
 #[derive(Debug, ThisError)]
-#[error("the deployment cannot be watched with these options")]
+#[error("the deployment cannot be monitored with these options")]
 pub struct MonitorError(#[from] Error);
 
 impl Monitor {
-    /// The topology that these options describe, not watched yet: whoever needs
-    /// every event asks for [`Topology::events`] before [`Monitor::start`].
+    /// The topology that these options describe, not monitored yet. Call [`Topology::events`]
+    /// before [`Monitor::start`] to get every event.
     #[must_use]
     pub fn topology(options: &ClientOptions) -> Topology {
         Topology::new(&Seeds {
@@ -76,13 +75,13 @@ impl Monitor {
         })
     }
 
-    /// Starts to watch. Connections, DNS and TLS are those of the options; their
-    /// credential and pool sizes are ignored, their heartbeat is at least
-    /// [`MIN_HEARTBEAT`], their connect timeout at most [`MAX_CONNECT_TIMEOUT`].
+    /// Starts to monitor with the hosts, DNS and TLS of the options. Their credential and pool
+    /// sizes are ignored. Their heartbeat is at least [`MIN_HEARTBEAT`], and their connect timeout
+    /// at most [`MAX_CONNECT_TIMEOUT`].
     ///
     /// # Errors
     ///
-    /// When the driver finds the options contradictory, or cannot read TLS files.
+    /// The options contradict each other, or the driver cannot read the TLS files.
     pub fn start(options: ClientOptions, topology: &Topology) -> Result<Self, MonitorError> {
         if options.load_balanced == Some(true) {
             return Ok(Self { watching: None });
@@ -109,8 +108,8 @@ impl Monitor {
         })
     }
 
-    /// Stops watching and waits until the monitoring connections are closed. What
-    /// was known stays as it is.
+    /// Stops monitoring and waits until the monitoring connections are closed. The topology stays
+    /// as it is.
     pub async fn stop(mut self) {
         if let Some(watching) = self.watching.take() {
             watching.end();
@@ -129,7 +128,7 @@ impl Drop for Monitor {
 
 impl Watching {
     fn end(&self) {
-        // The driver reports its own end as the removal of every node.
+        // When the driver ends, it reports the removal of every node.
         self.closing.store(true, Ordering::Relaxed);
         self.attendant.abort();
     }
@@ -186,14 +185,14 @@ fn on_heartbeat(topology: &Topology, event: &ServerHeartbeatSucceededEvent) {
     let bytes = event.reply.to_vec().unwrap_or_default();
     match Hello::parse(&bytes) {
         Ok(hello) => {
-            topology.heard(&node, Source::Monitor, started, hello);
+            topology.heard(&node, HelloSource::Monitor, started, hello);
         }
         Err(error) => topology.monitor_failed(&node, false, &error.to_string(), started),
     }
 }
 
-/// Members come and go by the hellos themselves; here arrive the changes that only
-/// the driver knows of, such as those of an SRV record.
+/// Hellos already add and remove members. Only the driver knows the changes that arrive here, such
+/// as those of an SRV record.
 fn on_description(topology: &Topology, previous: &TopologyDescription, new: &TopologyDescription) {
     let (previous, new) = (previous.servers(), new.servers());
     let added = new.keys().filter(|server| !previous.contains_key(*server));
@@ -219,8 +218,7 @@ fn address(server: &ServerAddress) -> NodeAddress {
     }
 }
 
-/// Reads round trips once per heartbeat and keeps monitors awake while operations
-/// wait.
+/// Reads round trips once per heartbeat, and keeps monitors awake while operations wait.
 async fn attend(client: Client, topology: Topology, heartbeat: Duration) {
     tokio::join!(
         measure(&client, &topology, heartbeat),
@@ -229,31 +227,31 @@ async fn attend(client: Client, topology: Topology, heartbeat: Duration) {
 }
 
 async fn measure(client: &Client, topology: &Topology, heartbeat: Duration) {
-    let mut pulse = tokio::time::interval(heartbeat);
-    pulse.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut ticks = tokio::time::interval(heartbeat);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        pulse.tick().await;
-        let seen = Arc::new(Mutex::new(Vec::new()));
-        let seen_by_driver = seen.clone();
-        let look = SelectionCriteria::Predicate(Arc::new(move |server| {
+        ticks.tick().await;
+        let measured = Arc::new(Mutex::new(Vec::new()));
+        let collected = measured.clone();
+        let criteria = SelectionCriteria::Predicate(Arc::new(move |server| {
             if let Some(rtt) = server.average_round_trip_time() {
-                seen_by_driver.lock().push((address(server.address()), rtt));
+                collected.lock().push((address(server.address()), rtt));
             }
             false
         }));
-        // One poll looks at every node; then the selection would start to wait.
-        let _ = select(client, look).now_or_never();
-        let rtts = std::mem::take(&mut *seen.lock());
+        // One poll visits every node. After that the selection would start to wait.
+        let _ = select(client, criteria).now_or_never();
+        let rtts = std::mem::take(&mut *measured.lock());
         topology.watched(Vec::new(), Vec::new(), rtts);
     }
 }
 
 async fn keep_awake(client: &Client, mut held: watch::Receiver<usize>) {
     while held.wait_for(|held| *held > 0).await.is_ok() {
-        debug!("operations wait for a suitable node, sleeping monitors check every 500 ms");
+        debug!("operations wait for a suitable node; paused monitors check every 500 ms");
         let waiting = async {
             loop {
-                // Ends by itself only at the driver's own timeout or on an error.
+                // This ends only at the driver's own timeout or with an error.
                 select(client, SelectionCriteria::Predicate(Arc::new(|_| false))).await;
                 tokio::time::sleep(MIN_HEARTBEAT).await;
             }

@@ -1,13 +1,19 @@
 //! The state of the deployment and the rules that change it; pure.
 //!
-//! These are the update rules of *Server Discovery and Monitoring*, run on every
-//! hello Weir sees: the heartbeats of the driver's monitors and the handshakes of
-//! its own connections, so that a new primary is believed as soon as it has told
-//! anybody. The public specification files run against this module.
+//! These are the update rules of *Server Discovery and Monitoring*. They run on every hello that
+//! Weir sees: the heartbeats of the driver's monitors and the handshakes of its own connections.
+//! A new primary is therefore known as soon as any of them hears of it. The public specification
+//! files run against this module.
 //!
-//! Hellos from several sources may arrive out of order. One server process counts
-//! its own changes (`topologyVersion`), which orders them exactly; where that is
-//! missing, the later *asked for* wins.
+//! Hellos from several sources may arrive out of order. A server process counts its own changes
+//! (`topologyVersion`), which orders them exactly. Without that count, the hello that was asked for
+//! later wins.
+//!
+//! | module | its part |
+//! |---|---|
+//! | [`member`] | one node: its last hello, and whether that still counts |
+//! | [`replica_set`] | the members of a replica set and its primary |
+//! | [`errors`] | what follows from the errors of Weir's own connections |
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,48 +23,30 @@ use super::address::NodeAddress;
 use super::hello::Hello;
 use super::snapshot::{NodeKind, Snapshot, TopologyKind};
 
+mod errors;
 mod member;
 mod replica_set;
 
-pub(super) use member::{Member, State};
+pub use member::{Heard, HelloSource};
+use member::{Member, MemberState};
 
-/// The oldest wire version Weir can use: 4.4, as the driver that does the watching.
+/// The oldest wire version that Weir can use: that of 4.4, as for the driver that monitors.
 pub const MIN_WIRE_VERSION: i32 = 9;
 
-/// The newest wire version a server may insist on.
+/// The newest wire version that a server may require.
 pub const MAX_WIRE_VERSION: i32 = 29;
 
 /// What the connection string says about the deployment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Seeds {
-    /// The hosts named, or found by SRV.
+    /// The hosts of the connection string, or those that SRV found.
     pub hosts: Vec<NodeAddress>,
-    /// `directConnection=true`: use that one host, whatever it is.
+    /// `directConnection=true`: use that one host, of any kind.
     pub direct: bool,
     /// `replicaSet`.
     pub set_name: Option<String>,
     /// `loadBalanced=true`.
     pub load_balanced: bool,
-}
-
-/// Who asked for a hello.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Source {
-    /// The node's monitor, whose successes and failures come in order.
-    Monitor,
-    /// A connection Weir opened.
-    Connection,
-}
-
-/// When a hello was asked for and answered.
-#[derive(Clone, Copy, Debug)]
-pub struct Heard {
-    /// Who asked.
-    pub source: Source,
-    /// When it was asked for, on the monotonic clock.
-    pub started: Instant,
-    /// When it was answered, in milliseconds since 1970.
-    pub at_ms: i64,
 }
 
 /// Everything known about the deployment, and the rules that change it.
@@ -73,7 +61,7 @@ pub struct Deployment {
     notice: Option<Arc<str>>,
 }
 
-/// What a failed heartbeat changes for the pool of its node.
+/// What a failed heartbeat means for the pool of its node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Down {
     /// The monitor timed out.
@@ -83,7 +71,7 @@ pub struct Down {
 }
 
 impl Deployment {
-    /// The deployment as the connection string describes it, nobody asked yet.
+    /// The deployment as the connection string describes it, before the first hello.
     #[must_use]
     pub fn new(seeds: &Seeds) -> Self {
         let kind = if seeds.load_balanced {
@@ -121,7 +109,7 @@ impl Deployment {
         }
         member.topology_version = hello.topology_version;
         member.heard = Some(heard);
-        member.state = State::Up;
+        member.state = MemberState::Up;
         let kind = hello.kind;
         member.hello = Some(hello);
         match self.kind {
@@ -144,8 +132,8 @@ impl Deployment {
         heard.is_some_and(|heard| heard.started > began)
     }
 
-    /// The monitor of this node failed at `now`. Returns what its pool must learn,
-    /// if that is news.
+    /// The monitor of this node failed at `now`. Returns what the pool must do; `None`: it knows
+    /// already.
     pub fn on_monitor_failure(
         &mut self,
         address: &NodeAddress,
@@ -155,14 +143,14 @@ impl Deployment {
     ) -> Option<Down> {
         let member = self.members.get_mut(address)?;
         let (was_down, known_dead) = match member.state {
-            State::Down { timed_out, .. } => (true, timed_out),
+            MemberState::Down { timed_out, .. } => (true, timed_out),
             _ => (false, false),
         };
         if !was_down {
             member.generation += 1;
         }
         let timed_out = timed_out || known_dead;
-        member.state = State::Down {
+        member.state = MemberState::Down {
             since: now,
             timed_out,
             error: error.into(),
@@ -180,30 +168,30 @@ impl Deployment {
     /// The driver's average round trip to this node.
     pub fn on_rtt(&mut self, address: &NodeAddress, rtt: Duration) {
         if let Some(member) = self.members.get_mut(address)
-            && !matches!(member.state, State::Down { .. })
+            && !matches!(member.state, MemberState::Down { .. })
         {
             member.round_trips.add(rtt);
         }
     }
 
-    /// The driver found a further address (by SRV, mostly).
+    /// The driver found another address, usually by SRV.
     pub fn add(&mut self, address: &NodeAddress) {
         self.members.entry(address.clone()).or_default();
     }
 
-    /// The driver no longer watches this address, so nobody would notice its end.
+    /// The driver no longer monitors this address, so a failure of it would stay unnoticed.
     pub fn forget(&mut self, address: &NodeAddress) {
         self.members.remove(address);
         self.look_for_primary();
     }
 
-    /// What kind of deployment this is now.
+    /// The kind of the deployment now.
     #[must_use]
     pub fn kind(&self) -> TopologyKind {
         self.kind
     }
 
-    /// The present state, for everybody to read.
+    /// The current state as immutable data.
     #[must_use]
     pub fn snapshot(&self, revision: u64) -> Snapshot {
         let is_load_balanced = self.kind == TopologyKind::LoadBalanced;
@@ -220,22 +208,22 @@ impl Deployment {
         }
     }
 
-    /// The newest `electionId` and `setVersion` any primary reported.
+    /// The newest `electionId` and `setVersion` that a primary reported.
     #[must_use]
     pub fn newest_election(&self) -> (Option<[u8; 12]>, Option<i64>) {
         (self.max_election_id, self.max_set_version)
     }
 
-    pub(super) fn member(&self, address: &NodeAddress) -> Option<&Member> {
+    fn member(&self, address: &NodeAddress) -> Option<&Member> {
         self.members.get(address)
     }
 
-    pub(super) fn member_mut(&mut self, address: &NodeAddress) -> Option<&mut Member> {
+    fn member_mut(&mut self, address: &NodeAddress) -> Option<&mut Member> {
         self.members.get_mut(address)
     }
 
-    /// Settles whether the replica set has a primary now.
-    pub(super) fn look_for_primary(&mut self) {
+    /// Updates the kind: whether the replica set has a primary now.
+    fn look_for_primary(&mut self) {
         if self.kind.is_replica_set() {
             self.kind = if self
                 .members

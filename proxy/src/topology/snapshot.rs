@@ -1,37 +1,35 @@
 //! What is known about the deployment at one moment, as plain immutable data.
 //!
-//! The names and meanings are those of *Server Discovery and Monitoring*;
-//! [`super::sdam`] computes a snapshot, everybody else only reads it.
+//! The names and meanings are those of *Server Discovery and Monitoring*. [`super::sdam`] computes
+//! a snapshot. All others only read it.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::address::NodeAddress;
 
-/// Drivers send transaction numbers to Weir, which a standalone server rejects.
-pub const STANDALONE: &str = "the upstream is a standalone server, which knows no retryable writes \
+/// Why a standalone server cannot be served: drivers send transaction numbers, which it rejects.
+pub const STANDALONE: &str = "the upstream is a standalone server, which has no retryable writes \
     and no transactions; make it a replica set of one: start it with --replSet rs0, run \
     rs.initiate() once, and add replicaSet=rs0 to --upstream";
 
 /// Everything known about the deployment at one moment.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Snapshot {
-    /// What kind of deployment this is.
+    /// The kind of the deployment.
     pub kind: TopologyKind,
     /// Its nodes in the order of their addresses. An index into this list means
     /// something only together with this snapshot.
     pub nodes: Vec<Node>,
     /// The name of the replica set, when one is known.
     pub set_name: Option<String>,
-    /// Why no node may be used at all: a node speaks no wire version in common
-    /// with Weir.
+    /// Why no node may be used: a node and Weir have no wire version in common.
     pub incompatible: Option<String>,
-    /// Why the last address that was dropped was dropped (a standalone among the
-    /// members of a set, another set name, …): the likeliest reason why `nodes`
-    /// is empty.
+    /// Why the last address was removed, for example as a standalone server among the members of
+    /// a set. If `nodes` is empty, this is the most likely reason.
     pub notice: Option<Arc<str>>,
-    /// Grows with every published change but those of round trips alone, so that a
-    /// waiter can tell news from what it has already seen.
+    /// Grows with every published change, except one of round trips alone. A waiter compares it
+    /// with the one that it has seen.
     pub revision: u64,
 }
 
@@ -51,7 +49,7 @@ impl Snapshot {
             .ok()
     }
 
-    /// The primary of a replica set, when one is known and believed.
+    /// The primary of a replica set, if one is known and believed.
     #[must_use]
     pub fn primary(&self) -> Option<&Node> {
         self.nodes
@@ -68,13 +66,13 @@ impl Snapshot {
             .any(|node| node.kind == NodeKind::Standalone)
     }
 
-    /// Why this deployment can never be served, if that is certain.
+    /// Why this deployment can never be served; `None`: that is not certain.
     #[must_use]
     pub fn unservable(&self) -> Option<&'static str> {
         (self.is_standalone() && self.kind != TopologyKind::Sharded).then_some(STANDALONE)
     }
 
-    /// Whether anything but round trips is different.
+    /// Whether anything else than round trips is different.
     pub(super) fn differs_by_more_than_rtt(&self, other: &Self) -> bool {
         let mut measured = other.clone();
         for (node, own) in measured.nodes.iter_mut().zip(&self.nodes) {
@@ -95,9 +93,8 @@ impl Snapshot {
             .flatten()
     }
 
-    /// The highest wire version that every node holding data understands, or
-    /// `None` before any of them was heard. A node that is down at the moment
-    /// counts with what it last said.
+    /// The highest wire version that every node supports; `None`: no node was heard yet. A node
+    /// that is down counts with its last hello.
     #[must_use]
     pub fn common_max_wire(&self) -> Option<i32> {
         self.nodes
@@ -111,17 +108,17 @@ impl Snapshot {
 /// The kind of a deployment (the specification's `TopologyType`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TopologyKind {
-    /// Nothing was heard yet.
+    /// No hello was answered yet.
     Unknown,
-    /// One node, whatever it is: `directConnection=true`, or a standalone.
+    /// One node of any kind: `directConnection=true`, or a standalone server.
     Single,
-    /// A replica set without a primary that could be used now.
+    /// A replica set without a usable primary.
     ReplicaSetNoPrimary,
     /// A replica set with a primary.
     ReplicaSetWithPrimary,
     /// One or more mongos.
     Sharded,
-    /// One address with a load balancer behind it; never monitored.
+    /// One address of a load balancer. It is never monitored.
     LoadBalanced,
 }
 
@@ -141,13 +138,13 @@ impl TopologyKind {
 pub struct Node {
     /// Where it listens.
     pub address: NodeAddress,
-    /// What it is now. `Unknown` while it cannot be used, whoever found out.
+    /// What it is now; `Unknown` while it cannot be used.
     pub kind: NodeKind,
-    /// The driver's moving average of the monitoring round trips; `None` while
-    /// the node is not monitored successfully.
+    /// The driver's moving average of the monitoring round trips; `None` while the node is not
+    /// monitored successfully.
     pub rtt: Option<Duration>,
-    /// The least of the last ten round trips that made it: what the way takes when nobody is
-    /// busy. `None` with fewer than two.
+    /// The minimum of the last ten of these round trips: the time without any load. `None` with
+    /// fewer than two.
     pub least_rtt: Option<Duration>,
     /// The node's tags from the replica set configuration.
     pub tags: Tags,
@@ -166,19 +163,18 @@ pub struct Node {
     pub topology_version: Option<TopologyVersion>,
     /// Why the node is `Unknown`, when something went wrong.
     pub error: Option<Arc<str>>,
-    /// The node is `Unknown` because of something an operation met (a verdict),
-    /// not because its monitor failed: the next hello is likely to end it.
+    /// The node is `Unknown` because of an error that an operation met, not because its monitor
+    /// failed. The next hello is likely to end that.
     pub suspended: bool,
-    /// The generation of connections to this node. A connection stamped with an
-    /// older one is stale: it must not be used again, and its errors say nothing
-    /// about the node.
+    /// The generation of connections to this node. A connection of an older one is stale: it must
+    /// not be used again, and its errors say nothing about the node.
     pub generation: u64,
 }
 
 /// The kind of a node (the specification's `ServerType`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NodeKind {
-    /// Not heard yet, unreachable, or under a verdict.
+    /// Not heard yet, unreachable, or suspended because of an operation's error.
     Unknown,
     /// A mongod that is no member of a set.
     Standalone,
@@ -194,7 +190,7 @@ pub enum NodeKind {
     Other,
     /// A mongod started with a set name but not (or no longer) in a set.
     Ghost,
-    /// Whatever stands behind a load balancer.
+    /// The server behind a load balancer.
     LoadBalancer,
 }
 
@@ -238,7 +234,7 @@ impl Tags {
     }
 }
 
-/// The sizes a node accepts, from its hello.
+/// The sizes that a node accepts, from its hello.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// `maxBsonObjectSize`, in bytes.
@@ -249,8 +245,8 @@ pub struct Limits {
     pub max_batch: i32,
 }
 
-/// A point in the life of one server process: its state changes are counted, so
-/// two reports of it can be ordered without a clock.
+/// A server process's count of its own state changes. Two reports of one process can be ordered by
+/// it without a clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TopologyVersion {
     /// The server process. Counters of different processes cannot be compared.
@@ -259,13 +255,12 @@ pub struct TopologyVersion {
     pub counter: i64,
 }
 
-/// Something that happened to a node and that a pool must act upon. Events come
-/// in the order in which the snapshots that show them were published.
+/// A change that a pool must act upon. Events come in the order in which the snapshots that show
+/// them were published.
 #[derive(Clone, Debug, PartialEq)]
 pub enum TopologyEvent {
-    /// The node answers (again). Whether operations can be sent to it is a matter
-    /// of its kind ([`NodeKind::holds_data`]). A node that is known from the start,
-    /// as behind a load balancer, never comes up.
+    /// The node answers, for the first time or again. Its kind says whether operations can be
+    /// sent to it ([`NodeKind::holds_data`]). A load balancer has no such event.
     NodeUp {
         /// The node.
         address: NodeAddress,
@@ -276,18 +271,17 @@ pub enum TopologyEvent {
     NodeDown {
         /// The node.
         address: NodeAddress,
-        /// The monitor timed out: the node is declared dead, and connections in
-        /// use must be interrupted, because TCP may never notice. Otherwise
-        /// connections in use may end by themselves.
+        /// The monitor timed out: the node is declared dead. Connections in use must be
+        /// interrupted, because TCP may never notice. Otherwise they may end by themselves.
         timed_out: bool,
         /// A hello that was asked for later than the failed heartbeat was answered.
         heard_since: bool,
-        /// What the monitor met.
+        /// The monitor's error.
         error: Arc<str>,
-        /// The generation that new connections belong to from now on.
+        /// The generation of new connections from now on.
         generation: u64,
     },
-    /// The node left the deployment: its pool must go.
+    /// The node has left the deployment: its pool must be retired.
     NodeRemoved {
         /// The node.
         address: NodeAddress,

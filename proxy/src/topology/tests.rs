@@ -188,6 +188,11 @@ fn what_was_heard_since_a_heartbeat_began_is_said() {
                 _ => None,
             });
         assert_eq!(down, Some(!heard_first));
-        topology.heard(&a, Source::Monitor, later, hello(NodeKind::Primary, "a"));
+        topology.heard(
+            &a,
+            HelloSource::Monitor,
+            later,
+            hello(NodeKind::Primary, "a"),
+        );
     }
 }

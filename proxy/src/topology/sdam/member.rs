@@ -1,41 +1,86 @@
-//! One node: what it said last, and whether that still counts.
+//! One node: its last hello, and whether that still counts.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{Heard, Source};
 use crate::topology::address::NodeAddress;
 use crate::topology::hello::Hello;
 use crate::topology::snapshot::{Node, NodeKind, Tags, TopologyVersion};
-use crate::topology::verdict::Verdict;
+
+/// The sender of the request for a hello.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HelloSource {
+    /// The node's monitor, whose successes and failures come in order.
+    Monitor,
+    /// A connection that Weir opened.
+    Connection,
+}
+
+/// When a hello was asked for and answered.
+#[derive(Clone, Copy, Debug)]
+pub struct Heard {
+    /// The sender of the request.
+    pub source: HelloSource,
+    /// When it was sent, on the monotonic clock.
+    pub started: Instant,
+    /// When it was answered, in milliseconds since 1970.
+    pub at_ms: i64,
+}
+
+/// The error for which an operation made a node `Unknown`.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Suspicion {
+    /// When the error occurred.
+    pub(super) at: Instant,
+    /// The `topologyVersion` of the server when it answered with the error.
+    pub(super) topology_version: Option<TopologyVersion>,
+    /// The error's text.
+    pub(super) error: Arc<str>,
+}
+
+impl Suspicion {
+    /// Whether a hello proves that the error is out of date. If both come from one process, the
+    /// server's own count decides. Otherwise the hello must have been asked for later.
+    fn is_ended_by(&self, hello: Option<TopologyVersion>, started: Instant) -> bool {
+        match (self.topology_version, hello) {
+            (Some(error), Some(hello)) if error.process_id == hello.process_id => {
+                hello.counter >= error.counter
+            }
+            _ => started > self.at,
+        }
+    }
+}
 
 /// What is known about one node.
 #[derive(Clone, Debug, Default)]
-pub(in crate::topology) struct Member {
-    pub(in crate::topology) state: State,
-    /// The last hello that was believed; outlives the state, so that limits and
+pub(super) struct Member {
+    /// Whether the node can be used.
+    pub(super) state: MemberState,
+    /// The last hello that was believed. It is kept when the state changes, so that limits and
     /// wire versions stay known while the node is down.
-    pub(in crate::topology) hello: Option<Hello>,
-    /// What the current state rests on; `None` where nothing can order it.
-    pub(in crate::topology) topology_version: Option<TopologyVersion>,
-    pub(in crate::topology) generation: u64,
+    pub(super) hello: Option<Hello>,
+    /// The `topologyVersion` of the current state; `None`: it has none.
+    pub(super) topology_version: Option<TopologyVersion>,
+    /// The generation of connections to this node.
+    pub(super) generation: u64,
     /// When the last believed hello was asked for.
     pub(super) heard: Option<Heard>,
+    /// The round trips that the monitor measured.
     pub(super) round_trips: RoundTrips,
 }
 
-/// Round trips of late, by the driver's moving average.
+/// The latest round trips, computed from the driver's moving average.
 #[derive(Clone, Debug, Default)]
 pub(super) struct RoundTrips {
     average: Option<Duration>,
-    /// What made the averages, the latest last.
+    /// The samples that led to the averages, the latest last.
     samples: VecDeque<Duration>,
 }
 
 impl RoundTrips {
-    /// By `client-side-operations-timeout.md` the least one is that of the last ten, and unknown
-    /// with fewer than two: the first one is that of a connection that is made.
+    /// By `client-side-operations-timeout.md` the minimum is that of the last ten samples. It is
+    /// unknown with fewer than two, because the first sample includes making the connection.
     const KEPT: usize = 10;
     const FEWEST: usize = 2;
 
@@ -44,7 +89,7 @@ impl RoundTrips {
             self.samples.push_back(average);
             return;
         };
-        // News of the topology repeat it.
+        // A change of the topology repeats the last average.
         if before == average {
             return;
         }
@@ -72,29 +117,29 @@ impl RoundTrips {
 
 /// Whether a node can be used.
 #[derive(Clone, Debug, Default)]
-pub(in crate::topology) enum State {
-    /// Nobody asked it yet.
+pub(super) enum MemberState {
+    /// No hello was answered yet.
     #[default]
     Unheard,
-    /// It is what its last hello says.
+    /// The last hello says what the node is.
     Up,
-    /// Its hello is not believed: an old primary, or the wrong replica set.
+    /// The last hello does not count: an old primary, or the wrong replica set. The text says why.
     Disowned(Arc<str>),
-    /// Its monitor failed.
+    /// The monitor failed.
     Down {
         since: Instant,
         timed_out: bool,
         error: Arc<str>,
     },
-    /// An operation met an error that speaks against it.
-    Suspended(Verdict),
+    /// An operation met an error that makes the node `Unknown`.
+    Suspended(Suspicion),
 }
 
 impl Member {
     pub(super) fn usable_hello(&self) -> Option<&Hello> {
         self.hello
             .as_ref()
-            .filter(|_| matches!(self.state, State::Up))
+            .filter(|_| matches!(self.state, MemberState::Up))
     }
 
     pub(super) fn kind(&self) -> NodeKind {
@@ -103,7 +148,7 @@ impl Member {
     }
 
     pub(super) fn disown(&mut self, error: Arc<str>) {
-        self.state = State::Disowned(error);
+        self.state = MemberState::Disowned(error);
         self.topology_version = None;
     }
 
@@ -115,9 +160,13 @@ impl Member {
             return new.counter >= known.counter;
         }
         match &self.state {
-            State::Suspended(verdict) => verdict.is_ended_by(hello.topology_version, heard.started),
-            State::Down { since, .. } => heard.source == Source::Monitor || heard.started > *since,
-            State::Unheard | State::Up | State::Disowned(_) => {
+            MemberState::Suspended(suspicion) => {
+                suspicion.is_ended_by(hello.topology_version, heard.started)
+            }
+            MemberState::Down { since, .. } => {
+                heard.source == HelloSource::Monitor || heard.started > *since
+            }
+            MemberState::Unheard | MemberState::Up | MemberState::Disowned(_) => {
                 self.heard.is_none_or(|last| heard.started >= last.started)
             }
         }
@@ -126,9 +175,9 @@ impl Member {
     pub(super) fn node(&self, address: &NodeAddress, is_load_balanced: bool) -> Node {
         let hello = self.hello.as_ref();
         let error = match &self.state {
-            State::Unheard | State::Up => None,
-            State::Disowned(error) | State::Down { error, .. } => Some(error.clone()),
-            State::Suspended(verdict) => Some(verdict.error.clone()),
+            MemberState::Unheard | MemberState::Up => None,
+            MemberState::Disowned(error) | MemberState::Down { error, .. } => Some(error.clone()),
+            MemberState::Suspended(suspicion) => Some(suspicion.error.clone()),
         };
         Node {
             address: address.clone(),
@@ -147,7 +196,7 @@ impl Member {
             session_timeout_minutes: hello.and_then(|hello| hello.session_timeout_minutes),
             topology_version: self.topology_version,
             error,
-            suspended: matches!(self.state, State::Suspended(_)),
+            suspended: matches!(self.state, MemberState::Suspended(_)),
             generation: self.generation,
         }
     }

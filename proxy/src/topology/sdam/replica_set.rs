@@ -1,5 +1,5 @@
-//! The rules for replica sets: who is a member, and which of several nodes that
-//! call themselves primary is the primary.
+//! The rules for replica sets: which nodes are members, and which of several nodes that call
+//! themselves primary is the primary.
 
 use super::{Deployment, Hello, NodeAddress, NodeKind};
 
@@ -21,7 +21,7 @@ impl Deployment {
         self.look_for_primary();
     }
 
-    /// A primary is the authority on who is a member.
+    /// The primary decides which nodes are members.
     fn update_from_primary(&mut self, address: &NodeAddress) {
         if !self.has_right_set_name(address) {
             return;
@@ -49,10 +49,10 @@ impl Deployment {
         }
     }
 
-    /// Other members are believed about themselves, and about who is a member only
-    /// while no primary is known.
+    /// Another member is believed about itself. Its list of members counts only while no primary
+    /// is known.
     fn update_from_member(&mut self, address: &NodeAddress) {
-        // `kind` is settled after this update, so it still tells of the time before.
+        // `kind` is updated after this, so it still holds the state before.
         let had_primary = self.kind == super::TopologyKind::ReplicaSetWithPrimary;
         if !self.has_right_set_name(address) {
             return;
@@ -71,8 +71,7 @@ impl Deployment {
         }
     }
 
-    /// Takes the set's name from the first member heard; removes a node of another
-    /// set.
+    /// Takes the set's name from the first member that was heard. Removes a node of another set.
     fn has_right_set_name(&mut self, address: &NodeAddress) -> bool {
         let Some(name) = self.hello(address).and_then(|hello| hello.set_name.clone()) else {
             return false;

@@ -47,7 +47,7 @@ impl Subject {
         }
     }
 
-    fn hear(&mut self, source: Source, node: &str, started: u64, hello: Hello) -> bool {
+    fn hear(&mut self, source: HelloSource, node: &str, started: u64, hello: Hello) -> bool {
         let started = self.start + Duration::from_millis(started);
         self.deployment.on_hello(
             &address(node),
@@ -85,9 +85,9 @@ impl Subject {
 #[test]
 fn a_connection_may_bring_the_news_of_an_election() {
     let mut subject = Subject::new("a,b");
-    assert!(subject.hear(Source::Monitor, "a", 0, elected(1, "a,b")));
+    assert!(subject.hear(HelloSource::Monitor, "a", 0, elected(1, "a,b")));
     assert_eq!(subject.primary().as_deref(), Some("a:27017"));
-    assert!(subject.hear(Source::Connection, "b", 10, elected(2, "a,b")));
+    assert!(subject.hear(HelloSource::Connection, "b", 10, elected(2, "a,b")));
     assert_eq!(
         subject.primary().as_deref(),
         Some("b:27017"),
@@ -101,19 +101,24 @@ fn a_connection_may_bring_the_news_of_an_election() {
             .contains("b:27017 is the primary now")
     );
     // The old primary's monitor has not noticed yet.
-    subject.hear(Source::Monitor, "a", 20, elected(1, "a,b"));
+    subject.hear(HelloSource::Monitor, "a", 20, elected(1, "a,b"));
     assert_eq!(subject.primary().as_deref(), Some("b:27017"));
     assert_eq!(subject.node("a").kind, NodeKind::Unknown);
-    assert!(subject.hear(Source::Monitor, "a", 30, member(NodeKind::Secondary, "a,b")));
+    assert!(subject.hear(
+        HelloSource::Monitor,
+        "a",
+        30,
+        member(NodeKind::Secondary, "a,b")
+    ));
     assert_eq!(subject.node("a").kind, NodeKind::Secondary);
 }
 
 #[test]
 fn an_answer_that_was_overtaken_is_ignored() {
     let mut subject = Subject::new("a");
-    assert!(subject.hear(Source::Monitor, "a", 20, elected(1, "a")));
+    assert!(subject.hear(HelloSource::Monitor, "a", 20, elected(1, "a")));
     assert!(!subject.hear(
-        Source::Connection,
+        HelloSource::Connection,
         "a",
         10,
         member(NodeKind::Secondary, "a")
@@ -130,15 +135,15 @@ fn an_answer_that_was_overtaken_is_ignored() {
         topology_version: version(counter),
         ..elected(1, "a")
     };
-    assert!(subject.hear(Source::Monitor, "a", 30, counted(5)));
-    assert!(!subject.hear(Source::Connection, "a", 40, counted(4)));
-    assert!(subject.hear(Source::Connection, "a", 25, counted(6)));
+    assert!(subject.hear(HelloSource::Monitor, "a", 30, counted(5)));
+    assert!(!subject.hear(HelloSource::Connection, "a", 40, counted(4)));
+    assert!(subject.hear(HelloSource::Connection, "a", 25, counted(6)));
 }
 
 #[test]
 fn a_dead_node_lives_again_by_its_monitor_or_by_a_later_connection() {
     let mut subject = Subject::new("a");
-    subject.hear(Source::Monitor, "a", 0, elected(1, "a"));
+    subject.hear(HelloSource::Monitor, "a", 0, elected(1, "a"));
     assert_eq!(
         subject.fail("a", false, 100),
         Some(Down {
@@ -147,19 +152,19 @@ fn a_dead_node_lives_again_by_its_monitor_or_by_a_later_connection() {
         })
     );
     assert!(
-        !subject.hear(Source::Connection, "a", 90, elected(1, "a")),
+        !subject.hear(HelloSource::Connection, "a", 90, elected(1, "a")),
         "before its death"
     );
-    assert!(subject.hear(Source::Connection, "a", 101, elected(1, "a")));
+    assert!(subject.hear(HelloSource::Connection, "a", 101, elected(1, "a")));
     assert!(subject.fail("a", false, 200).is_some());
     // The driver's events come in order, whatever our clock says of their times.
-    assert!(subject.hear(Source::Monitor, "a", 199, elected(1, "a")));
+    assert!(subject.hear(HelloSource::Monitor, "a", 199, elected(1, "a")));
 }
 
 #[test]
 fn a_failure_is_told_once_and_its_timeout_too() {
     let mut subject = Subject::new("a");
-    subject.hear(Source::Monitor, "a", 0, elected(1, "a"));
+    subject.hear(HelloSource::Monitor, "a", 0, elected(1, "a"));
     assert_eq!(
         subject.fail("a", false, 100),
         Some(Down {
@@ -183,9 +188,9 @@ fn a_failure_is_told_once_and_its_timeout_too() {
 }
 
 #[test]
-fn a_monitor_failure_outranks_a_verdict() {
+fn a_monitor_failure_outranks_a_suspicion() {
     let mut subject = Subject::new("a");
-    subject.hear(Source::Monitor, "a", 0, elected(1, "a"));
+    subject.hear(HelloSource::Monitor, "a", 0, elected(1, "a"));
     let now = subject.start + Duration::from_millis(50);
     let node = address("a");
     subject
@@ -225,7 +230,7 @@ fn a_load_balancer_is_known_by_what_answers_behind_it() {
         wire: (0, 21),
         ..Hello::default()
     };
-    assert!(subject.hear(Source::Connection, "lb", 0, hello));
+    assert!(subject.hear(HelloSource::Connection, "lb", 0, hello));
     assert_eq!(subject.node("lb").kind, NodeKind::LoadBalancer);
     assert_eq!(subject.node("lb").wire, Some((0, 21)));
     assert_eq!(subject.deployment.kind(), TopologyKind::LoadBalanced);
@@ -266,14 +271,14 @@ fn who_is_dropped_is_told_why() {
             deployment: Deployment::new(&seeds),
             start: Instant::now(),
         };
-        subject.hear(Source::Monitor, "a", 0, hello);
+        subject.hear(HelloSource::Monitor, "a", 0, hello);
         let snapshot = subject.deployment.snapshot(0);
         assert_eq!(snapshot.notice.as_deref(), Some(reason));
         assert_eq!(snapshot.node(&address("a")), None);
     }
     // The only seed stays, so that start-up can say that it is a standalone.
     let mut subject = Subject::new("a");
-    subject.hear(Source::Monitor, "a", 0, standalone);
+    subject.hear(HelloSource::Monitor, "a", 0, standalone);
     assert!(subject.deployment.snapshot(0).is_standalone());
     assert_eq!(subject.deployment.kind(), TopologyKind::Single);
 }
@@ -282,7 +287,7 @@ fn who_is_dropped_is_told_why() {
 fn a_server_that_is_too_old_is_named() {
     let mut subject = Subject::new("a");
     subject.hear(
-        Source::Monitor,
+        HelloSource::Monitor,
         "a",
         0,
         Hello {
@@ -305,7 +310,7 @@ fn the_driver_adds_and_drops_what_only_it_knows() {
         wire: (0, 17),
         ..Hello::default()
     };
-    subject.hear(Source::Monitor, "a", 0, mongos());
+    subject.hear(HelloSource::Monitor, "a", 0, mongos());
     subject.deployment.add(&address("b"));
     subject.deployment.add(&address("a"));
     assert_eq!(
@@ -313,7 +318,7 @@ fn the_driver_adds_and_drops_what_only_it_knows() {
         NodeKind::Mongos,
         "adding a known one changes nothing"
     );
-    subject.hear(Source::Monitor, "b", 0, mongos());
+    subject.hear(HelloSource::Monitor, "b", 0, mongos());
     subject.deployment.forget(&address("a"));
     let snapshot = subject.deployment.snapshot(0);
     assert_eq!(snapshot.nodes.len(), 1);
@@ -368,7 +373,7 @@ proptest! {
             let now = subject.start + Duration::from_millis(at);
             match step {
                 Step::Hello { node, election, monitor } => {
-                    let source = if monitor { Source::Monitor } else { Source::Connection };
+                    let source = if monitor { HelloSource::Monitor } else { HelloSource::Connection };
                     let hello = election.map_or_else(
                         || member(NodeKind::Secondary, "a,b,c"),
                         |election| elected(election, "a,b,c"),

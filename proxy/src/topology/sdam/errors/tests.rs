@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::topology::hello::Hello;
-use crate::topology::sdam::{Heard, Seeds, Source};
+use crate::topology::sdam::{Heard, HelloSource, Seeds};
 use crate::topology::snapshot::{Node, NodeKind};
 
 const PROCESS: [u8; 12] = [1; 12];
@@ -42,7 +42,7 @@ impl Subject {
             wire: (0, wire),
             ..subject.primary(version(PROCESS, 5))
         };
-        assert!(subject.hear(Source::Monitor, 0, hello));
+        assert!(subject.hear(HelloSource::Monitor, 0, hello));
         subject
     }
 
@@ -61,7 +61,7 @@ impl Subject {
         self.start + Duration::from_millis(ms)
     }
 
-    fn hear(&mut self, source: Source, started: u64, hello: Hello) -> bool {
+    fn hear(&mut self, source: HelloSource, started: u64, hello: Hello) -> bool {
         let heard = Heard {
             source,
             started: self.at(started),
@@ -185,7 +185,7 @@ fn errors_of_a_stale_generation_say_nothing() {
         assert_eq!(subject.network(0, Phase::Ready, false), kept(1));
     }
     assert!(subject.hear(
-        Source::Connection,
+        HelloSource::Connection,
         1_001,
         subject.primary(version(PROCESS, 5))
     ));
@@ -199,8 +199,8 @@ fn errors_of_a_stale_generation_say_nothing() {
 }
 
 #[test]
-fn a_verdict_without_a_version_ends_with_a_hello_asked_for_later() {
-    for source in [Source::Monitor, Source::Connection] {
+fn a_suspicion_without_a_version_ends_with_a_hello_asked_for_later() {
+    for source in [HelloSource::Monitor, HelloSource::Connection] {
         let mut subject = Subject::new(17, false);
         subject.network(0, Phase::Ready, false);
         let hello = subject.primary(version(PROCESS, 6));
@@ -217,7 +217,7 @@ fn a_verdict_without_a_version_ends_with_a_hello_asked_for_later() {
 }
 
 #[test]
-fn a_verdict_with_a_version_ends_with_a_hello_that_has_seen_it() {
+fn a_suspicion_with_a_version_ends_with_a_hello_that_has_seen_it() {
     for (started, hello, ends) in [
         // The same process says whether it has seen the change: time is no matter.
         (500, version(PROCESS, 6), false),
@@ -232,7 +232,7 @@ fn a_verdict_with_a_version_ends_with_a_hello_that_has_seen_it() {
     ] {
         let mut subject = Subject::new(17, false);
         subject.state_change(0, StateChangeKind::NotPrimary, version(PROCESS, 7));
-        let believed = subject.hear(Source::Monitor, started, subject.primary(hello));
+        let believed = subject.hear(HelloSource::Monitor, started, subject.primary(hello));
         assert_eq!(believed, ends, "started {started}, {hello:?}");
         assert_eq!(subject.node().suspended, !ends);
     }
@@ -265,34 +265,4 @@ fn an_unknown_node_is_no_reason_to_do_anything() {
     );
     let shutdown = subject.state_change(0, StateChangeKind::ShuttingDown, None);
     assert_eq!(shutdown, StateChange::default());
-}
-
-#[test]
-fn codes_come_before_texts() {
-    use StateChangeKind::{NotPrimary, Recovering, ShuttingDown};
-    for (codes, kind) in [
-        (&[10107, 13435, 10058][..], Some(NotPrimary)),
-        (&[11602, 13436, 189], Some(Recovering)),
-        (&[11600, 91], Some(ShuttingDown)),
-        (&[1, 6, 89, 11000], None),
-    ] {
-        for code in codes {
-            assert_eq!(
-                StateChangeKind::of(Some(*code), "not master"),
-                kind,
-                "{code}"
-            );
-        }
-    }
-    assert_eq!(StateChangeKind::of(None, "not master"), Some(NotPrimary));
-    assert_eq!(StateChangeKind::of(Some(0), "not master"), Some(NotPrimary));
-    assert_eq!(
-        StateChangeKind::of(None, "not master or secondary"),
-        Some(Recovering)
-    );
-    assert_eq!(
-        StateChangeKind::of(None, "node is recovering"),
-        Some(Recovering)
-    );
-    assert_eq!(StateChangeKind::of(None, "out of memory"), None);
 }
