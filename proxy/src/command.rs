@@ -1,9 +1,13 @@
-//! What a message asks for, read once from its raw bytes. Pure.
+//! What a request asks for and what a reply says, read from the raw bytes. Pure.
+//!
+//! | module | its part |
+//! |---|---|
+//! | [`facts`] | what routing, queueing and error labels need to know about a request |
+//! | [`kind`] | how Weir treats each command |
+//! | [`outcome`] | what a reply says about its operation, its cursor and its node |
 
 pub mod facts;
-
 pub mod kind;
-
 pub mod outcome;
 
 pub use facts::{Facts, FactsError, Span};

@@ -1,9 +1,13 @@
-//! Which node may serve a request: facts × snapshot × pins. Pure.
+//! Decides which node may serve a request, from its facts, the snapshot and the pins. Pure.
+//!
+//! | module | its part |
+//! |---|---|
+//! | [`read_preference`] | parses a client's `$readPreference` |
+//! | [`select`] | server selection on one snapshot |
+//! | [`pins`] | open cursors and transactions that belong to a node or connection |
 
 pub mod pins;
-
 pub mod read_preference;
-
 pub mod select;
 
 use crate::{
@@ -19,34 +23,34 @@ use crate::{
 #[cfg(test)]
 mod tests;
 
-/// Where a request goes.
+/// Where a request is sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Route {
-    /// Any of these nodes, by index into the snapshot; never empty.
+    /// Any of these nodes, by index into the snapshot. Never empty.
     AnyOf(Vec<usize>),
-    /// This node: by index into the snapshot.
+    /// This node, by index into the snapshot.
     Node(usize),
     /// The node, and perhaps the connection, that holds its cursor or transaction.
     Bound(NodeAddress, Option<u64>),
-    /// No node suits it now.
+    /// No node is suitable now: wait for another snapshot.
     Hold,
-    /// A getMore of a cursor that this process has not opened.
+    /// A getMore of a cursor that this process did not open.
     UnknownCursor,
 }
 
 /// What routing needs besides the request.
 #[derive(Clone, Copy, Debug)]
 pub struct Rules {
-    /// Width of the latency window.
+    /// The width of the latency window (`localThresholdMS`).
     pub local_threshold: std::time::Duration,
-    /// Time between two looks at a node, for the staleness estimate.
+    /// The time between two heartbeats, for the staleness estimate.
     pub heartbeat: std::time::Duration,
 }
 
 /// Decides where the request of `facts` goes.
 ///
 /// # Errors
-/// A malformed or impossible `$readPreference`, as a server words it.
+/// A malformed or impossible `$readPreference`, with a server's code and text.
 pub fn plan(
     facts: &Facts,
     message: &[u8],
@@ -84,8 +88,7 @@ pub fn plan(
     })
 }
 
-/// Reads honour `$readPreference`; everything else goes to the primary (or, behind
-/// routers, to any of them).
+/// Reads use `$readPreference`. All other commands are sent to the primary, or to any mongos.
 fn preference_of(facts: &Facts, message: &[u8]) -> Result<ReadPreference, ErrorReply> {
     match facts.read_preference {
         Some(span) if facts.treatment == Treatment::Read && !facts.in_transaction => {
@@ -107,8 +110,8 @@ fn has_router(snapshot: &Snapshot) -> bool {
     )
 }
 
-/// All commands of a transaction go to one router: the one that has its first
-/// statement, else the one that every Weir would choose for this session.
+/// All commands of a transaction are sent to one router: the one that has its first statement,
+/// otherwise the one that every Weir would choose for this session.
 fn transaction(facts: &Facts, snapshot: &Snapshot, pins: &Pins) -> Route {
     let Some(session) = facts.session else {
         return Route::Hold;
@@ -131,8 +134,8 @@ fn transaction(facts: &Facts, snapshot: &Snapshot, pins: &Pins) -> Route {
     chosen.map_or(Route::Hold, |(index, _)| Route::Node(index))
 }
 
-/// Highest random weight: every process ranks the routers alike, and a router that
-/// comes or goes moves only its own sessions.
+/// Highest random weight: every process ranks the routers in the same way. A router that comes or
+/// goes moves only its own sessions.
 fn rendezvous(session: u64, address: &NodeAddress) -> u64 {
     let name = stable_hash(address.to_string().as_bytes());
     stable_hash(&(session ^ name.rotate_left(32)).to_le_bytes())

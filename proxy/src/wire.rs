@@ -4,9 +4,8 @@
 //! Everything here is pure (bytes in, bytes or a decision out), so the proxy,
 //! the tests and the fuzz targets all run the same functions.
 //!
-//! Three things are kept apart everywhere: *complete* (`Ok(Some(_))`),
-//! *incomplete* (`Ok(None)`, read more) and *malformed* (`Err`). Functions that
-//! take a whole message have no second case.
+//! Every parser distinguishes three results: *complete* (`Ok(Some(_))`), *incomplete* (`Ok(None)`,
+//! read more) and *malformed* (`Err`). Functions that take a whole message have no second case.
 //!
 //! All numbers are little-endian. A message starts with 16 bytes of header:
 //!
@@ -22,31 +21,34 @@
 //! OP_REPLY (1)          | flags: i32 | cursor: i64 | from: i32 | count: i32 | document* |
 //! ```
 //!
-//! Documents pass as bytes: decoding and encoding again would lose duplicate
-//! keys and could change numeric types, so nothing here does it.
-
-mod le;
-
-pub mod header;
-
-pub mod raw;
-
-pub mod op_msg;
-
-pub mod legacy;
-
-pub mod compressed;
+//! Documents pass as bytes. Decoding and encoding them again would lose duplicate keys and could
+//! change numeric types, so nothing here does it.
+//!
+//! | module | its part |
+//! |---|---|
+//! | [`header`] | the 16 bytes that every message begins with |
+//! | [`op_msg`] | OP_MSG: flags, sections, checksum |
+//! | [`legacy`] | OP_QUERY and OP_REPLY, for handshakes |
+//! | [`compressed`] | OP_COMPRESSED and the compressors |
+//! | [`raw`] | a scan over the top level of a BSON document |
+//! | [`build`] | builds BSON documents |
+//! | [`edit`] | edits messages in place |
+//! | [`reply`] | builds OP_MSG messages around a body |
+//! | [`error`] | what can be wrong with bytes from a peer |
+//! | [`le`] | little-endian integers |
 
 pub mod build;
-
+pub mod compressed;
 pub mod edit;
-
-pub mod reply;
-
 mod error;
-
 #[cfg(test)]
 mod fixtures;
+pub mod header;
+mod le;
+pub mod legacy;
+pub mod op_msg;
+pub mod raw;
+pub mod reply;
 
 pub use build::DocumentBuilder;
 pub use compressed::Compressor;

@@ -1,7 +1,7 @@
 //! The facts of one request, from a single pass over the top level of its body.
 //!
-//! Nothing is decoded that routing does not need, and nothing is copied: a fact is
-//! a number, a flag or a [`Span`] into the message.
+//! Only what routing needs is decoded, and nothing is copied. A fact is a number, a flag or a
+//! [`Span`] of the message.
 
 use crate::{
     command::kind::{Treatment, treatment},
@@ -16,7 +16,7 @@ use crate::{
 #[cfg(test)]
 mod tests;
 
-/// A piece of the message, by position.
+/// A part of the message, by its position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Span {
     at: u32,
@@ -25,7 +25,7 @@ pub struct Span {
 
 impl Span {
     fn new(at: usize, len: usize) -> Self {
-        // Messages end at 48,000,000 bytes, far inside u32.
+        // A message has at most 48,000,000 bytes, which fits into u32.
         let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
         Self {
             at: number(at),
@@ -33,7 +33,7 @@ impl Span {
         }
     }
 
-    /// The bytes of `message` that the span names; empty when it lies outside.
+    /// The bytes of the span in `message`; empty if it is not wholly inside.
     #[must_use]
     pub fn of(self, message: &[u8]) -> &[u8] {
         let at = self.at as usize;
@@ -42,17 +42,17 @@ impl Span {
             .unwrap_or_default()
     }
 
-    /// Where the span begins.
+    /// The offset of the span's first byte.
     #[must_use]
     pub const fn start(self) -> usize {
         self.at as usize
     }
 }
 
-/// `maxTimeMS` of a request, and where it stands, so that it can be overwritten.
+/// `maxTimeMS` of a request, with its position so that it can be overwritten.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MaxTime {
-    /// Milliseconds, as the client sent them; 0 means "no limit".
+    /// Milliseconds, as the client sent them; 0: no limit.
     pub ms: i64,
     /// Offset of the value in the message.
     pub at: usize,
@@ -63,16 +63,16 @@ pub struct MaxTime {
 /// Why a request is refused before it is routed.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum FactsError {
-    /// The bytes are no command.
+    /// The bytes are no valid message.
     #[error(transparent)]
     Wire(#[from] WireError),
     /// The body is an empty document.
     #[error("the message's body is empty; a command's name must come first")]
     NoCommand,
-    /// `$db` is missing: required by the OP_MSG specification.
+    /// `$db` is missing, which the OP_MSG specification requires.
     #[error("OP_MSG requests require a $db argument")]
     NoDatabase,
-    /// `lsid` carries fields that only servers may set.
+    /// `lsid` has fields that only servers may set.
     #[error("lsid may not carry uid, txnUUID or txnNumber")]
     InternalSession,
 }
@@ -82,7 +82,7 @@ pub enum FactsError {
 pub struct Facts {
     /// How Weir treats the command.
     pub treatment: Treatment,
-    /// The retry class, which selects labels.
+    /// The retry class, which selects error labels.
     pub class: Class,
     /// The command's name.
     pub name: Span,
@@ -92,7 +92,7 @@ pub struct Facts {
     pub body: Span,
     /// The OP_MSG flag bits.
     pub flags: u32,
-    /// Hash of `lsid.id`; equal ids hash equally in every Weir.
+    /// The hash of `lsid.id`. Equal ids have the same hash in every Weir.
     pub session: Option<u64>,
     /// `txnNumber`.
     pub txn_number: Option<i64>,
@@ -104,7 +104,7 @@ pub struct Facts {
     pub read_preference: Option<Span>,
     /// `maxTimeMS`.
     pub max_time: Option<MaxTime>,
-    /// The cursor of a getMore; 0 otherwise.
+    /// The cursor of a getMore; 0 for other commands.
     pub cursor_id: i64,
     /// The command opens a cursor whose getMores wait for data.
     pub awaits_data: bool,
@@ -116,7 +116,7 @@ impl Facts {
     /// Reads the facts of a whole OP_MSG.
     ///
     /// # Errors
-    /// Malformed sections, or what [`Facts::read`] refuses.
+    /// The sections are malformed, or [`Facts::read`] refuses the body.
     pub fn of(message: &[u8]) -> Result<Self, FactsError> {
         Self::read(message, &OpMsg::parse(message)?)
     }
@@ -124,7 +124,7 @@ impl Facts {
     /// Reads the facts of an OP_MSG whose sections were checked by [`OpMsg::parse`].
     ///
     /// # Errors
-    /// A malformed body, a missing command or `$db`, an `lsid` only servers may send.
+    /// The body is malformed, the command or `$db` is missing, or only servers may send the `lsid`.
     pub fn read(message: &[u8], msg: &OpMsg) -> Result<Self, FactsError> {
         let body = message.get(msg.body.clone()).unwrap_or_default();
         let mut fields = elements(body);
@@ -135,7 +135,7 @@ impl Facts {
         for field in fields {
             let field = field?;
             has_db |= field.key == b"$db";
-            facts.learn(&field, base)?;
+            facts.read_field(&field, base)?;
         }
         if !has_db {
             return Err(FactsError::NoDatabase);
@@ -148,7 +148,7 @@ impl Facts {
         Self {
             treatment: treatment(name),
             class: Class::Write,
-            // The name stands before its value: one NUL between them.
+            // The name precedes its value, with one NUL between them.
             name: Span::new(
                 (base + first.value_at).saturating_sub(name.len() + 1),
                 name.len(),
@@ -168,8 +168,8 @@ impl Facts {
         }
     }
 
-    /// Takes what one top-level field says.
-    fn learn(&mut self, field: &Element<'_>, base: usize) -> Result<(), FactsError> {
+    /// Takes the fact of one top-level field.
+    fn read_field(&mut self, field: &Element<'_>, base: usize) -> Result<(), FactsError> {
         let at = base + field.value_at;
         match field.key {
             // A BSON string's length prefix (4) and NUL (1) are not part of the name.
@@ -195,7 +195,7 @@ impl Facts {
         Ok(())
     }
 
-    /// What can only be said once every field is known.
+    /// Sets the facts that depend on several fields.
     fn conclude(&mut self, message: &[u8], body: &[u8], first: &Element<'_>) {
         match self.treatment {
             Treatment::GetMore => self.cursor_id = first.as_number_i64().unwrap_or_default(),
@@ -239,20 +239,20 @@ impl Facts {
         }
     }
 
-    /// The client wants no reply (`moreToCome` on a request: an unacknowledged write).
+    /// Whether the client wants no reply (`moreToCome` on a request: an unacknowledged write).
     #[must_use]
     pub const fn is_unacknowledged(&self) -> bool {
         self.flags & MORE_TO_COME != 0
     }
 
-    /// The client would accept a stream of replies.
+    /// Whether the client accepts a stream of replies.
     #[must_use]
     pub const fn allows_exhaust(&self) -> bool {
         self.flags & EXHAUST_ALLOWED != 0
     }
 }
 
-/// The hash of `lsid.id`, stable across processes: two Weirs must choose the same
+/// The hash of `lsid.id`. It is the same in all processes, because two Weirs must choose the same
 /// mongos for one session.
 fn session_of(lsid: &Element<'_>) -> Result<Option<u64>, FactsError> {
     let Some(document) = lsid.as_document() else {
@@ -270,7 +270,7 @@ fn session_of(lsid: &Element<'_>) -> Result<Option<u64>, FactsError> {
     Ok(session)
 }
 
-/// FNV-1a, 64 bit: no seed, so every process agrees.
+/// FNV-1a with 64 bits. It has no seed, so all processes compute the same hash.
 #[must_use]
 pub fn stable_hash(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {

@@ -1,50 +1,50 @@
-//! One table from a command's name to the way Weir treats it.
+//! One table from a command's name to how Weir treats it.
 //!
-//! Names are case-sensitive, as on a server. A command that stands nowhere here is
-//! forwarded untouched to the primary: new server features pass.
+//! Names are case-sensitive, as on a server. A command that is not in the table is forwarded
+//! unchanged to the primary, so new server features work.
 
 /// What Weir does with a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Treatment {
-    /// `hello` and its two older spellings: answered from memory.
+    /// `hello` and its two older names: answered from memory.
     Hello,
-    /// `saslStart`, `saslContinue`, `authenticate`, `logout`: answered by Weir's own login.
+    /// `saslStart`, `saslContinue`, `authenticate`, `logout`: Weir logs the client in itself.
     Login,
-    /// Per-client facts that only Weir knows: `connectionStatus`, `whatsmyuri`,
+    /// Questions about the client that only Weir can answer: `connectionStatus`, `whatsmyuri`,
     /// `getnonce`.
     Identity,
-    /// Cached from the upstream and allowed before login.
+    /// `buildInfo`: cached from the upstream and allowed before login.
     BuildInfo,
-    /// Answered 59, as a server answers a name it does not know.
+    /// Refused with code 59, as a server refuses an unknown command.
     NotFound,
-    /// Refused with 13: it targets one node, or would disturb every other client.
+    /// Refused with code 13: it targets one node, or would disturb all other clients.
     Denied,
     /// Refused unless test commands are enabled.
     TestOnly,
-    /// Served by a node that suits the read preference.
+    /// Sent to a node that matches the read preference.
     Read,
-    /// Served by the primary.
+    /// Sent to the primary.
     Write,
-    /// A read, or a write when its pipeline ends in `$out` or `$merge`.
+    /// A read, or a write if its pipeline has `$out` or `$merge`.
     Aggregate,
-    /// Goes where its inner command would go.
+    /// Sent where its inner command would be sent.
     Explain,
-    /// Goes to the node that holds the cursor.
+    /// Sent to the node that holds the cursor.
     GetMore,
-    /// Split by node and merged.
+    /// Split by node, and the replies are merged.
     KillCursors,
     /// `commitTransaction`.
     Commit,
     /// `abortTransaction`.
     Abort,
-    /// Answered at once, forwarded afterwards.
+    /// Answered by Weir first and forwarded after that.
     EndSessions,
-    /// Forwarded unless its list is empty, which would mean everybody's sessions.
+    /// Forwarded unless its list is empty, which would mean the sessions of all clients.
     KillSessions,
 }
 
 impl Treatment {
-    /// Weir itself gives the whole answer.
+    /// Whether Weir gives the whole reply itself.
     #[must_use]
     pub const fn is_answered_here(self) -> bool {
         matches!(
@@ -53,7 +53,7 @@ impl Treatment {
         )
     }
 
-    /// It goes to the upstream without a further look.
+    /// Whether it is sent to the upstream without further checks.
     #[must_use]
     pub const fn is_relayed(self) -> bool {
         !self.is_answered_here()
@@ -141,8 +141,8 @@ pub fn treatment(name: &[u8]) -> Treatment {
         | b"killOp" => T::Denied,
         b"getLastError" | b"getlasterror" | b"getPrevError" | b"resetError" | b"copydb"
         | b"copydbgetnonce" | b"copydbsaslstart" | b"clone" => T::NotFound,
-        // Internal commands begin with an underscore; a shared privileged user must not
-        // hand them to every client.
+        // Internal commands begin with an underscore. All clients share one upstream user, whose
+        // privileges must not give them access to these.
         [b'_', ..] => T::NotFound,
         _ => T::Write,
     }

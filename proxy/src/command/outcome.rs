@@ -1,5 +1,5 @@
-//! What a reply teaches Weir: whether it is an error, which cursor it leaves open,
-//! whether the node's role changed. One pass over the top level, nothing copied.
+//! What a reply says: whether it is an error, which cursor it leaves open, and whether the node's
+//! role changed. One pass over the top level, and nothing is copied.
 
 use crate::{
     command::facts::stable_hash,
@@ -15,7 +15,7 @@ pub mod stream;
 #[cfg(test)]
 mod tests;
 
-/// A node's own count of its changes of state (`topologyVersion`).
+/// A node's own count of its state changes (`topologyVersion`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReportedVersion {
     /// The server process.
@@ -29,7 +29,7 @@ pub struct ReportedVersion {
 pub struct CursorFacts {
     /// 0: the server has closed it.
     pub id: i64,
-    /// Hash of its namespace.
+    /// The hash of its namespace.
     pub namespace: u64,
 }
 
@@ -38,18 +38,18 @@ pub struct CursorFacts {
 pub struct Outcome {
     /// `ok: 1`.
     pub ok: bool,
-    /// Top-level `code`, 0 when there is none.
+    /// Top-level `code`; 0: there is none.
     pub code: i32,
-    /// `writeConcernError.code`, 0 when there is none.
+    /// `writeConcernError.code`; 0: there is none.
     pub write_concern_code: i32,
-    /// The labels Weir knows.
+    /// The error labels that Weir knows.
     pub labels: Labels,
-    /// The first state-change code found: at top level, in `writeConcernError` or in
-    /// `writeErrors`; 10107 stands for an old server's bare text.
+    /// The first state-change code: at top level, in `writeConcernError` or in `writeErrors`. 10107
+    /// also stands for the text of an old server that sends no code.
     pub state_change: Option<i32>,
     /// The cursor in the reply.
     pub cursor: Option<CursorFacts>,
-    /// Of an error, what the node says of its state.
+    /// `topologyVersion`, which errors and hello replies have.
     pub topology_version: Option<ReportedVersion>,
 }
 
@@ -57,19 +57,19 @@ impl Outcome {
     /// Reads the body document of a reply.
     ///
     /// # Errors
-    /// The document is malformed; nothing about the connection can be trusted then.
+    /// The document is malformed. The connection's byte stream cannot be trusted then.
     pub fn read(body: &[u8]) -> Result<Self, WireError> {
         let mut outcome = Self::default();
-        let mut message_says_so = false;
+        let mut is_named_in_message = false;
         for field in elements(body) {
             let field = field?;
             match field.key {
                 b"ok" => outcome.ok = field.as_truthy(),
                 b"cursor" => outcome.cursor = cursor_of(&field),
                 b"code" => outcome.code = int(&field),
-                b"errmsg" => message_says_so = field.as_str().is_some_and(names_state_change),
-                b"writeConcernError" => outcome.learn_write_concern(&field),
-                b"writeErrors" => outcome.learn_write_errors(&field),
+                b"errmsg" => is_named_in_message = field.as_str().is_some_and(names_state_change),
+                b"writeConcernError" => outcome.read_write_concern(&field),
+                b"writeErrors" => outcome.read_write_errors(&field),
                 b"errorLabels" => outcome.labels = labels_of(&field),
                 b"topologyVersion" => outcome.topology_version = version_of(&field),
                 _ => {}
@@ -77,13 +77,13 @@ impl Outcome {
         }
         if is_state_change(outcome.code) {
             outcome.state_change = Some(outcome.code);
-        } else if !outcome.ok && outcome.code == 0 && message_says_so {
+        } else if !outcome.ok && outcome.code == 0 && is_named_in_message {
             outcome.state_change.get_or_insert(10_107);
         }
         Ok(outcome)
     }
 
-    fn learn_write_concern(&mut self, field: &Element<'_>) {
+    fn read_write_concern(&mut self, field: &Element<'_>) {
         let code = field.as_document().map_or(0, code_in);
         self.write_concern_code = code;
         if is_state_change(code) {
@@ -91,7 +91,7 @@ impl Outcome {
         }
     }
 
-    fn learn_write_errors(&mut self, field: &Element<'_>) {
+    fn read_write_errors(&mut self, field: &Element<'_>) {
         let Some(errors) = field.as_array() else {
             return;
         };
@@ -102,7 +102,7 @@ impl Outcome {
         }
     }
 
-    /// The upstream itself says that it executed nothing: it was overloaded.
+    /// Whether the server was overloaded and says that it executed nothing.
     #[must_use]
     pub const fn is_overload(&self) -> bool {
         !self.ok && self.labels.contains(Labels::OVERLOAD)
@@ -160,7 +160,7 @@ fn version_of(field: &Element<'_>) -> Option<ReportedVersion> {
     })
 }
 
-/// The two phrases by which servers without codes announced a change of role.
+/// Whether the message has one of the two phrases by which old servers announced a change of role.
 #[must_use]
 pub fn names_state_change(message: &[u8]) -> bool {
     ["not master", "node is recovering"].iter().any(|phrase| {

@@ -1,7 +1,7 @@
-//! What ties later commands to a node: open cursors, and transactions behind routers.
+//! Open cursors, and transactions behind routers: their later commands must use the same node.
 //!
-//! Entries are small and bounded in life: a cursor unused for as long as a session
-//! lives is forgotten, as its server has forgotten it too.
+//! Entries are small and do not live forever. A cursor that was unused for the life of a session is
+//! forgotten, because its server has forgotten it too.
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,45 +9,45 @@ use dashmap::DashMap;
 
 use crate::topology::{Node, NodeAddress};
 
-/// A server drops a session, and its cursors, after 30 idle minutes.
+/// A server drops a session and its cursors after 30 idle minutes.
 const CURSOR_LIFETIME: Duration = Duration::from_secs(30 * 60);
 
-/// A server aborts a transaction after 60 s; kept a little longer for commit retries.
+/// A server aborts a transaction after 60 s. The pin lives longer, for retries of the commit.
 const TRANSACTION_LIFETIME: Duration = Duration::from_secs(5 * 60);
 
 /// An open cursor.
 #[derive(Clone, Debug)]
 pub struct CursorPin {
-    /// Where it was opened.
+    /// The node on which it was opened.
     pub node: NodeAddress,
-    /// The server process that opened it, where servers tell.
+    /// The server process that opened it; `None`: the server reports no `topologyVersion`.
     pub process: Option<[u8; 12]>,
-    /// How often the node had been given up for dead by then.
+    /// How often the node had been declared dead when the cursor was opened.
     pub deaths: u32,
-    /// The connection it belongs to, behind a load balancer.
+    /// The connection that it is pinned to, behind a load balancer.
     pub connection: Option<u64>,
     /// Its getMores wait for data: change streams, tailable cursors.
     pub awaits: bool,
-    /// Its namespace and the last resume token seen, to answer a getMore whose wait ended
-    /// in the queue.
+    /// Its namespace and the last resume token, for the reply to a getMore whose wait ended in the
+    /// queue.
     pub position: Option<Arc<Position>>,
-    /// The turn that its last getMore waited for in vain.
+    /// The turn that its last getMore waited for without getting it.
     pub turn: Option<Turn>,
-    /// When it was opened.
+    /// When it was opened, on the relay's clock.
     pub opened: Duration,
     /// When it was last used.
     pub last_used: Duration,
 }
 
 impl CursorPin {
-    /// Whether it is a change stream: its driver resumes it when it is lost.
+    /// Whether it is a change stream, which its driver resumes after a loss.
     #[must_use]
     pub fn is_stream(&self) -> bool {
         let token = self.position.as_ref().map(|at| !at.resume_token.is_empty());
         self.awaits && token.unwrap_or(false)
     }
 
-    /// Whether it may still be on its node: not when that is another process by now.
+    /// Whether it may still exist on its node. `false`: the node is another process now.
     #[must_use]
     pub fn may_be_on(&self, node: &Node) -> bool {
         let now = node.topology_version.map(|version| version.process_id);
@@ -63,16 +63,16 @@ impl CursorPin {
 pub struct Turn {
     /// Its place in the queue of its node.
     pub place: u64,
-    /// Since when it has been waiting.
+    /// When it began to wait.
     pub since: Duration,
 }
 
-/// Where an awaiting cursor stands.
+/// The position of a cursor that waits for data.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Position {
     /// `cursor.ns`.
     pub namespace: Vec<u8>,
-    /// The whole `postBatchResumeToken` document, empty when there was none.
+    /// The whole `postBatchResumeToken` document; empty: there was none.
     pub resume_token: Vec<u8>,
 }
 
@@ -83,18 +83,18 @@ pub struct TransactionPin {
     pub number: i64,
     /// The router that runs it.
     pub node: NodeAddress,
-    /// The connection it belongs to, behind a load balancer.
+    /// The connection that it is pinned to, behind a load balancer.
     pub connection: Option<u64>,
     /// When it was last used.
     pub last_used: Duration,
 }
 
-/// Connections that are no longer tied to a cursor or a transaction.
+/// Connections that are no longer pinned by a cursor or a transaction that was forgotten.
 #[derive(Debug, Default)]
 pub struct Forgotten {
-    /// Once for each cursor.
+    /// The node and connection of each cursor.
     pub cursors: Vec<(NodeAddress, u64)>,
-    /// Once for each transaction.
+    /// The node and connection of each transaction.
     pub transactions: Vec<(NodeAddress, u64)>,
 }
 
@@ -112,12 +112,12 @@ impl Pins {
         self.cursors.get(&id).map(|pin| pin.clone())
     }
 
-    /// Remembers an open cursor, or what has become of it.
+    /// Records or updates an open cursor.
     pub fn set_cursor(&self, id: i64, pin: CursorPin) {
         self.cursors.insert(id, pin);
     }
 
-    /// Notes that a cursor was used, and where it stands.
+    /// Records that a cursor was used, and its new position.
     pub fn touch_cursor(&self, id: i64, now: Duration, position: Option<Position>) {
         if let Some(mut pin) = self.cursors.get_mut(&id) {
             pin.last_used = now;
@@ -128,7 +128,7 @@ impl Pins {
         }
     }
 
-    /// A cursor's turn has not come: its next getMore goes on waiting for the same one.
+    /// A cursor's turn has not come. Its next getMore keeps the turn.
     pub fn keep_turn(&self, id: i64, turn: Turn) {
         if let Some(mut pin) = self.cursors.get_mut(&id) {
             pin.turn = Some(turn);
@@ -146,7 +146,7 @@ impl Pins {
         self.transactions.get(&session).map(|pin| pin.clone())
     }
 
-    /// Remembers an open transaction; returns the one it replaces.
+    /// Records an open transaction. Returns the one that it replaces.
     pub fn set_transaction(&self, session: u64, pin: TransactionPin) -> Option<TransactionPin> {
         self.transactions.insert(session, pin)
     }
@@ -156,8 +156,8 @@ impl Pins {
         self.transactions.remove(&session).map(|(_, pin)| pin)
     }
 
-    /// Forgets what has outlived its server's memory of it, and what `is_gone`. Returns the
-    /// nodes and connections that what was forgotten was tied to.
+    /// Forgets cursors and transactions that their server has forgotten by now, and those of nodes
+    /// that are gone (`is_gone`). Returns the connections that they had pinned.
     pub fn expire(&self, now: Duration, is_gone: impl Fn(&NodeAddress) -> bool) -> Forgotten {
         let young = |used: Duration, life| now.saturating_sub(used) < life;
         let mut forgotten = Forgotten::default();
@@ -178,13 +178,13 @@ impl Pins {
         forgotten
     }
 
-    /// Open cursors that Weir knows of.
+    /// The number of open cursors that Weir knows.
     #[must_use]
     pub fn cursors(&self) -> usize {
         self.cursors.len()
     }
 
-    /// Transactions that are tied to a router.
+    /// The number of transactions that are pinned to a router.
     #[must_use]
     pub fn transactions(&self) -> usize {
         self.transactions.len()

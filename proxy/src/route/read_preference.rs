@@ -1,30 +1,30 @@
-//! What a client's `$readPreference` asks for.
+//! Parses a client's `$readPreference`.
 //!
-//! Weir answers as a mongos, so the checks, their order and their error codes are
-//! those of a mongos; unknown fields (`hedge` among them) are ignored. The bytes
-//! themselves travel on unchanged: a secondary insists on seeing them.
+//! Weir answers as a mongos, so the checks, their order and their error codes are those of a
+//! mongos. Unknown fields, such as `hedge`, are ignored. The bytes are forwarded unchanged, because
+//! a secondary requires them.
 
 use std::time::Duration;
 
 use bson::raw::{RawBsonRef, RawDocument};
 use thiserror::Error;
 
-/// The smallest `maxStalenessSeconds` a server accepts (*Max Staleness*).
+/// The smallest `maxStalenessSeconds` that a server accepts (*Max Staleness*).
 pub const SMALLEST_MAX_STALENESS: Duration = Duration::from_secs(90);
 
 /// Which kind of node may serve a read (*Server Selection*, "mode").
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Mode {
-    /// The primary and nobody else.
+    /// Only the primary.
     #[default]
     Primary,
     /// The primary, or a secondary while there is no primary.
     PrimaryPreferred,
-    /// A secondary and nobody else.
+    /// Only a secondary.
     Secondary,
     /// A secondary, or the primary when no secondary is suitable.
     SecondaryPreferred,
-    /// Any of them, by latency alone.
+    /// Any of them, by latency only.
     Nearest,
 }
 
@@ -41,29 +41,29 @@ impl Mode {
     }
 }
 
-/// Tags a node must all carry. An empty set is carried by every node.
+/// Tags that a node must have, all of them. Every node matches an empty set.
 pub type TagSet = Vec<(String, String)>;
 
 /// A read preference. The default one is `primary`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ReadPreference {
-    /// Which kind of node.
+    /// The kind of node.
     pub mode: Mode,
-    /// Tag sets in the order in which they are tried; none at all means any node.
+    /// Tag sets in the order in which they are tried. An empty list means any node.
     pub tag_sets: Vec<TagSet>,
-    /// How far a secondary may lag behind; `None` means it does not matter.
+    /// How far a secondary may lag; `None`: no limit.
     pub max_staleness: Option<Duration>,
 }
 
 impl ReadPreference {
-    /// `primary`: what a command without `$readPreference` asks for.
+    /// `primary`, the preference of a command without `$readPreference`.
     pub const PRIMARY: Self = Self {
         mode: Mode::Primary,
         tag_sets: Vec::new(),
         max_staleness: None,
     };
 
-    /// A preference with a mode and nothing else.
+    /// A preference that has only a mode.
     #[must_use]
     pub const fn mode(mode: Mode) -> Self {
         Self {
@@ -73,12 +73,12 @@ impl ReadPreference {
         }
     }
 
-    /// Reads the value of a command's `$readPreference`, a raw BSON document.
-    /// Allocates only for tag sets.
+    /// Parses the value of a command's `$readPreference`, a raw BSON document. Allocates only for
+    /// tag sets.
     ///
     /// # Errors
     ///
-    /// What a mongos would answer to the same document.
+    /// The error of a mongos for the same document.
     pub fn parse(document: &[u8]) -> Result<Self, RouteError> {
         let document = RawDocument::from_bytes(document).map_err(|_| RouteError::Malformed)?;
         let mut preference = Self::default();
@@ -142,7 +142,7 @@ fn parse_tag_sets(value: RawBsonRef<'_>) -> Result<Vec<TagSet>, RouteError> {
         .collect()
 }
 
-/// 0 means "no limit", as on a server. A fraction is cut off, as a server does.
+/// As on a server, 0 means no limit, and a fraction is cut off.
 fn parse_max_staleness(value: RawBsonRef<'_>) -> Result<Option<Duration>, RouteError> {
     let seconds = match value {
         RawBsonRef::Int32(seconds) => i64::from(seconds),
@@ -165,7 +165,7 @@ fn parse_max_staleness(value: RawBsonRef<'_>) -> Result<Option<Duration>, RouteE
     }
 }
 
-/// Why a read preference cannot be honoured, ever: the client is told at once.
+/// Why a read preference can never be used. The operation fails without waiting.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum RouteError {
     /// The document is no valid BSON.
@@ -183,21 +183,21 @@ pub enum RouteError {
     /// A field has the wrong BSON type.
     #[error("\"{field}\" of $readPreference has the wrong type, expected {expected}")]
     WrongType {
-        /// The field.
+        /// The name of the field.
         field: &'static str,
-        /// What it should be.
+        /// The type that it must have.
         expected: &'static str,
     },
-    /// Tags cannot narrow down the only primary.
+    /// Tags with mode `primary`: there is only one primary.
     #[error("Only empty tags are allowed with primary read preference")]
     TagsWithPrimary,
-    /// The primary is never stale.
+    /// `maxStalenessSeconds` with mode `primary`, which is never stale.
     #[error("primary read preference with maxStalenessSeconds not supported")]
     MaxStalenessWithPrimary,
     /// `maxStalenessSeconds` below zero.
     #[error("maxStalenessSeconds must be a non-negative integer")]
     NegativeMaxStaleness,
-    /// `maxStalenessSeconds` below what can be measured.
+    /// `maxStalenessSeconds` below the smallest value that can be measured.
     #[error("maxStalenessSeconds value can not be less than {smallest}")]
     MaxStalenessTooSmall {
         /// The smallest allowed value, in seconds.

@@ -1,5 +1,5 @@
-//! Which nodes may serve an operation, and which of them does: the algorithm of
-//! *Server Selection* and *Max Staleness*, on one snapshot.
+//! Selects the node for an operation: the algorithm of *Server Selection* and *Max Staleness*, on
+//! one snapshot.
 //!
 //! ```text
 //! all nodes → suitable (kind, staleness, tags) → in_window (latency) → choose (load)
@@ -10,19 +10,18 @@ use std::time::Duration;
 use super::read_preference::{Mode, ReadPreference, RouteError, SMALLEST_MAX_STALENESS, TagSet};
 use crate::topology::{Node, NodeKind, Snapshot, TopologyKind};
 
-/// How often an idle primary writes to its oplog: a secondary of an idle set may
-/// look this much behind without being so.
+/// How often an idle primary writes to its oplog. A secondary of an idle set may seem to lag by this
+/// time without lagging.
 const IDLE_WRITE_PERIOD: Duration = Duration::from_secs(10);
 
-/// The indexes of all nodes that may serve a read with this preference, before
-/// the latency window. An empty list means: not now, wait for another snapshot.
+/// The indexes of all nodes that may serve a read with this preference, before the latency window.
+/// An empty list means that the operation must wait for another snapshot.
 ///
-/// Writes are asked for with [`ReadPreference::PRIMARY`].
+/// Writes use [`ReadPreference::PRIMARY`].
 ///
 /// # Errors
 ///
-/// When no later snapshot can help either: the preference is impossible, or the
-/// deployment is incompatible.
+/// No later snapshot can help: the preference is impossible, or the deployment is incompatible.
 pub fn suitable(
     snapshot: &Snapshot,
     preference: &ReadPreference,
@@ -44,9 +43,8 @@ pub fn suitable(
     })
 }
 
-/// Those candidates whose round trip is at most `local_threshold` longer than the
-/// shortest one. A node without a measured round trip is left out, unless none
-/// has one.
+/// The candidates whose round trip is at most `local_threshold` longer than the shortest one. A
+/// node without a measured round trip is left out, unless no node has one.
 #[must_use]
 pub fn in_window(
     snapshot: &Snapshot,
@@ -65,12 +63,12 @@ pub fn in_window(
         .collect()
 }
 
-/// One of the candidates: of two random ones, that with fewer operations in
-/// progress. The least busy of all would draw every Weir to the same node at once.
+/// One of the candidates: of two random ones the one with fewer operations in progress. If the
+/// least busy of all were chosen, every Weir would choose the same node.
 pub fn choose(candidates: &[usize], random: u64, in_use: impl Fn(usize) -> usize) -> Option<usize> {
     let count = candidates.len();
     let first = below(random >> 32, count);
-    // Never the first one again.
+    // Not the first one again.
     let second = (first + 1 + below(random & 0xffff_ffff, count.saturating_sub(1))) % count.max(1);
     let (first, second) = (*candidates.get(first)?, *candidates.get(second)?);
     Some(if in_use(second) < in_use(first) {
@@ -131,8 +129,8 @@ fn in_replica_set(
     }
 }
 
-/// Keeps what is fresh enough and then what carries the first tag set that
-/// anybody carries.
+/// Keeps the candidates that are fresh enough, and of these the ones that match the first tag set
+/// that any candidate matches.
 fn eligible(
     snapshot: &Snapshot,
     mut candidates: Vec<usize>,
@@ -167,12 +165,12 @@ fn carries(node: &Node, set: &TagSet) -> bool {
         .all(|(name, value)| node.tags.get(name) == Some(value.as_str()))
 }
 
-/// How far a node may lag behind, in milliseconds (*Max Staleness*, "Estimating
-/// staleness"); `None` when it never said when it last wrote.
+/// How far a node may lag, in milliseconds (*Max Staleness*, "Estimating staleness"); `None`: it
+/// never reported its last write.
 ///
-/// With a primary, the lag is how much longer ago the secondary last wrote, each
-/// seen at the time of its own hello; without one, it is measured against the
-/// most recent secondary. Either is off by up to one heartbeat, which is added.
+/// With a primary, the lag is the difference between the ages of the two last writes, each at the
+/// time of its own hello. Without a primary, it is the difference to the most recent secondary.
+/// Both may be wrong by up to one heartbeat, which is added.
 fn staleness(snapshot: &Snapshot, node: &Node, heartbeat: Duration) -> Option<i64> {
     if node.kind == NodeKind::Primary {
         return Some(0);

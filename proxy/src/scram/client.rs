@@ -1,11 +1,11 @@
-//! The client's side: three states, each consumed by the next message.
+//! The client's side: three states. The next message consumes each of them.
 //!
 //! ```text
 //! First ──server-first──▶ Challenge ──keys──▶ AwaitFinal ──server-final──▶ done
 //! ```
 //!
-//! The keys come in from outside, because they are worth keeping: the salt and
-//! the iterations of a user seldom change.
+//! The caller provides the keys and keeps them, because the salt and the iterations of a user
+//! seldom change.
 
 use super::keys::{ClientKeys, Key, hmac, same, xor};
 use super::message::{self, ServerFirst};
@@ -14,7 +14,7 @@ use super::{MAX_ITERATIONS, MIN_ITERATIONS, Nonce, ScramError};
 /// No channel binding, no authorisation identity.
 const GS2_HEADER: &str = "n,,";
 
-/// The conversation before the server's first word.
+/// The conversation before the server's first message.
 #[derive(Clone, Debug)]
 pub struct First {
     bare: String,
@@ -22,7 +22,7 @@ pub struct First {
 }
 
 impl First {
-    /// A conversation for this user, whose name goes out as it is.
+    /// A conversation for this user. The name is not normalised.
     pub fn new(user: &str, nonce: Nonce) -> Self {
         Self {
             bare: message::client_first_bare(user, nonce.as_str()),
@@ -38,8 +38,8 @@ impl First {
     /// Takes the server-first message.
     ///
     /// # Errors
-    /// When it is malformed, when its nonce does not continue ours, and when it
-    /// asks for too few or absurdly many iterations.
+    /// The message is malformed, its nonce does not continue ours, or it asks for too few or too
+    /// many iterations.
     pub fn challenge(self, payload: &[u8]) -> Result<Challenge, ScramError> {
         let server = ServerFirst::parse(payload)?;
         match server.nonce.strip_prefix(self.nonce.as_str()) {
@@ -59,7 +59,7 @@ impl First {
     }
 }
 
-/// The conversation when the server has named salt and iterations.
+/// The conversation after the server has sent salt and iterations.
 #[derive(Debug)]
 pub struct Challenge {
     auth_message: String,
@@ -69,8 +69,8 @@ pub struct Challenge {
 }
 
 impl Challenge {
-    /// The client-final message, by keys derived for this [`Self::salt`] and
-    /// these [`Self::iterations`].
+    /// The client-final message. `keys` must be derived for this [`Self::salt`] and these
+    /// [`Self::iterations`].
     pub fn respond(self, keys: &ClientKeys) -> (AwaitFinal, Vec<u8>) {
         let auth_message = self.auth_message.as_bytes();
         let signature = hmac(keys.mechanism, &keys.stored_key, &[auth_message]);
@@ -85,23 +85,23 @@ impl Challenge {
         &self.salt
     }
 
-    /// How often PBKDF2 is to run.
+    /// The number of PBKDF2 iterations.
     pub fn iterations(&self) -> u32 {
         self.iterations
     }
 }
 
-/// The conversation when only the server's own proof is missing.
+/// The conversation while only the server's proof is missing.
 pub struct AwaitFinal {
     expected: Key,
 }
 
 impl AwaitFinal {
-    /// Takes the server-final message. `Ok` means that the server knows the
-    /// keys of this password, so it is no impostor.
+    /// Takes the server-final message. `Ok` means that the server knows the keys of this password,
+    /// so it is no impostor.
     ///
     /// # Errors
-    /// When it is malformed, an `e=` error, or the wrong signature.
+    /// The message is malformed, has an `e=` error, or the wrong signature.
     pub fn verify(self, payload: &[u8]) -> Result<(), ScramError> {
         let signature = message::parse_server_final(payload)?;
         if bool::from(same(&signature, &self.expected)) {

@@ -1,4 +1,4 @@
-//! From passwords to keys, the slow step, and the few hashes around it.
+//! Derives keys from passwords, which is the slow step, and computes the hashes around it.
 //!
 //! The names are those of RFC 5802 §3: SaltedPassword, ClientKey, StoredKey,
 //! ServerKey. All of them are wiped when dropped.
@@ -17,7 +17,7 @@ use super::{Mechanism, ScramError};
 /// A secret of the mechanism's digest length, 20 or 32 bytes.
 pub(super) type Key = Zeroizing<Vec<u8>>;
 
-/// A password made ready for one mechanism.
+/// A password that is prepared for one mechanism.
 #[derive(Clone)]
 pub struct Secret {
     mechanism: Mechanism,
@@ -25,11 +25,10 @@ pub struct Secret {
 }
 
 impl Secret {
-    /// Applies what MongoDB wants done to a password before PBKDF2.
+    /// Prepares a password for PBKDF2 as MongoDB requires.
     ///
     /// # Errors
-    /// [`ScramError::Password`] when SASLprep refuses it, with
-    /// [`Mechanism::ScramSha256`] only.
+    /// [`ScramError::Password`]: SASLprep refuses it. Only with [`Mechanism::ScramSha256`].
     pub fn new(mechanism: Mechanism, user: &str, password: &str) -> Result<Self, ScramError> {
         let prepared = match mechanism {
             Mechanism::ScramSha1 => mongo_digest(user, password),
@@ -55,12 +54,12 @@ impl Secret {
         ClientKeys::from_salted_password(self.mechanism, &salted_password)
     }
 
-    /// The mechanism it was prepared for.
+    /// The mechanism for which it was prepared.
     pub fn mechanism(&self) -> Mechanism {
         self.mechanism
     }
 
-    /// The password as it is, for the vectors of RFC 5802.
+    /// The unprepared password, for the test vectors of RFC 5802.
     #[cfg(test)]
     pub(super) fn plain(mechanism: Mechanism, password: &str) -> Self {
         Self {
@@ -70,7 +69,7 @@ impl Secret {
     }
 }
 
-/// Prints the mechanism only.
+/// Shows only the mechanism.
 impl fmt::Debug for Secret {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
@@ -80,8 +79,8 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// What a client keeps instead of the password; good for every conversation
-/// with the same mechanism, salt and iterations.
+/// What a client keeps instead of the password. It is valid for every conversation with the same
+/// mechanism, salt and iterations.
 #[derive(Clone)]
 pub struct ClientKeys {
     pub(super) mechanism: Mechanism,
@@ -103,7 +102,7 @@ impl ClientKeys {
         }
     }
 
-    /// What a server keeps of the same password.
+    /// What a server keeps instead of the same password.
     pub fn server_credential(&self, salt: Vec<u8>, iterations: u32) -> ServerCredential {
         ServerCredential {
             mechanism: self.mechanism,
@@ -116,7 +115,7 @@ impl ClientKeys {
     }
 }
 
-/// Prints the mechanism only.
+/// Shows only the mechanism.
 impl fmt::Debug for ClientKeys {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut output = formatter.debug_struct("ClientKeys");
@@ -126,7 +125,7 @@ impl fmt::Debug for ClientKeys {
     }
 }
 
-/// What a server knows of one user. It can check a proof but not make one.
+/// What a server knows about one user. It can check a proof but not make one.
 #[derive(Clone)]
 pub struct ServerCredential {
     pub(super) mechanism: Mechanism,
@@ -134,14 +133,14 @@ pub struct ServerCredential {
     pub(super) iterations: u32,
     pub(super) stored_key: Key,
     pub(super) server_key: Key,
-    /// Nobody's credential: the conversation runs and its last step fails.
+    /// The user does not exist: the conversation runs and its last step fails.
     pub(super) decoy: bool,
 }
 
 impl ServerCredential {
-    /// The credential shown for a user name that does not exist. Its salt comes
-    /// from the same function as a real one, so it is stable per name and looks
-    /// the same; no proof passes it.
+    /// The credential for a user name that does not exist. Its salt comes from the same function
+    /// as a real one, so it is constant for each name and looks like a real one. No proof matches
+    /// it.
     pub fn decoy(mechanism: Mechanism, salts: &SaltSource, user: &str, iterations: u32) -> Self {
         Self {
             mechanism,
@@ -161,13 +160,13 @@ impl ServerCredential {
         }
     }
 
-    /// The mechanism it serves.
+    /// The mechanism for which it is valid.
     pub fn mechanism(&self) -> Mechanism {
         self.mechanism
     }
 }
 
-/// Prints nothing secret.
+/// Shows no secret.
 impl fmt::Debug for ServerCredential {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut output = formatter.debug_struct("ServerCredential");
@@ -178,24 +177,24 @@ impl fmt::Debug for ServerCredential {
     }
 }
 
-/// Where salts come from: a random secret, and the user name.
+/// Makes salts from a random secret and the user name.
 ///
-/// One function makes the salts of the user who exists and of all who do not.
-/// Without the secret nobody can tell them apart.
+/// One function makes the salts of existing users and of all other names. Without the secret they
+/// cannot be distinguished.
 #[derive(Clone)]
 pub struct SaltSource(Zeroizing<[u8; 32]>);
 
 impl SaltSource {
-    /// A source over 32 random bytes.
+    /// A source with 32 random bytes as its secret.
     ///
-    /// Drivers keep derived keys per salt: Weirs that share these bytes, or one
-    /// that keeps them over a restart, spare their clients the derivation.
+    /// Drivers keep derived keys for each salt. If several Weirs share these bytes, or one keeps
+    /// them over a restart, their clients need not derive keys again.
     pub fn new(random: [u8; 32]) -> Self {
         Self(Zeroizing::new(random))
     }
 
-    /// The salt for this name, as long as the ones a MongoDB server makes: 16
-    /// bytes for SHA-1, 28 for SHA-256.
+    /// The salt for this name. It has the length of a MongoDB server's salt: 16 bytes for SHA-1, 28
+    /// for SHA-256.
     pub fn salt(&self, mechanism: Mechanism, user: &str) -> Vec<u8> {
         let length = match mechanism {
             Mechanism::ScramSha1 => 16,
@@ -229,7 +228,7 @@ pub(super) fn hmac(mechanism: Mechanism, key: &[u8], parts: &[&[u8]]) -> Key {
     }
 }
 
-/// `XOR` of RFC 5802: both sides have the digest's length.
+/// `XOR` of RFC 5802. Both sides have the digest's length.
 pub(super) fn xor(left: &[u8], right: &[u8]) -> Key {
     Zeroizing::new(
         left.iter()
@@ -239,14 +238,13 @@ pub(super) fn xor(left: &[u8], right: &[u8]) -> Key {
     )
 }
 
-/// Equality in a time that depends on the lengths only.
+/// Compares in a time that depends only on the lengths.
 pub(super) fn same(left: &[u8], right: &[u8]) -> subtle::Choice {
     left.ct_eq(right)
 }
 
-/// A key as HMAC sees it: filled up with zeros to the hash's block, which has
-/// 64 bytes in SHA-1 and SHA-256. Every key here is a digest or 32 random
-/// bytes, so none is cut.
+/// A key as HMAC uses it: padded with zeros to the hash's block, which has 64 bytes in SHA-1 and
+/// SHA-256. Every key here is a digest or 32 random bytes, so none is cut off.
 fn block(key: &[u8]) -> [u8; 64] {
     let mut block = [0; 64];
     for (byte, key) in block.iter_mut().zip(key) {
@@ -269,7 +267,7 @@ fn pbkdf2_key<D: EagerHash, const N: usize>(password: &[u8], salt: &[u8], iterat
     Zeroizing::new(digest.to_vec())
 }
 
-/// The digest MongoDB puts in the place of a password with SCRAM-SHA-1.
+/// The digest that MongoDB uses instead of the password with SCRAM-SHA-1.
 fn mongo_digest(user: &str, password: &str) -> String {
     let mut md5 = Md5::new();
     md5.update(user);

@@ -1,8 +1,8 @@
-//! The text of the four messages (RFC 5802 §7), taken apart and put together.
+//! Parses and builds the text of the four messages (RFC 5802 §7).
 //!
-//! Reading is strict: attributes in their order, numbers of digits only,
-//! canonical base64. Optional extensions after the known attributes are passed
-//! over as the RFC asks, a mandatory one (`m=`) is refused.
+//! Parsing is strict: attributes in their order, numbers of digits only, canonical base64. Optional
+//! extensions after the known attributes are ignored, as the RFC requires. A mandatory one (`m=`)
+//! is refused.
 
 use std::str;
 
@@ -14,7 +14,7 @@ use super::{MAX_PAYLOAD, MessageName, ScramError};
 /// `n,,n=user,r=nonce`.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct ClientFirst<'a> {
-    /// `n,,`: what the final message must repeat in base64.
+    /// `n,,`, which the final message must repeat in base64.
     pub(super) gs2_header: &'a str,
     /// The rest, which both sides sign.
     pub(super) bare: &'a str,
@@ -160,7 +160,7 @@ fn text(payload: &[u8], malformed: ScramError) -> Result<&str, ScramError> {
     str::from_utf8(payload).map_err(|_| malformed)
 }
 
-/// The value of the next attribute, which must be the named one.
+/// The value of the next attribute, which must have this name.
 fn attribute<'a>(attributes: &mut str::Split<'a, char>, name: &str) -> Option<&'a str> {
     attributes.next()?.strip_prefix(name)
 }

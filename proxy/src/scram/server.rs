@@ -1,12 +1,12 @@
-//! The server's side: a conversation consumed by each payload of its client.
+//! The server's side: a conversation, which each payload of its client consumes.
 //!
 //! ```text
 //! start ─▶ AwaitFinal ─┬─▶ done                    (skipEmptyExchange)
 //!                      └─▶ AwaitEmpty ─▶ done      (SASL's original form)
 //! ```
 //!
-//! A user who does not exist goes through the same steps with a
-//! [`ServerCredential::decoy`] and fails where a wrong password fails.
+//! A user that does not exist has the same steps with a [`ServerCredential::decoy`], and fails at
+//! the step where a wrong password fails.
 
 use subtle::Choice;
 use zeroize::Zeroizing;
@@ -17,25 +17,25 @@ use super::{Mechanism, Nonce, ScramError};
 
 /// A conversation that waits for its client's next payload.
 #[derive(Debug)]
-pub struct Conversation(State);
+pub struct Conversation(ServerState);
 
 #[derive(Debug)]
-enum State {
+enum ServerState {
     AwaitFinal(Box<AwaitFinal>),
     AwaitEmpty { user: String },
 }
 
-/// What to send, and whether that was all.
+/// What to send, and whether the conversation goes on.
 #[derive(Debug)]
 pub enum Step {
-    /// Send the payload; the client has to say more.
+    /// Send the payload. The client must send another message.
     Continue {
         /// The server's message.
         payload: Vec<u8>,
-        /// The conversation that takes the answer.
+        /// The conversation that takes that message.
         next: Conversation,
     },
-    /// Send the payload; this user is logged in.
+    /// Send the payload. This user is logged in.
     Done {
         /// The server's message, empty after the empty exchange.
         payload: Vec<u8>,
@@ -47,13 +47,12 @@ pub enum Step {
 impl Conversation {
     /// Takes the client-first message and answers with the server-first one.
     ///
-    /// `credential_of` gives the credential of a user name; for one that does
-    /// not exist, a decoy of the same mechanism. `skip_empty` is the client's
-    /// `skipEmptyExchange` option.
+    /// `credential_of` returns the credential of a user name. For a name that does not exist it
+    /// returns a decoy of the same mechanism. `skip_empty` is the client's `skipEmptyExchange`
+    /// option.
     ///
     /// # Errors
-    /// When the message is malformed or asks for channel binding or another
-    /// identity.
+    /// The message is malformed, or asks for channel binding or another identity.
     pub fn start(
         payload: &[u8],
         nonce: &Nonce,
@@ -69,7 +68,7 @@ impl Conversation {
             gs2_header: client.gs2_header.to_owned(),
             user: client.user,
             nonce,
-            keys: Keys {
+            keys: ServerKeys {
                 mechanism: credential.mechanism,
                 stored_key: credential.stored_key,
                 server_key: credential.server_key,
@@ -79,36 +78,36 @@ impl Conversation {
         };
         Ok(Step::Continue {
             payload: server_first.into_bytes(),
-            next: Self(State::AwaitFinal(Box::new(state))),
+            next: Self(ServerState::AwaitFinal(Box::new(state))),
         })
     }
 
     /// Takes the client's next payload: its final message, or the empty one.
     ///
     /// # Errors
-    /// When the message is malformed, does not belong to this conversation, or
-    /// proves another password. The conversation is over then.
+    /// The message is malformed, does not belong to this conversation, or proves another password.
+    /// The conversation is over then.
     pub fn step(self, payload: &[u8]) -> Result<Step, ScramError> {
         match self.0 {
-            State::AwaitFinal(state) => state.finish(payload),
-            State::AwaitEmpty { user } if payload.is_empty() => Ok(Step::Done {
+            ServerState::AwaitFinal(state) => state.finish(payload),
+            ServerState::AwaitEmpty { user } if payload.is_empty() => Ok(Step::Done {
                 payload: Vec::new(),
                 user,
             }),
-            State::AwaitEmpty { .. } => Err(ScramError::Finished),
+            ServerState::AwaitEmpty { .. } => Err(ScramError::Finished),
         }
     }
 }
 
 struct AwaitFinal {
     user: String,
-    /// `n,,` or `y,,`: what the client must repeat.
+    /// `n,,` or `y,,`, which the client must repeat.
     gs2_header: String,
-    /// Client's share, then ours.
+    /// The client's part, then ours.
     nonce: String,
-    /// AuthMessage without its last part.
+    /// The AuthMessage without its last part.
     signed_so_far: String,
-    keys: Keys,
+    keys: ServerKeys,
     skip_empty: bool,
 }
 
@@ -132,7 +131,7 @@ impl AwaitFinal {
         } else {
             Step::Continue {
                 payload,
-                next: Conversation(State::AwaitEmpty { user: self.user }),
+                next: Conversation(ServerState::AwaitEmpty { user: self.user }),
             }
         })
     }
@@ -147,19 +146,19 @@ impl std::fmt::Debug for AwaitFinal {
     }
 }
 
-struct Keys {
+struct ServerKeys {
     mechanism: Mechanism,
     stored_key: Key,
     server_key: Key,
     genuine: Choice,
 }
 
-impl Keys {
-    /// The server's signature, when the proof holds (RFC 5802 §3): the proof is
-    /// ClientKey XOR ClientSignature, and StoredKey is the hash of ClientKey.
+impl ServerKeys {
+    /// The server's signature, if the proof is right (RFC 5802 §3). The proof is ClientKey XOR
+    /// ClientSignature, and StoredKey is the hash of ClientKey.
     fn check(&self, proof: &[u8], auth_message: &[u8]) -> Result<Key, ScramError> {
         let client_signature = hmac(self.mechanism, &self.stored_key, &[auth_message]);
-        // A proof of another length would be cut to the shorter one by XOR.
+        // XOR would cut a proof of another length to the shorter one.
         let length = Choice::from(u8::from(proof.len() == client_signature.len()));
         let client_key: Zeroizing<Vec<u8>> = xor(proof, &client_signature);
         let proven = same(&hash(self.mechanism, &client_key), &self.stored_key);

@@ -1,13 +1,13 @@
-//! Writing a BSON document field by field.
+//! Builds a BSON document field by field.
 //!
-//! For replies made by the proxy, and for the few that are rewritten: elements
-//! of the original are copied byte for byte between the new ones.
+//! It serves replies that the proxy makes itself, and the few that it rewrites. Elements of the
+//! original are copied byte for byte between the new ones.
 
 use super::le;
 use super::raw::{Element, kind};
 
-/// A document under construction. Keys and strings are copied as they are and
-/// must not contain NUL in a key; fields keep the order of the calls.
+/// A document under construction. Keys and strings are copied as they are. A key must not contain
+/// NUL. Fields keep the order of the calls.
 #[derive(Clone, Debug)]
 pub struct DocumentBuilder {
     /// Length placeholder and the elements so far, without terminator.
@@ -33,8 +33,7 @@ impl DocumentBuilder {
         DocumentBuilder { bytes }
     }
 
-    /// Adds a field from its type and the bytes of its value, which must fit
-    /// each other.
+    /// Adds a field from its type and the bytes of its value. Both must fit each other.
     pub fn raw(&mut self, kind: u8, key: &[u8], value: &[u8]) -> &mut Self {
         self.start(kind, key);
         self.bytes.extend_from_slice(value);
@@ -91,7 +90,7 @@ impl DocumentBuilder {
         self.raw(kind::DOCUMENT, key.as_bytes(), document)
     }
 
-    /// Adds an array, given as the document with keys "0", "1", … it is.
+    /// Adds an array, given as a document with the keys "0", "1", …
     pub fn array(&mut self, key: &str, document: &[u8]) -> &mut Self {
         self.raw(kind::ARRAY, key.as_bytes(), document)
     }

@@ -1,9 +1,9 @@
-//! OP_COMPRESSED: another message's bytes, without its header, compressed.
+//! OP_COMPRESSED: the bytes of another message without its header, compressed.
 //!
-//! Follows `compression/OP_COMPRESSED.md` of the driver specifications. The
-//! sender announces the plain size. It is checked against a limit before memory
-//! is taken, memory is taken once and exactly, and data that gives more or less
-//! is refused, so a small message cannot become a large one unannounced.
+//! Follows `compression/OP_COMPRESSED.md` of the driver specifications. The sender announces the
+//! plain size. It is checked against a limit before memory is allocated. Exactly that size is
+//! allocated, and data that gives more or less is refused. Therefore a small message cannot become
+//! a large one without an announcement.
 
 use std::io::Write;
 
@@ -24,7 +24,7 @@ const PLAIN_SIZE_AT: usize = HEADER_LEN + 4;
 const COMPRESSOR_AT: usize = HEADER_LEN + 8;
 const DATA_AT: usize = HEADER_LEN + 9;
 
-/// zstd's level as servers and drivers have it.
+/// The zstd level that servers and drivers use.
 const ZSTD_LEVEL: i32 = 3;
 
 /// A message shorter than this, in bytes, is not worth compressing.
@@ -35,15 +35,15 @@ pub const WORTH_COMPRESSING: usize = 1024;
 pub enum Compressor {
     /// Snappy's block format.
     Snappy,
-    /// Zlib (RFC 1950) at a level of 0 to 9; -1, and anything else, means the
-    /// library's default. The level matters to the sender only.
+    /// Zlib (RFC 1950) at a level of 0 to 9. Any other number means the library's default. Only
+    /// the sender uses the level.
     Zlib(i32),
     /// Zstandard (RFC 8878).
     Zstd,
 }
 
 impl Compressor {
-    /// The compressor called `name` in a handshake; zlib at its default level.
+    /// The compressor with this name in a handshake. Zlib gets its default level.
     pub fn from_name(name: &str) -> Option<Compressor> {
         match name {
             "snappy" => Some(Compressor::Snappy),
@@ -53,7 +53,7 @@ impl Compressor {
         }
     }
 
-    /// The compressor with this id in a message; zlib at its default level.
+    /// The compressor with this id in a message. Zlib gets its default level.
     pub fn from_id(id: u8) -> Option<Compressor> {
         match id {
             SNAPPY_ID => Some(Compressor::Snappy),
@@ -63,7 +63,7 @@ impl Compressor {
         }
     }
 
-    /// The name used in a handshake.
+    /// The name in a handshake.
     pub fn name(self) -> &'static str {
         match self {
             Compressor::Snappy => "snappy",
@@ -72,7 +72,7 @@ impl Compressor {
         }
     }
 
-    /// The id used in messages.
+    /// The id in messages.
     pub fn id(self) -> u8 {
         match self {
             Compressor::Snappy => SNAPPY_ID,
@@ -82,10 +82,9 @@ impl Compressor {
     }
 }
 
-/// Whether a message with this command may be compressed. Handshakes cannot be,
-/// because nothing is agreed yet, and commands that carry credentials must not
-/// be, because sizes would tell about them. Names are compared exactly, as
-/// servers compare them.
+/// Whether a message with this command may be compressed. A handshake may not, because no
+/// compressor is agreed on yet. A command with credentials may not, because its compressed size
+/// would reveal something about them. Names are compared exactly, as on servers.
 pub fn is_compressible(command: &[u8]) -> bool {
     !matches!(
         command,
@@ -101,14 +100,13 @@ pub fn is_compressible(command: &[u8]) -> bool {
     ) && !command.starts_with(b"copydb")
 }
 
-/// The plain message inside an OP_COMPRESSED: the same ids, the original opcode,
-/// at most `max_len` bytes with its header. Accepts every compressor, agreed or
-/// not, and the id 0 for data that is not compressed.
+/// The plain message in an OP_COMPRESSED. It has the same ids, the original opcode, and at most
+/// `max_len` bytes including its header. Every compressor is accepted, even if it was not agreed
+/// on, and so is the id 0 for data that is not compressed.
 ///
 /// # Errors
-/// A [`WireError`] when the message is no OP_COMPRESSED, announces too much,
-/// wraps another OP_COMPRESSED, names an unknown compressor, or does not
-/// decompress to exactly the announced size.
+/// The message is no OP_COMPRESSED, announces too much, contains another OP_COMPRESSED, names an
+/// unknown compressor, or does not decompress to exactly the announced size.
 pub fn decompress(message: &[u8], max_len: usize) -> Result<Vec<u8>, WireError> {
     let header = Header::of_message(message, opcode::COMPRESSED)?;
     let truncated = WireError::Truncated { len: message.len() };
@@ -150,9 +148,9 @@ pub fn decompress(message: &[u8], max_len: usize) -> Result<Vec<u8>, WireError> 
     Ok(plain)
 }
 
-/// How long the plain message inside an OP_COMPRESSED says it is, its header included,
-/// so that room can be found before [`decompress`]. `None` when `message` is none, or
-/// announces what no message can be.
+/// The announced length of the plain message in an OP_COMPRESSED, including its header, so that
+/// memory can be reserved before [`decompress`]. `None`: `message` is no OP_COMPRESSED, or
+/// announces an impossible length.
 pub fn plain_len(message: &[u8]) -> Option<usize> {
     let header = Header::decode(message, MAX_MESSAGE_LEN).ok().flatten()?;
     let announced = usize::try_from(le::i32_at(message, PLAIN_SIZE_AT)?).ok()?;
@@ -161,10 +159,10 @@ pub fn plain_len(message: &[u8]) -> Option<usize> {
         .flatten()
 }
 
-/// Whether `data` can possibly become `size` bytes, as far as the format tells
-/// without work. Keeps most lies from costing an allocation.
+/// Whether `data` can decompress to `size` bytes, as far as the format shows without
+/// decompression. Most false announcements cost no allocation therefore.
 fn is_plausible(id: u8, data: &[u8], size: usize) -> bool {
-    /// Deflate spends at least one bit on 129 bytes.
+    /// Deflate needs at least one bit for 129 bytes.
     const DEFLATE_MAX_RATIO: usize = 1032;
 
     match id {
@@ -175,7 +173,7 @@ fn is_plausible(id: u8, data: &[u8], size: usize) -> bool {
     }
 }
 
-/// Fills `plain` from `data`; `None` unless all of both is used.
+/// Fills `plain` from `data`; `None`: not all of both was used.
 fn inflate(id: u8, data: &[u8], plain: &mut [u8]) -> Option<()> {
     let filled = match id {
         NOOP_ID => {
@@ -200,12 +198,11 @@ fn inflate(id: u8, data: &[u8], plain: &mut [u8]) -> Option<()> {
     (filled == plain.len()).then_some(())
 }
 
-/// A whole message as an OP_COMPRESSED with the same ids. The result may be
-/// larger than the message; sending that is legal.
+/// A whole message as an OP_COMPRESSED with the same ids. The result may be larger than the
+/// message, which is legal to send.
 ///
 /// # Errors
-/// A [`WireError`] when `message` has no right header, is an OP_COMPRESSED
-/// already, or the compressor fails on it.
+/// `message` has no valid header or is an OP_COMPRESSED already, or the compressor fails.
 pub fn compress(message: &[u8], with: Compressor) -> Result<Vec<u8>, WireError> {
     let failed = WireError::Compress {
         id: with.id(),
@@ -234,7 +231,7 @@ pub fn compress(message: &[u8], with: Compressor) -> Result<Vec<u8>, WireError> 
     Ok(compressed)
 }
 
-/// Appends `plain`, compressed, to `out`.
+/// Compresses `plain` and appends the result to `out`.
 fn deflate(with: Compressor, plain: &[u8], mut out: Vec<u8>) -> Option<Vec<u8>> {
     match with {
         Compressor::Snappy => {

@@ -1,5 +1,5 @@
-//! Changing a message without encoding it again: every byte that is not the
-//! subject of the edit stays as it came.
+//! Edits a message without encoding it again. Every byte that the edit does not name stays as it
+//! came.
 
 use super::WireError;
 use super::header::{self, Header, MAX_MESSAGE_LEN};
@@ -7,9 +7,9 @@ use super::le;
 use super::op_msg::{self, CHECKSUM_PRESENT, OpMsg};
 use super::raw::{self, kind};
 
-/// Writes `value` over the number of BSON type `kind` whose bytes start at
-/// `at`, keeping the type: an int32 saturates, a double takes the nearest value.
-/// `false`, and nothing written, for other types or bytes that are not there.
+/// Overwrites the number of BSON type `kind` at offset `at` with `value` and keeps the type. An
+/// int32 saturates. A double takes the nearest value. `false`: nothing was written, because the
+/// type is no number or the bytes do not exist.
 #[inline]
 pub fn overwrite_number(message: &mut [u8], at: usize, kind: u8, value: i64) -> bool {
     match kind {
@@ -23,17 +23,16 @@ pub fn overwrite_number(message: &mut [u8], at: usize, kind: u8, value: i64) -> 
     }
 }
 
-/// Adds a field at the end of the body document, wherever the body stands, and
-/// corrects the lengths of document and message.
+/// Adds a field at the end of the body document, which may be any section, and corrects the
+/// lengths of the document and the message.
 ///
-/// `msg` describes the message before the edit; parse again before using it
-/// further. The message may also be a prefix of one that is still arriving.
+/// `msg` describes the message before the edit. Parse it again after the edit. The message may
+/// also be the prefix of one that is still arriving.
 ///
 /// # Errors
-/// [`WireError::ChecksumPresent`] when the checksum was not stripped before,
-/// [`WireError::StaleEdit`] when `msg` does not describe these bytes,
-/// [`WireError::Field`] when the field is not valid BSON, and
-/// [`WireError::MessageLength`] when the message would grow beyond the limit.
+/// [`WireError::ChecksumPresent`] if the checksum was not stripped before,
+/// [`WireError::StaleEdit`] if `msg` does not describe these bytes, [`WireError::Field`] if the
+/// field is not valid BSON, and [`WireError::MessageLength`] if the message would exceed the limit.
 /// The message is unchanged then.
 pub fn append_to_body(
     message: &mut Vec<u8>,
@@ -62,8 +61,8 @@ pub fn append_to_body(
     Ok(())
 }
 
-/// The header and the body's length, once it is certain that `msg` describes
-/// `message` and no checksum would become wrong.
+/// The header and the length of the body, after checks that `msg` describes `message` and that
+/// there is no checksum, which would become wrong.
 fn check_edit(message: &[u8], msg: &OpMsg) -> Result<(Header, usize), WireError> {
     let stale = WireError::StaleEdit { at: msg.body.start };
     let flags = op_msg::flags(message).ok_or(stale)?;

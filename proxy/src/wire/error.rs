@@ -2,65 +2,64 @@
 
 use thiserror::Error;
 
-/// A malformed message or document. The variants carry offsets and numbers and
-/// never content, so every one of them is safe to log.
+/// A malformed message or document. The variants hold offsets and numbers and never content, so
+/// all of them are safe to log.
 ///
-/// Offsets called `at` count from the start of what was being read: the whole
-/// message for messages, the document for documents.
+/// An offset `at` counts from the start of the message, or from the start of the document for
+/// errors of documents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum WireError {
-    /// The header's length is impossible: nothing after it can be trusted.
+    /// The header's length is impossible. The rest of the stream cannot be trusted.
     #[error(
         "a message header announces {length} bytes, allowed are 16 to {max}: the peer does not \
          speak the MongoDB protocol here, or speaks TLS to a plain port"
     )]
     MessageLength {
-        /// What the header said.
+        /// The length in the header.
         length: i32,
         /// The largest message this side accepts, in bytes.
         max: usize,
     },
-    /// The header and the bytes at hand disagree.
+    /// The header's length is not the number of bytes.
     #[error("the message header announces {declared} bytes, but there are {actual}")]
     LengthMismatch {
-        /// What the header said.
+        /// The length in the header.
         declared: usize,
-        /// How many bytes there were.
+        /// The number of bytes.
         actual: usize,
     },
     /// A fixed part of the message is missing.
     #[error("the message ends at byte {len}, in the middle of a field")]
     Truncated {
-        /// Length of what was there.
+        /// The number of bytes.
         len: usize,
     },
-    /// A message of another kind than the caller can read.
+    /// The message has another opcode than the caller can parse.
     #[error("opcode {found} arrived where opcode {expected} was expected")]
     Opcode {
-        /// What arrived.
+        /// The opcode that arrived.
         found: i32,
-        /// What was expected.
+        /// The opcode that was expected.
         expected: i32,
     },
-    /// A flag among bits 0 to 15 that a receiver must understand and this one
-    /// does not.
+    /// A flag of the bits 0 to 15 that Weir does not know and must refuse.
     #[error("OP_MSG requires the unknown flag bits {bits:#06x}")]
     UnknownFlags {
-        /// The unknown bits alone.
+        /// The unknown bits only.
         bits: u32,
     },
-    /// A section kind the protocol does not have.
+    /// A section kind that the protocol does not have.
     #[error("OP_MSG section at byte {at} has unknown kind {kind}")]
     SectionKind {
         /// The kind byte.
         kind: u8,
-        /// Where it stands.
+        /// Its offset.
         at: usize,
     },
     /// Section kind 2, which only members of one deployment may exchange.
     #[error("OP_MSG section at byte {at} is a security token, which clients may not send")]
     SecurityToken {
-        /// Where the section starts.
+        /// The offset of the section.
         at: usize,
     },
     /// No kind-0 section.
@@ -69,13 +68,13 @@ pub enum WireError {
     /// Two kind-0 sections.
     #[error("OP_MSG has a second body section at byte {at}")]
     SecondBody {
-        /// Where the second one starts.
+        /// The offset of the second one.
         at: usize,
     },
     /// Two document sequences with one identifier.
     #[error("OP_MSG repeats a document sequence identifier at byte {at}")]
     RepeatedSequence {
-        /// Where the repeating section starts.
+        /// The offset of the second section.
         at: usize,
     },
     /// More document sequences than any command has.
@@ -84,47 +83,47 @@ pub enum WireError {
         /// The limit.
         max: usize,
     },
-    /// A document sequence whose size leaves the message or cuts a document.
+    /// A document sequence whose size exceeds the message or splits a document.
     #[error("OP_MSG document sequence at byte {at} has an impossible size or identifier")]
     Sequence {
-        /// Where the section starts.
+        /// The offset of the section.
         at: usize,
     },
     /// The CRC-32C at the end of the message is not that of its bytes.
     #[error("OP_MSG checksum is {found:#010x}, its bytes give {computed:#010x}")]
     Checksum {
-        /// What the message carries.
+        /// The checksum in the message.
         found: u32,
-        /// What its bytes give.
+        /// The checksum of its bytes.
         computed: u32,
     },
-    /// An edit of a message whose checksum is still on.
+    /// An edit of a message that still has its checksum.
     #[error("a message was to be edited before its checksum was removed")]
     ChecksumPresent,
     /// An edit described by an [`OpMsg`](super::OpMsg) of other bytes.
     #[error("an edit does not fit the message: no document of that length at byte {at}")]
     StaleEdit {
-        /// Where the body was expected.
+        /// The offset where the body was expected.
         at: usize,
     },
     /// A new field that would not be valid BSON.
     #[error("a field to be added is not valid BSON of type {kind:#04x}")]
     Field {
-        /// The BSON type the field was to have.
+        /// The BSON type of the field.
         kind: u8,
     },
     /// A document's length prefix is impossible in its place.
     #[error("a document announces {length} bytes where {available} are available")]
     DocumentLength {
-        /// What the prefix said.
+        /// The length in the prefix.
         length: i32,
-        /// The bytes it could have.
+        /// The bytes that are there.
         available: usize,
     },
     /// A document does not end in NUL where its length says.
     #[error("a document of {len} bytes has no terminator at its end, or one before it")]
     Terminator {
-        /// Length of the document.
+        /// The length of the document.
         len: usize,
     },
     /// A byte that is no BSON type.
@@ -132,15 +131,15 @@ pub enum WireError {
     ElementType {
         /// The type byte.
         kind: u8,
-        /// Where it stands.
+        /// Its offset.
         at: usize,
     },
-    /// An element's key or value leaves the document or contradicts itself.
+    /// An element's key or value exceeds the document or contradicts itself.
     #[error("document element at byte {at} of type {kind:#04x} does not fit its document")]
     ElementBounds {
         /// The type byte.
         kind: u8,
-        /// Where it stands.
+        /// Its offset.
         at: usize,
     },
     /// A namespace without its terminator.
@@ -149,7 +148,7 @@ pub enum WireError {
     /// An OP_REPLY without a document.
     #[error("OP_REPLY carries no document")]
     EmptyReply,
-    /// A compressor this build does not have.
+    /// A compressor that Weir does not support.
     #[error("compressor id {id} is not supported")]
     UnknownCompressor {
         /// The id byte.
@@ -161,7 +160,7 @@ pub enum WireError {
     /// The plain size is negative or above the limit.
     #[error("a compressed message announces {size} plain bytes, allowed are 0 to {max}")]
     PlainSize {
-        /// What the message said.
+        /// The size in the message.
         size: i32,
         /// The largest size allowed, without header.
         max: usize,
@@ -179,7 +178,7 @@ pub enum WireError {
     Compress {
         /// The compressor's id.
         id: u8,
-        /// Length of the plain message.
+        /// The length of the plain message.
         len: usize,
     },
 }

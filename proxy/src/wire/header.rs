@@ -1,4 +1,4 @@
-//! The 16 bytes every message starts with, and the limits on what follows.
+//! The 16 bytes that every message begins with, and the limit of its length.
 
 use super::WireError;
 use super::le;
@@ -6,22 +6,22 @@ use super::le;
 /// Bytes in a message header.
 pub const HEADER_LEN: usize = 16;
 
-/// The largest message, in bytes: `maxMessageSizeBytes` of every server so far.
+/// The largest message, in bytes: `maxMessageSizeBytes` of every server version so far.
 pub const MAX_MESSAGE_LEN: usize = 48_000_000;
 
 const REQUEST_ID_AT: usize = 4;
 const RESPONSE_TO_AT: usize = 8;
 const OP_CODE_AT: usize = 12;
 
-/// Operation codes of the header's last field.
+/// The operation codes that Weir handles, from the header's last field.
 pub mod opcode {
     /// OP_REPLY, the answer to [`QUERY`].
     pub const REPLY: i32 = 1;
     /// OP_QUERY; since 5.1 for handshakes only.
     pub const QUERY: i32 = 2004;
-    /// OP_COMPRESSED, a wrapper around one of the others.
+    /// OP_COMPRESSED, which contains one of the others.
     pub const COMPRESSED: i32 = 2012;
-    /// OP_MSG, everything since 3.6.
+    /// OP_MSG, used for all commands since 3.6.
     pub const MSG: i32 = 2013;
 }
 
@@ -30,21 +30,20 @@ pub mod opcode {
 pub struct Header {
     /// Bytes of the whole message, this header included.
     pub length: usize,
-    /// The sender's number for this message.
+    /// The sender's id of this message.
     pub request_id: i32,
-    /// The request this message answers, or 0.
+    /// The id of the request that this message answers, or 0.
     pub response_to: i32,
     /// One of [`opcode`].
     pub op_code: i32,
 }
 
 impl Header {
-    /// Reads the header at the start of `buf`; `None` while fewer than 16 bytes
-    /// are there.
+    /// Decodes the header at the start of `buf`; `None`: there are fewer than 16 bytes.
     ///
     /// # Errors
-    /// [`WireError::MessageLength`] when the length is outside `16..=max_len`,
-    /// so that a caller may allocate what a returned header announces.
+    /// [`WireError::MessageLength`] if the length is outside `16..=max_len`. A caller may therefore
+    /// allocate the announced length.
     #[inline]
     pub fn decode(buf: &[u8], max_len: usize) -> Result<Option<Header>, WireError> {
         let Some(bytes) = buf.first_chunk::<HEADER_LEN>() else {
@@ -67,7 +66,7 @@ impl Header {
         }))
     }
 
-    /// The header as it goes on the wire.
+    /// The bytes of the header on the wire.
     #[inline]
     pub fn encode(&self) -> [u8; HEADER_LEN] {
         let mut bytes = [0; HEADER_LEN];
@@ -78,7 +77,7 @@ impl Header {
         bytes
     }
 
-    /// The header of a whole message: opcode and length must be as expected.
+    /// The header of a whole message. Opcode and length must be as expected.
     #[inline]
     pub(super) fn of_message(message: &[u8], op_code: i32) -> Result<Header, WireError> {
         let header = Header::decode(message, MAX_MESSAGE_LEN)?
@@ -99,7 +98,7 @@ impl Header {
     }
 }
 
-/// Overwrites the request id; does nothing to what is shorter than a header.
+/// Overwrites the request id. Does nothing if `message` is shorter than a header.
 #[inline]
 pub fn set_request_id(message: &mut [u8], id: i32) {
     if let Some(header) = message.first_chunk_mut::<HEADER_LEN>() {
@@ -107,8 +106,7 @@ pub fn set_request_id(message: &mut [u8], id: i32) {
     }
 }
 
-/// Overwrites the id of the request answered; does nothing to what is shorter
-/// than a header.
+/// Overwrites `responseTo`. Does nothing if `message` is shorter than a header.
 #[inline]
 pub fn set_response_to(message: &mut [u8], id: i32) {
     if let Some(header) = message.first_chunk_mut::<HEADER_LEN>() {
@@ -116,7 +114,7 @@ pub fn set_response_to(message: &mut [u8], id: i32) {
     }
 }
 
-/// Overwrites the length; does nothing to what is shorter than a header.
+/// Overwrites the length. Does nothing if `message` is shorter than a header.
 #[inline]
 pub(super) fn set_length(message: &mut [u8], length: usize) {
     if let Some(header) = message.first_chunk_mut::<HEADER_LEN>() {

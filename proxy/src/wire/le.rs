@@ -1,6 +1,6 @@
-//! Little-endian integers inside byte slices, without a way to panic.
+//! Little-endian integers in byte slices. None of the functions can panic.
 
-/// The signed number whose first byte is at `at`; `None` past the end.
+/// The signed number at offset `at`; `None`: the bytes do not all exist.
 #[inline]
 pub(super) fn i32_at(bytes: &[u8], at: usize) -> Option<i32> {
     bytes
@@ -9,7 +9,7 @@ pub(super) fn i32_at(bytes: &[u8], at: usize) -> Option<i32> {
         .map(|c| i32::from_le_bytes(*c))
 }
 
-/// The unsigned number whose first byte is at `at`; `None` past the end.
+/// The unsigned number at offset `at`; `None`: the bytes do not all exist.
 #[inline]
 pub(super) fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
     bytes
@@ -18,8 +18,8 @@ pub(super) fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
         .map(|c| u32::from_le_bytes(*c))
 }
 
-/// Writes `value` over the bytes at `at`; `false` (and nothing written) when
-/// they do not all exist.
+/// Overwrites the bytes at offset `at` with `value`; `false`: nothing was written, because the
+/// bytes do not all exist.
 #[inline]
 pub(super) fn put(bytes: &mut [u8], at: usize, value: &[u8]) -> bool {
     let slot = at
@@ -34,14 +34,14 @@ pub(super) fn put(bytes: &mut [u8], at: usize, value: &[u8]) -> bool {
     }
 }
 
-/// Writes the four bytes of `value` at `at`, as [`put`].
+/// Overwrites the four bytes at offset `at`, as [`put`] does.
 #[inline]
 pub(super) fn put_i32(bytes: &mut [u8], at: usize, value: i32) -> bool {
     put(bytes, at, &value.to_le_bytes())
 }
 
-/// A length as the wire carries it. Lengths that do not fit saturate, and every
-/// reader refuses that value.
+/// A length as it is on the wire. A length that does not fit saturates, and every reader refuses
+/// that value.
 #[inline]
 pub(super) fn length(len: usize) -> i32 {
     i32::try_from(len).unwrap_or(i32::MAX)

@@ -1,7 +1,7 @@
-//! OP_QUERY and OP_REPLY, which live on in handshakes only.
+//! OP_QUERY and OP_REPLY, which are still used in handshakes.
 //!
-//! Every driver generation before 2026 opens a connection with an OP_QUERY to
-//! `admin.$cmd`, so both sides have to speak it.
+//! Drivers from before 2026 open a connection with an OP_QUERY to `admin.$cmd`, so both sides must
+//! support it.
 
 use std::ops::Range;
 
@@ -12,28 +12,27 @@ use super::raw;
 
 /// OP_QUERY flag bit 2: a secondary may answer.
 const SECONDARY_OK: i32 = 4;
-/// OP_REPLY flag bit 3; servers have set it on every reply since 1.6.
+/// OP_REPLY flag bit 3, which servers have set on every reply since 1.6.
 const AWAIT_CAPABLE: i32 = 8;
-/// First byte of the documents of an OP_REPLY.
+/// The offset of the documents in an OP_REPLY.
 const REPLY_DOCUMENTS_AT: usize = HEADER_LEN + 20;
 
-/// Where the parts of an OP_QUERY are, as offsets into the whole message.
+/// The parts of an OP_QUERY, as offsets into the whole message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Query {
     /// The flag bits as they came.
     pub flags: u32,
-    /// `database.collection`, without its NUL; commands go to `database.$cmd`.
+    /// `database.collection`, without its NUL. Commands go to `database.$cmd`.
     pub namespace: Range<usize>,
-    /// The command document, taken out of a `$query` wrapper if it was in one.
+    /// The command document. If it was in a `$query` wrapper, only the inner document.
     pub body: Range<usize>,
 }
 
 impl Query {
-    /// Reads a whole message, header included.
+    /// Parses a whole message, including its header.
     ///
     /// # Errors
-    /// A [`WireError`] when the message is no OP_QUERY, or its parts do not fill
-    /// it exactly.
+    /// The message is no OP_QUERY, or its parts do not fill it exactly.
     pub fn parse(message: &[u8]) -> Result<Query, WireError> {
         const NAMESPACE_AT: usize = HEADER_LEN + 4;
         const SKIP_AND_LIMIT_LEN: usize = 8;
@@ -79,8 +78,8 @@ fn document_at(message: &[u8], at: usize) -> Result<Range<usize>, WireError> {
     Ok(at..at + len)
 }
 
-/// Steps into `{$query: {…}}` (or the older `query`), as servers do when it is
-/// the first field. What else the wrapper holds is for queries, not commands.
+/// The inner document of `{$query: {…}}` (or the older `query`), if that is the first field, as on
+/// servers. The other fields of the wrapper are for queries, not for commands.
 fn unwrap_query(message: &[u8], body: Range<usize>) -> Range<usize> {
     let first = message
         .get(body.clone())
@@ -118,7 +117,7 @@ pub fn op_reply(request_id: i32, response_to: i32, document: &[u8]) -> Vec<u8> {
 /// The first document of an OP_REPLY, as offsets into the whole message.
 ///
 /// # Errors
-/// A [`WireError`] when the message is no OP_REPLY or has no document.
+/// The message is no OP_REPLY or has no document.
 pub fn parse_op_reply(message: &[u8]) -> Result<Range<usize>, WireError> {
     const COUNT_AT: usize = REPLY_DOCUMENTS_AT - 4;
 
@@ -130,8 +129,8 @@ pub fn parse_op_reply(message: &[u8]) -> Result<Range<usize>, WireError> {
     }
 }
 
-/// An OP_QUERY that runs one command, also on a secondary. `namespace` is
-/// `database.$cmd` and has no NUL in it.
+/// An OP_QUERY that runs one command, also on a secondary. `namespace` is `database.$cmd` and must
+/// not contain NUL.
 pub fn op_query(request_id: i32, namespace: &str, document: &[u8]) -> Vec<u8> {
     let length = HEADER_LEN + 4 + namespace.len() + 1 + 8 + document.len();
     let header = Header {

@@ -1,8 +1,7 @@
 //! OP_MSG: flags, sections in any order, and an optional checksum.
 //!
-//! Follows `message/OP_MSG.md` of the driver specifications. A whole message is
-//! scanned once and nothing is copied. Documents inside a sequence are stepped
-//! over by their lengths.
+//! Follows `message/OP_MSG.md` of the driver specifications. A whole message is scanned once and
+//! nothing is copied. Documents in a sequence are skipped by their lengths.
 
 use std::ops::Range;
 
@@ -18,52 +17,52 @@ use section::{Identifiers, Section};
 
 /// Flag bit 0: the message ends in a CRC-32C of everything before it.
 pub const CHECKSUM_PRESENT: u32 = 1;
-/// Flag bit 1: another message follows without the receiver being asked; on a
-/// request, that no reply is wanted.
+/// Flag bit 1 of a reply: another reply follows without a request. Flag bit 1 of a request: no reply
+/// is wanted.
 pub const MORE_TO_COME: u32 = 2;
 /// Flag bit 16: the client accepts a stream of replies to this request.
 pub const EXHAUST_ALLOWED: u32 = 1 << 16;
 
-/// The most document sequences in one message. No command has more than two;
-/// a bound keeps the search for repeated identifiers linear.
+/// The most document sequences in one message. No command has more than two. The limit keeps the
+/// search for repeated identifiers short.
 pub const MAX_SEQUENCES: usize = 16;
 
-/// Bits a receiver must refuse when it does not know them.
+/// The flag bits that a receiver must refuse if it does not know them.
 const REQUIRED_BITS: u32 = 0xFFFF;
 const FLAGS_AT: usize = HEADER_LEN;
 const SECTIONS_AT: usize = HEADER_LEN + 4;
 const CHECKSUM_LEN: usize = 4;
 
-/// Where the parts of an OP_MSG are.
+/// The parts of an OP_MSG, as offsets into the whole message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OpMsg {
-    /// The flag bits as they came; unknown optional ones included.
+    /// The flag bits as they came, including unknown optional ones.
     pub flags: u32,
-    /// The body document, as offsets into the whole message.
+    /// The body document.
     pub body: Range<usize>,
     /// Whether the body is the first section.
     pub body_first: bool,
-    /// Offset of the first byte after the sections, where a checksum may stand.
+    /// The end of the sections, where a checksum may follow.
     pub sections_end: usize,
 }
 
 impl OpMsg {
-    /// Reads a whole message, header included.
+    /// Parses a whole message, including its header.
     ///
-    /// Afterwards it is certain that there is exactly one body, that no sequence
-    /// identifier repeats, that sequences consist of whole documents, and that a
-    /// checksum, if there is one, is right. The insides of documents were not
-    /// looked at.
+    /// A parsed message has exactly one body and no repeated sequence identifier. Its sequences
+    /// consist of whole documents, and its checksum, if present, is right. The contents of the
+    /// documents are not checked.
     ///
     /// # Errors
-    /// Any [`WireError`] about headers, flags, sections and checksums. After one
-    /// of these the connection's framing cannot be trusted further.
+    /// Any [`WireError`] about headers, flags, sections and checksums. The connection's framing
+    /// cannot be trusted after one of these.
     pub fn parse(message: &[u8]) -> Result<OpMsg, WireError> {
         Header::of_message(message, opcode::MSG)?;
         let flags = known_flags(message)?;
-        let sections = match flags & CHECKSUM_PRESENT {
-            0 => message,
-            _ => verify_checksum(message)?,
+        let sections = if flags & CHECKSUM_PRESENT == 0 {
+            message
+        } else {
+            verify_checksum(message)?
         };
         let mut identifiers = Identifiers::default();
         let mut body = None;
@@ -93,13 +92,12 @@ impl OpMsg {
         })
     }
 
-    /// Reads the start of a message of `total_len` bytes that is still arriving.
+    /// Parses the start of a message of `total_len` bytes that is still arriving.
     ///
-    /// `Some` when the body is the first section and wholly inside `prefix`, so
-    /// that the message can be routed before its end is there. `None` when it
-    /// has to be read further, or whole: another section first, or a checksum.
-    /// The sections after the body are **not** checked; the server that gets
-    /// them does that.
+    /// `Some`: the body is the first section and wholly in `prefix`, so the message can be routed
+    /// before it has arrived whole. `None`: more of the message must be read, or all of it if
+    /// another section comes first or there is a checksum. The sections after the body are **not**
+    /// checked. The server that receives them does that.
     ///
     /// # Errors
     /// As [`OpMsg::parse`], as far as the prefix shows it.
@@ -136,8 +134,8 @@ impl OpMsg {
         }))
     }
 
-    /// The document sequences of the message this was parsed from, in order.
-    /// Over any other bytes the iteration may end early.
+    /// The document sequences of the parsed message, in order. With any other bytes the iteration
+    /// may end early.
     #[inline]
     pub fn sequences<'a>(&self, message: &'a [u8]) -> Sequences<'a> {
         Sequences::new(
@@ -147,7 +145,7 @@ impl OpMsg {
     }
 }
 
-/// The flag bits; `None` when `message` is no OP_MSG or too short to have any.
+/// The flag bits; `None`: `message` is no OP_MSG or too short to have any.
 #[inline]
 pub fn flags(message: &[u8]) -> Option<u32> {
     let header = Header::decode(message, usize::MAX).ok()??;
@@ -157,14 +155,14 @@ pub fn flags(message: &[u8]) -> Option<u32> {
     le::u32_at(message, FLAGS_AT)
 }
 
-/// The body document of a whole OP_MSG; `None` when it is malformed.
+/// The body document of a whole OP_MSG; `None`: the message is malformed.
 #[must_use]
 pub fn body(message: &[u8]) -> Option<&[u8]> {
     message.get(OpMsg::parse(message).ok()?.body)
 }
 
-/// Overwrites the flag bits; does nothing where [`flags`] is `None`. A checksum
-/// is not adapted: see [`strip_checksum`].
+/// Overwrites the flag bits. Does nothing if [`flags`] is `None`. A checksum is not updated: see
+/// [`strip_checksum`].
 #[inline]
 pub fn set_flags(message: &mut [u8], flags: u32) {
     if self::flags(message).is_some() {
@@ -172,8 +170,7 @@ pub fn set_flags(message: &mut [u8], flags: u32) {
     }
 }
 
-/// Removes the checksum with its flag and corrects the length. Does nothing to
-/// a message without one.
+/// Removes the checksum and its flag and corrects the length. Does nothing if there is none.
 pub fn strip_checksum(message: &mut Vec<u8>) {
     let Some(flags) = flags(message).filter(|flags| flags & CHECKSUM_PRESENT != 0) else {
         return;
@@ -190,8 +187,8 @@ pub fn strip_checksum(message: &mut Vec<u8>) {
     set_flags(message, flags & !CHECKSUM_PRESENT);
 }
 
-/// Adds a checksum with its flag and corrects the length. One that is already
-/// there is computed anew. Does nothing to what is no OP_MSG.
+/// Adds a checksum and its flag and corrects the length. An existing checksum is replaced. Does
+/// nothing if `message` is no OP_MSG.
 pub fn append_checksum(message: &mut Vec<u8>) {
     strip_checksum(message);
     let Some(flags) = flags(message) else {
@@ -213,7 +210,7 @@ fn known_flags(message: &[u8]) -> Result<u32, WireError> {
     }
 }
 
-/// The message without its checksum, which must be right.
+/// The message without its checksum, after the checksum was verified.
 fn verify_checksum(message: &[u8]) -> Result<&[u8], WireError> {
     let truncated = WireError::Truncated { len: message.len() };
     let (sections, checksum) = message

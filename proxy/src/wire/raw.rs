@@ -1,9 +1,9 @@
 //! A scan over the top level of a BSON document, on its bytes.
 //!
-//! Weir looks at a handful of fields of each request and forwards the document
-//! as it came. This reader is for that: it allocates nothing, does not validate
-//! UTF-8, does not descend, and costs one step per top-level field whatever the
-//! fields hold. It checks exactly what it needs to stay inside the document.
+//! Weir reads a few fields of each request and forwards the document as it came. Therefore this
+//! reader allocates nothing, does not validate UTF-8 and does not descend. It costs one step for
+//! each top-level field, independent of the field's size. It checks exactly what it needs to stay
+//! inside the document.
 
 use super::WireError;
 use super::le;
@@ -14,15 +14,14 @@ mod value;
 
 pub(super) use value::len as value_len;
 
-/// Bytes of the empty document: a length and a terminator.
+/// The length of the empty document in bytes: a length prefix and a terminator.
 pub const MIN_DOCUMENT_LEN: usize = 5;
 
-/// The length of the document at the start of `buf`, from its prefix; `None`
-/// while fewer than four bytes are there. `buf` may hold less or more than the
-/// document.
+/// The length of the document at the start of `buf`, from its prefix; `None`: there are fewer than
+/// four bytes. `buf` may be shorter or longer than the document.
 ///
 /// # Errors
-/// [`WireError::DocumentLength`] when the prefix is below 5.
+/// [`WireError::DocumentLength`] if the prefix is below 5.
 #[inline]
 pub fn document_len(buf: &[u8]) -> Result<Option<usize>, WireError> {
     let Some(length) = le::i32_at(buf, 0) else {
@@ -37,8 +36,7 @@ pub fn document_len(buf: &[u8]) -> Result<Option<usize>, WireError> {
     }
 }
 
-/// Checks that `document` is one document as far as its frame goes: the length
-/// prefix is its length and its last byte is NUL.
+/// Checks the frame of `document`: the length prefix is its length, and its last byte is NUL.
 ///
 /// # Errors
 /// [`WireError::DocumentLength`] or [`WireError::Terminator`].
@@ -61,8 +59,8 @@ pub fn check_frame(document: &[u8]) -> Result<(), WireError> {
     }
 }
 
-/// The top-level elements of `document`, which is given whole: with its length
-/// prefix and its terminating NUL. The first error ends the iteration.
+/// The top-level elements of `document`, which includes its length prefix and its terminating NUL.
+/// The first error ends the iteration.
 #[inline]
 pub fn elements(document: &[u8]) -> Elements<'_> {
     let fault = check_frame(document).err();
@@ -74,8 +72,7 @@ pub fn elements(document: &[u8]) -> Elements<'_> {
     }
 }
 
-/// The first element with this key. `None` also when the document is malformed
-/// before the key is found.
+/// The first element with this key; `None` also if the document is malformed before it.
 #[inline]
 pub fn find<'a>(document: &'a [u8], key: &[u8]) -> Option<Element<'a>> {
     elements(document)
@@ -83,9 +80,8 @@ pub fn find<'a>(document: &'a [u8], key: &[u8]) -> Option<Element<'a>> {
         .find(|element| element.key == key)
 }
 
-/// The documents that stand one after the other in `bytes`, as in a document
-/// sequence, cut by their lengths alone. Ends early at a length that does not
-/// fit.
+/// The documents that follow each other in `bytes`, as in a document sequence. They are split by
+/// their length prefixes only. The iteration ends at a length that does not fit.
 #[inline]
 pub fn documents(mut bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
     std::iter::from_fn(move || {
@@ -99,11 +95,11 @@ pub fn documents(mut bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
 /// One field of a document, borrowed from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Element<'a> {
-    /// BSON type, one of [`kind`].
+    /// The BSON type, one of [`kind`].
     pub kind: u8,
-    /// Field name, without its NUL; not necessarily UTF-8.
+    /// The field name, without its NUL. It may be invalid UTF-8.
     pub key: &'a [u8],
-    /// The value's bytes, with any length prefix and terminator of its own.
+    /// The value's bytes, including its own length prefix and terminator.
     pub value: &'a [u8],
     /// Offset of `value` inside the scanned document.
     pub value_at: usize,
@@ -131,7 +127,7 @@ pub struct Elements<'a> {
     at: usize,
     /// Offset of the document's terminator.
     end: usize,
-    /// Found on construction, told on the first call.
+    /// An error that was found on construction. The first call returns it.
     fault: Option<WireError>,
 }
 
@@ -179,7 +175,7 @@ fn read(document: &[u8], at: usize, end: usize) -> Option<Element<'_>> {
     })
 }
 
-/// Why [`read`] found no element at `at`. Apart, to keep the scan small.
+/// Why [`read`] found no element at `at`. A function of its own, to keep the scan small.
 #[cold]
 fn diagnose(document: &[u8], at: usize) -> WireError {
     let kind = document.get(at).copied().unwrap_or_default();

@@ -1,12 +1,11 @@
-//! Building OP_MSG messages around a finished body.
+//! Builds OP_MSG messages around a finished body.
 
 use super::header::{HEADER_LEN, Header, opcode};
 
 /// Bytes before the body of a message with one kind-0 section.
 pub const BODY_AT: usize = HEADER_LEN + 5;
 
-/// An OP_MSG with `body` as its only section. `flags` are written as given;
-/// for a checksum use [`append_checksum`](super::op_msg::append_checksum).
+/// An OP_MSG with `body` as its only section. `flags` are written as they are. For a checksum use [`append_checksum`](super::op_msg::append_checksum).
 pub fn op_msg(request_id: i32, response_to: i32, flags: u32, body: &[u8]) -> Vec<u8> {
     let length = BODY_AT + body.len();
     let header = Header {

@@ -1,29 +1,31 @@
 //! The same facts from a reply that is too large to be held whole.
 //!
-//! Bytes are pushed in as they arrive. Values that teach nothing (above all the
-//! batch of documents) are skipped by their length, so at most a few hundred bytes
-//! are ever kept. A server puts the cursor's id behind its batch: it is known
-//! before the reply's last byte is passed on.
+//! Bytes are pushed in as they arrive. Other values, above all the batch of documents, are skipped
+//! by their length. At most 2 KiB are kept therefore. A server puts the cursor's id after its
+//! batch, so the id is known before the reply's last byte is passed on.
 
 use crate::command::{
     facts::stable_hash,
     outcome::{CursorFacts, Outcome},
 };
 
-/// No fact Weir needs is longer; longer ones are skipped.
+/// The longest value that is read, in bytes. Longer ones are skipped: no fact that Weir needs is
+/// longer.
 const LONGEST_FACT: usize = 1024;
 
 /// A push parser over the body document of one reply.
 #[derive(Debug, Default)]
 pub struct StreamScan {
+    /// Bytes that have arrived and are not parsed yet.
     pending: Vec<u8>,
+    /// Bytes to skip before the next field.
     skip: usize,
-    state: State,
+    state: ScanState,
     outcome: Outcome,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum State {
+enum ScanState {
     /// Waiting for the body's own length.
     #[default]
     Length,
@@ -35,8 +37,9 @@ enum State {
     Done,
 }
 
-enum Step {
-    /// Take `used` bytes away, then pass over `skip` more.
+/// What to do after an attempt to parse the next field.
+enum Progress {
+    /// `used` bytes are parsed. Skip `skip` more.
     Advance { used: usize, skip: usize },
     /// More bytes are needed.
     Wait,
@@ -45,36 +48,36 @@ enum Step {
 impl StreamScan {
     /// Takes the next bytes of the body document, in order.
     pub fn feed(&mut self, mut bytes: &[u8]) {
-        while self.state != State::Done && !bytes.is_empty() {
+        while self.state != ScanState::Done && !bytes.is_empty() {
             if self.skip > 0 {
                 let passed = self.skip.min(bytes.len());
                 self.skip -= passed;
                 bytes = bytes.get(passed..).unwrap_or_default();
                 continue;
             }
-            // One fact at a time: what follows it may be a batch of megabytes.
+            // In small pieces: the next value may be a batch of several megabytes.
             let room = (LONGEST_FACT * 2).saturating_sub(self.pending.len());
             let (now, later) = bytes.split_at(room.min(bytes.len()));
             self.pending.extend_from_slice(now);
             bytes = later;
-            self.digest();
+            self.parse_pending();
             if self.pending.len() >= LONGEST_FACT * 2 {
-                self.state = State::Done;
+                self.state = ScanState::Done;
             }
         }
     }
 
-    /// What has been learnt so far; complete once the whole body was fed.
+    /// The facts so far. They are complete after the whole body was fed.
     #[must_use]
     pub const fn outcome(&self) -> &Outcome {
         &self.outcome
     }
 
-    fn digest(&mut self) {
+    fn parse_pending(&mut self) {
         let pending = std::mem::take(&mut self.pending);
         let mut rest = pending.as_slice();
-        while self.state != State::Done {
-            let Step::Advance { used, skip } = self.step(rest) else {
+        while self.state != ScanState::Done {
+            let Progress::Advance { used, skip } = self.step(rest) else {
                 break;
             };
             let passed = (used + skip).min(rest.len());
@@ -87,77 +90,77 @@ impl StreamScan {
         self.pending = rest.to_vec();
     }
 
-    fn step(&mut self, bytes: &[u8]) -> Step {
-        if self.state == State::Length {
+    fn step(&mut self, bytes: &[u8]) -> Progress {
+        if self.state == ScanState::Length {
             if bytes.len() < 4 {
-                return Step::Wait;
+                return Progress::Wait;
             }
-            self.state = State::Top;
-            return Step::Advance { used: 4, skip: 0 };
+            self.state = ScanState::Top;
+            return Progress::Advance { used: 4, skip: 0 };
         }
         let Some((&kind, rest)) = bytes.split_first() else {
-            return Step::Wait;
+            return Progress::Wait;
         };
         if kind == 0 {
-            self.state = if self.state == State::Cursor {
-                State::Top
+            self.state = if self.state == ScanState::Cursor {
+                ScanState::Top
             } else {
-                State::Done
+                ScanState::Done
             };
-            return Step::Advance { used: 1, skip: 0 };
+            return Progress::Advance { used: 1, skip: 0 };
         }
         let Some(end) = rest.iter().position(|b| *b == 0) else {
-            return Step::Wait;
+            return Progress::Wait;
         };
         let (key, value) = (rest.get(..end).unwrap_or_default(), rest.get(end + 1..));
         self.field(kind, key, value.unwrap_or_default())
     }
 
-    /// One field, its value perhaps incomplete.
-    fn field(&mut self, kind: u8, key: &[u8], value: &[u8]) -> Step {
+    /// Parses one field, whose value may be incomplete.
+    fn field(&mut self, kind: u8, key: &[u8], value: &[u8]) -> Progress {
         let before = key.len() + 2;
         let Some(len) = value_len(kind, value) else {
             return self.incomplete(kind);
         };
-        if kind == 3 && key == b"cursor" && self.state == State::Top {
-            self.state = State::Cursor;
-            return Step::Advance {
+        if kind == 3 && key == b"cursor" && self.state == ScanState::Top {
+            self.state = ScanState::Cursor;
+            return Progress::Advance {
                 used: before + 4,
                 skip: 0,
             };
         }
-        if len > LONGEST_FACT || !self.teaches(key) {
-            return Step::Advance {
+        if len > LONGEST_FACT || !self.is_fact(key) {
+            return Progress::Advance {
                 used: before,
                 skip: len,
             };
         }
         let Some(value) = value.get(..len) else {
-            return Step::Wait;
+            return Progress::Wait;
         };
-        self.learn(kind, key, value);
-        Step::Advance {
+        self.read_fact(kind, key, value);
+        Progress::Advance {
             used: before + len,
             skip: 0,
         }
     }
 
-    /// The length of the value is not known yet, or never will be.
-    fn incomplete(&mut self, kind: u8) -> Step {
+    /// The length of the value is not known yet. With an unknown type it never will be.
+    fn incomplete(&mut self, kind: u8) -> Progress {
         if !matches!(kind, 1..=0x13 | 0x7f | 0xff) {
-            self.state = State::Done;
+            self.state = ScanState::Done;
         }
-        Step::Wait
+        Progress::Wait
     }
 
-    fn teaches(&self, key: &[u8]) -> bool {
+    fn is_fact(&self, key: &[u8]) -> bool {
         match self.state {
-            State::Cursor => matches!(key, b"id" | b"ns"),
+            ScanState::Cursor => matches!(key, b"id" | b"ns"),
             _ => matches!(key, b"ok"),
         }
     }
 
-    fn learn(&mut self, kind: u8, key: &[u8], value: &[u8]) {
+    fn read_fact(&mut self, kind: u8, key: &[u8], value: &[u8]) {
         let cursor = CursorFacts {
             id: 0,
             namespace: 0,

@@ -58,8 +58,8 @@ impl<'a> Section<'a> {
     }
 }
 
-/// The body when it is the section at `at` and wholly there. `prefix` may end
-/// anywhere; the message will have `total_len` bytes.
+/// The body, if it is the section at `at` and wholly in `prefix`. The message will have
+/// `total_len` bytes.
 #[inline]
 pub(super) fn leading_body(
     prefix: &[u8],
@@ -75,10 +75,10 @@ pub(super) fn leading_body(
     let start = at + 1;
     let rest = prefix.get(start..).unwrap_or_default();
     let Some(len) = body_len(rest, total_len.saturating_sub(start))? else {
-        // All of a message this short is in the prefix.
-        return match prefix.len() < total_len {
-            true => Ok(None),
-            false => Err(WireError::Truncated { len: total_len }),
+        return if prefix.len() < total_len {
+            Ok(None)
+        } else {
+            Err(WireError::Truncated { len: total_len })
         };
     };
     match rest.get(len - 1) {
@@ -88,8 +88,8 @@ pub(super) fn leading_body(
     }
 }
 
-/// The length (5 or more) of the document at the start of `rest`, which may
-/// have `available` bytes at most; `None` when the prefix is not there.
+/// The length (5 or more) of the document at the start of `rest`, which may have at most
+/// `available` bytes; `None`: the length prefix is incomplete.
 #[inline]
 fn body_len(rest: &[u8], available: usize) -> Result<Option<usize>, WireError> {
     match raw::document_len(rest)? {
@@ -101,8 +101,8 @@ fn body_len(rest: &[u8], available: usize) -> Result<Option<usize>, WireError> {
     }
 }
 
-/// Identifier, documents and size of the sequence whose size field is at the
-/// start of `rest`. The size counts itself, the identifier and the documents.
+/// The identifier, the documents and the size of the sequence whose size field is at the start of
+/// `rest`. The size includes itself, the identifier and the documents.
 #[inline]
 fn split_sequence(rest: &[u8]) -> Option<(&[u8], &[u8], usize)> {
     let size = usize::try_from(le::i32_at(rest, 0)?).ok()?;
@@ -119,8 +119,7 @@ fn refuse(kind: u8, at: usize) -> WireError {
     }
 }
 
-/// Checks that `documents`, of the sequence at `at`, is cut into documents
-/// without a rest.
+/// Checks that `documents`, of the sequence at `at`, consists of whole documents.
 #[inline]
 pub(super) fn check_documents(mut documents: &[u8], at: usize) -> Result<(), WireError> {
     while !documents.is_empty() {
@@ -140,7 +139,7 @@ pub(super) struct Identifiers<'a> {
 }
 
 impl<'a> Identifiers<'a> {
-    /// Notes the identifier of the section at `at`.
+    /// Records the identifier of the section at `at`.
     #[inline]
     pub(super) fn insert(&mut self, identifier: &'a [u8], at: usize) -> Result<(), WireError> {
         for slot in &mut self.seen {
@@ -159,9 +158,8 @@ impl<'a> Identifiers<'a> {
     }
 }
 
-/// Iterator of [`OpMsg::sequences`](super::OpMsg::sequences): the identifier and
-/// the documents of each sequence, the latter one after the other as
-/// [`raw::documents`] cuts them.
+/// Iterator of [`OpMsg::sequences`](super::OpMsg::sequences): the identifier and the documents of
+/// each sequence. [`raw::documents`] splits the latter.
 #[derive(Clone, Debug)]
 pub struct Sequences<'a> {
     sections: &'a [u8],

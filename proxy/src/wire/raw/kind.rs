@@ -1,5 +1,5 @@
-//! The type bytes of BSON (<https://bsonspec.org/spec.html>), the deprecated
-//! ones included: a proxy meets whatever was ever stored.
+//! The type bytes of BSON (<https://bsonspec.org/spec.html>), including the deprecated ones, which
+//! old data may contain.
 
 /// IEEE 754 binary64.
 pub const DOUBLE: u8 = 0x01;

@@ -1,12 +1,12 @@
-//! How long a BSON value is, and how to read the simple ones.
+//! The lengths of BSON values, and readers of the simple ones.
 
 use super::Element;
 use super::MIN_DOCUMENT_LEN;
 use super::kind;
 use crate::wire::le;
 
-/// Bytes of the value of type `kind` at the start of `rest`; `None` when it
-/// does not fit there, contradicts itself, or the type does not exist.
+/// The length in bytes of the value of type `kind` at the start of `rest`; `None`: it does not fit
+/// there, contradicts itself, or the type does not exist.
 #[inline]
 pub(in crate::wire) fn len(kind: u8, rest: &[u8]) -> Option<usize> {
     let len = match kind {
@@ -60,8 +60,8 @@ fn code_with_scope_len(rest: &[u8]) -> Option<usize> {
     (prefix(rest)? == end).then_some(end)
 }
 
-/// Reading values. The exact readers return `None` for every other type; none
-/// of them converts unless its name says so.
+/// Readers of values. They return `None` for every other type, and convert only if their name says
+/// so.
 impl<'a> Element<'a> {
     #[inline]
     fn fixed<const N: usize>(&self, kind: u8) -> Option<[u8; N]> {
@@ -89,9 +89,8 @@ impl<'a> Element<'a> {
         self.fixed(kind::DOUBLE).map(f64::from_le_bytes)
     }
 
-    /// A 32- or 64-bit integer, or a double that is a whole number in the range
-    /// of `i64`. Drivers and people send any of the three where a number is
-    /// meant; decimals are not taken.
+    /// A 32- or 64-bit integer, or a double that is a whole number in the range of `i64`. Drivers
+    /// and people send any of the three types for a number. Decimals give `None`.
     #[inline]
     pub fn as_number_i64(&self) -> Option<i64> {
         match self.kind {
@@ -111,8 +110,8 @@ impl<'a> Element<'a> {
         }
     }
 
-    /// Whether this is `true` or a number other than zero, the way servers read
-    /// fields such as `ok`. NaN is not zero. Other types are `false`.
+    /// Whether this is `true` or a number other than zero. Servers read fields such as `ok` in
+    /// this way. NaN is not zero. Other types are `false`.
     #[inline]
     pub fn as_truthy(&self) -> bool {
         match self.kind {
@@ -125,7 +124,7 @@ impl<'a> Element<'a> {
         }
     }
 
-    /// A string's bytes, without prefix and NUL; not checked to be UTF-8.
+    /// The bytes of a string, without prefix and NUL. They may be invalid UTF-8.
     #[inline]
     pub fn as_str(&self) -> Option<&'a [u8]> {
         if self.kind != kind::STRING {
@@ -134,13 +133,13 @@ impl<'a> Element<'a> {
         self.value.get(4..self.value.len().checked_sub(1)?)
     }
 
-    /// An embedded document, whole, as [`super::elements`] takes it.
+    /// An embedded document, in the form that [`super::elements`] takes.
     #[inline]
     pub fn as_document(&self) -> Option<&'a [u8]> {
         (self.kind == kind::DOCUMENT).then_some(self.value)
     }
 
-    /// An array, as the document it is stored as.
+    /// An array, as the document that stores it.
     #[inline]
     pub fn as_array(&self) -> Option<&'a [u8]> {
         (self.kind == kind::ARRAY).then_some(self.value)
@@ -153,7 +152,7 @@ impl<'a> Element<'a> {
     }
 }
 
-/// The integer a double stands for, if it stands for one.
+/// The integer that equals a double; `None`: there is none in the range of `i64`.
 fn whole(value: f64) -> Option<i64> {
     // 2^63 is the first double above the range; NaN fails both comparisons.
     const LIMIT: f64 = 9_223_372_036_854_775_808.0;
@@ -166,10 +165,11 @@ fn whole(value: f64) -> Option<i64> {
 fn is_decimal_zero(bytes: [u8; 16]) -> bool {
     let bits = u128::from_le_bytes(bytes);
     let special = (bits >> 125) & 0b11 == 0b11;
-    // With the two bits set it is infinity, NaN, or a coefficient too large to
-    // be canonical, which reads as zero.
-    match special {
-        true => (bits >> 123) & 0b1111 != 0b1111,
-        false => bits & ((1 << 113) - 1) == 0,
+    // With the two bits set it is infinity, NaN, or a coefficient that is too large to be
+    // canonical. Such a coefficient reads as zero.
+    if special {
+        (bits >> 123) & 0b1111 != 0b1111
+    } else {
+        bits & ((1 << 113) - 1) == 0
     }
 }
