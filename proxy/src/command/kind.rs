@@ -69,13 +69,32 @@ impl Treatment {
 pub fn treatment(name: &[u8]) -> Treatment {
     use Treatment as T;
     match name {
-        b"find"
-        | b"count"
-        | b"distinct"
-        | b"listCollections"
-        | b"listIndexes"
-        | b"listDatabases"
-        | b"dbStats"
+        b"find" | b"count" | b"distinct" | b"listCollections" | b"listIndexes"
+        | b"listDatabases" => T::Read,
+        b"insert" | b"update" | b"delete" | b"findAndModify" | b"findandmodify" | b"bulkWrite"
+        | b"mapReduce" | b"mapreduce" | b"startSession" | b"refreshSessions" => T::Write,
+        b"aggregate" => T::Aggregate,
+        b"getMore" => T::GetMore,
+        b"killCursors" => T::KillCursors,
+        b"commitTransaction" => T::Commit,
+        b"abortTransaction" => T::Abort,
+        b"explain" => T::Explain,
+        b"hello" | b"isMaster" | b"ismaster" => T::Hello,
+        b"saslStart" | b"saslContinue" | b"authenticate" | b"logout" => T::Login,
+        b"connectionStatus" | b"whatsmyuri" | b"getnonce" => T::Identity,
+        b"buildInfo" | b"buildinfo" => T::BuildInfo,
+        b"endSessions" => T::EndSessions,
+        b"killSessions" => T::KillSessions,
+        b"configureFailPoint" | b"killAllSessions" | b"killAllSessionsByPattern" => T::TestOnly,
+        _ => administrative(name),
+    }
+}
+
+/// The treatment of a command that ordinary clients seldom send.
+fn administrative(name: &[u8]) -> Treatment {
+    use Treatment as T;
+    match name {
+        b"dbStats"
         | b"dbstats"
         | b"collStats"
         | b"collstats"
@@ -103,21 +122,6 @@ pub fn treatment(name: &[u8]) -> Treatment {
         | b"getShardMap"
         | b"lockInfo"
         | b"connectionPoolStats" => T::Read,
-        b"insert" | b"update" | b"delete" | b"findAndModify" | b"findandmodify" | b"bulkWrite"
-        | b"mapReduce" | b"mapreduce" | b"startSession" | b"refreshSessions" => T::Write,
-        b"aggregate" => T::Aggregate,
-        b"getMore" => T::GetMore,
-        b"killCursors" => T::KillCursors,
-        b"commitTransaction" => T::Commit,
-        b"abortTransaction" => T::Abort,
-        b"explain" => T::Explain,
-        b"hello" | b"isMaster" | b"ismaster" => T::Hello,
-        b"saslStart" | b"saslContinue" | b"authenticate" | b"logout" => T::Login,
-        b"connectionStatus" | b"whatsmyuri" | b"getnonce" => T::Identity,
-        b"buildInfo" | b"buildinfo" => T::BuildInfo,
-        b"endSessions" => T::EndSessions,
-        b"killSessions" => T::KillSessions,
-        b"configureFailPoint" | b"killAllSessions" | b"killAllSessionsByPattern" => T::TestOnly,
         b"replSetStepDown"
         | b"replSetFreeze"
         | b"replSetReconfig"
