@@ -38,7 +38,7 @@ pub enum Route {
     UnknownCursor,
 }
 
-/// What routing needs besides the request.
+/// What routing needs in addition to the request.
 #[derive(Clone, Copy, Debug)]
 pub struct Rules {
     /// The width of the latency window (`localThresholdMS`).

@@ -1,6 +1,6 @@
 //! What is known about the upstream nodes.
 //!
-//! | file | its part |
+//! | module | its part |
 //! |---|---|
 //! | [`address`] | one normal form of each node's address |
 //! | [`snapshot`] | the immutable result that all others read |

@@ -131,7 +131,7 @@ mod tests {
         assert!(!fail(&breaker, 4, at(0)) && !breaker.is_avoided(at(0)));
         breaker.succeeded();
         assert!(!fail(&breaker, 4, at(1)), "not in a row");
-        assert!(fail(&breaker, 1, at(2)), "news once");
+        assert!(fail(&breaker, 1, at(2)), "it opens once");
         assert!(!fail(&breaker, 3, at(3)), "what had begun before");
         assert!(breaker.is_avoided(at(1001)) && breaker.is_open());
         breaker.succeeded();
@@ -143,10 +143,13 @@ mod tests {
         let breaker = Breaker::default();
         fail(&breaker, 5, at(0));
         assert!(!breaker.is_avoided(at(1000)), "time for a trial");
-        assert!(!breaker.is_avoided(at(1000)), "who went elsewhere was none");
+        assert!(
+            !breaker.is_avoided(at(1000)),
+            "an operation on another node is no trial"
+        );
         breaker.sent(at(1000));
         assert!(breaker.is_avoided(at(1001)), "only one");
-        assert!(!fail(&breaker, 1, at(1100)), "no news");
+        assert!(!fail(&breaker, 1, at(1100)), "it was open");
         assert!(breaker.is_avoided(at(3099)));
         assert!(!breaker.is_avoided(at(3100)));
         breaker.sent(at(3100));

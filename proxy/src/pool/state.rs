@@ -41,9 +41,9 @@ pub mod types;
 pub use affinity::PinReason;
 pub use lanes::{Lane, Lanes};
 pub use pool_state::PoolState;
-pub use queue::{Place, Ticket, Want};
 pub use types::{
-    CheckOut, CloseReason, ConnId, Counts, Effect, FailedConnect, Limits, Rejection, Slot,
+    CheckOut, CloseReason, ConnId, Counts, Effect, FailedConnect, Limits, Place, Rejection, Slot,
+    Ticket, Want,
 };
 
 use affinity::Pins;

@@ -8,47 +8,13 @@
 use std::collections::{HashMap, VecDeque, vec_deque};
 
 use crate::pool::state::{
-    ConnId,
     lanes::{self, Lane},
+    types::{ConnId, Place, Ticket, Want},
 };
-
-/// Identifies a waiting operation. An older one is smaller.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Ticket {
-    place: Place,
-    number: u64,
-}
-
-impl Ticket {
-    /// The operation's place in the order of arrival.
-    #[must_use]
-    pub const fn place(self) -> Place {
-        self.place
-    }
-}
-
-/// A place in the order of arrival. An operation that is rejected and asks again may bring the
-/// place that it had.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Place(pub u64);
 
 /// The first place that this queue gives out. An operation that was held because no node was
 /// available arrived earlier. It brings a smaller place.
 const FIRST_PLACE: u64 = 1 << 40;
-
-/// What an operation asks of the pool.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Want {
-    /// Which share of the slots it may use.
-    pub lane: Lane,
-    /// Only this connection will do (load-balanced upstreams).
-    pub only: Option<ConnId>,
-    /// It opens a transaction on a load-balanced upstream: a connection with an open
-    /// transaction will not do.
-    pub opens_transaction: bool,
-    /// The place that it had before; `None`: the last one.
-    pub place: Option<Place>,
-}
 
 /// An operation in the queue.
 #[derive(Debug)]
@@ -123,10 +89,8 @@ impl<W> Queue<W> {
         let newest = self.next_place();
         self.last_ticket += 1;
         self.len += 1;
-        let ticket = Ticket {
-            place: want.place.map_or(newest, |kept| kept.min(newest)),
-            number: self.last_ticket,
-        };
+        let place = want.place.map_or(newest, |kept| kept.min(newest));
+        let ticket = Ticket::new(place, self.last_ticket);
         let lane = lanes::at_mut(&mut self.lanes, want.lane);
         let fifo = match want.only {
             Some(id) => self.pinned.entry(id).or_default(),

@@ -212,7 +212,7 @@ fn clearing_makes_connections_stale_and_sends_waiters_back() {
     let other = pool.got("waits");
     pool.ask("waits", Lane::Normal);
     assert!(pool.clear(2));
-    assert!(!pool.clear(2), "no news");
+    assert!(!pool.clear(2), "the same generation");
     assert_eq!(pool.rejected, [("waits", Rejection::Cleared)]);
     pool.give_back(busy);
     pool.give_back(other);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::pool::state::{Lane, Ticket};
+use crate::pool::state::lanes::Lane;
 
 /// Identifies a connection of this pool for its whole life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -26,6 +26,45 @@ pub struct Limits {
     /// Operations may ask for one particular connection (load-balanced upstreams).
     pub affinity: bool,
 }
+
+/// What an operation asks of the pool.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Want {
+    /// Which share of the slots it may use.
+    pub lane: Lane,
+    /// Only this connection will do (load-balanced upstreams).
+    pub only: Option<ConnId>,
+    /// It opens a transaction on a load-balanced upstream: a connection with an open
+    /// transaction will not do.
+    pub opens_transaction: bool,
+    /// The place that it had before; `None`: the last one.
+    pub place: Option<Place>,
+}
+
+/// Identifies a waiting operation. An older one is smaller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Ticket {
+    place: Place,
+    /// Distinguishes operations with the same place.
+    number: u64,
+}
+
+impl Ticket {
+    pub(super) const fn new(place: Place, number: u64) -> Self {
+        Self { place, number }
+    }
+
+    /// The operation's place in the order of arrival.
+    #[must_use]
+    pub const fn place(self) -> Place {
+        self.place
+    }
+}
+
+/// A place in the order of arrival. An operation that is rejected and asks again may bring the
+/// place that it had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place(pub u64);
 
 /// A connection with what the pool must remember about it.
 #[derive(Debug)]

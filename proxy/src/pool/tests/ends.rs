@@ -221,8 +221,8 @@ async fn a_retired_pool_keeps_nothing_warm() {
     assert_eq!((pool.counts().sockets(), server.sockets().accepted), (0, 2));
 }
 
-/// Where connections break again and again, who went back to the end each time would wait
-/// for ever.
+/// Where connections break again and again, an operation that went to the end of the queue each
+/// time would wait for ever.
 #[tokio::test]
 async fn who_is_sent_away_by_a_clear_may_come_back_to_his_place() {
     let server = Server::start().await;
@@ -266,8 +266,8 @@ async fn a_node_that_is_removed_and_added_again_keeps_its_cap() {
     let asked = first.lease(FINISHING, Instant::now() + LONG).await;
     assert_eq!(asked.err(), Some(LeaseError::Retired));
     let second = pool_after(&server, limits(3), connector(), Some(Arc::clone(&first)));
-    let in_vain = second.lease(FINISHING, Instant::now() + ms(300)).await;
-    assert_eq!(in_vain.err(), Some(LeaseError::TimedOut));
+    let refused = second.lease(FINISHING, Instant::now() + ms(300)).await;
+    assert_eq!(refused.err(), Some(LeaseError::TimedOut));
     // What was in use finishes; then its slot is the new pool's.
     let mut last = leases.pop().unwrap();
     assert!(ping(&mut last).await);

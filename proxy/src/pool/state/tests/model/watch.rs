@@ -308,7 +308,8 @@ impl Watch {
         self.leased.iter().any(current) || self.idle.iter().any(|idle| idle.id == id)
     }
 
-    /// `who` gets `slot`: it must be idle, fresh, fit, and nobody's turn before his.
+    /// `who` gets `slot`. The slot must be idle, of the current generation and suitable, and no
+    /// other operation's turn may have come first.
     fn leased_to(&mut self, who: Who, want: Want, slot: Slot<u64>) {
         let at = self.idle.iter().position(|idle| idle.id == slot.id);
         let idle = self
