@@ -2,9 +2,9 @@
 //!
 //! | module | its part |
 //! |---|---|
-//! | [`facts`] | what routing, queueing and error labels need to know about a request |
-//! | [`kind`] | how Weir treats each command |
-//! | [`outcome`] | what a reply says about its operation, its cursor and its node |
+//! | `facts` | what routing, queueing and error labels need to know about a request |
+//! | `kind` | how Weir treats each command |
+//! | `outcome` | what a reply says about its operation, its cursor and its node |
 
 pub mod facts;
 pub mod kind;

@@ -7,17 +7,17 @@
 //!
 //! | module | its part |
 //! |---|---|
-//! | [`state`] | the pool as a pure state machine |
-//! | [`lease`] | a connection that is checked out |
-//! | [`effects`] | carries the machine's decisions out |
-//! | [`worker`] | opens and destroys connections |
-//! | [`upkeep`] | watches the sockets of idle connections |
-//! | [`status`] | what can be read of a pool |
-//! | [`freeze`] | pools of a process that may be frozen (AWS Lambda) |
-//! | [`clock`] | time across a freeze |
-//! | [`breaker`] | the circuit breaker of a node |
-//! | [`abort_budget`] | how many connections may be closed under abandoned work |
-//! | [`inherited`] | slots that an earlier pool or process still takes |
+//! | `state` | the pool as a pure state machine |
+//! | `lease` | a connection that is checked out |
+//! | `effects` | carries the machine's decisions out |
+//! | `worker` | opens and destroys connections |
+//! | `upkeep` | watches the sockets of idle connections |
+//! | `status` | what can be read of a pool |
+//! | `freeze` | pools of a process that may be frozen (AWS Lambda) |
+//! | `clock` | time across a freeze |
+//! | `breaker` | the circuit breaker of a node |
+//! | `abort_budget` | how many connections may be closed under abandoned work |
+//! | `inherited` | slots that an earlier pool or process still takes |
 
 mod abort_budget;
 pub mod breaker;

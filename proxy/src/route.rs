@@ -2,9 +2,9 @@
 //!
 //! | module | its part |
 //! |---|---|
-//! | [`read_preference`] | parses a client's `$readPreference` |
-//! | [`select`] | server selection on one snapshot |
-//! | [`pins`] | open cursors and transactions that belong to a node or connection |
+//! | `read_preference` | parses a client's `$readPreference` |
+//! | `select` | server selection on one snapshot |
+//! | `pins` | open cursors and transactions that belong to a node or connection |
 
 pub mod pins;
 pub mod read_preference;

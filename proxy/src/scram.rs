@@ -1,5 +1,5 @@
 //! SCRAM for both sides: [`client`] logs Weir in to the servers, [`server`] logs Weir's own clients
-//! in, [`keys`] derives the keys, and [`message`] parses and builds the messages.
+//! in, [`keys`] derives the keys, and `message` parses and builds the messages.
 //!
 //! The messages are those of RFC 5802 with SHA-1 and RFC 7677 with SHA-256,
 //! as MongoDB's authentication specification uses them:

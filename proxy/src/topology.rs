@@ -2,12 +2,12 @@
 //!
 //! | module | its part |
 //! |---|---|
-//! | [`address`] | one normal form of each node's address |
-//! | [`snapshot`] | the immutable result that all others read |
-//! | [`hello`] | what one hello reply says; pure |
-//! | [`sdam`] | the rules of *Server Discovery and Monitoring*; pure |
-//! | [`verdict`] | what an operation's error says about a node; pure |
-//! | [`monitor`] | the official driver, which monitors the deployment |
+//! | `address` | one normal form of each node's address |
+//! | `snapshot` | the immutable result that all others read |
+//! | `hello` | what one hello reply says; pure |
+//! | `sdam` | the rules of *Server Discovery and Monitoring*; pure |
+//! | `verdict` | what an operation's error says about a node; pure |
+//! | `monitor` | the official driver, which monitors the deployment |
 //!
 //! [`Topology`] joins them. Monitors and operations report to it, and it publishes a [`Snapshot`]
 //! after every report. Reading the latest snapshot costs no lock.

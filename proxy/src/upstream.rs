@@ -5,13 +5,13 @@
 //!
 //! | module | its part |
 //! |---|---|
-//! | [`setup`] | makes a [`Connector`] from the settings |
-//! | [`connect`] | name resolution, TCP, TLS, hello and login within one time limit |
-//! | [`handshake`] | hello and the steps of the login |
-//! | [`auth`] | the login itself, without I/O |
-//! | [`exchange`] | one request and its reply |
-//! | [`abort_handle`] | ends an exchange from outside |
-//! | [`orphans`] | counts connections that a killed process left behind |
+//! | `setup` | makes a [`Connector`] from the settings |
+//! | `connect` | name resolution, TCP, TLS, hello and login within one time limit |
+//! | `handshake` | hello and the steps of the login |
+//! | `auth` | the login itself, without I/O |
+//! | `exchange` | one request and its reply |
+//! | `abort_handle` | ends an exchange from outside |
+//! | `orphans` | counts connections that a killed process left behind |
 
 pub mod abort_handle;
 pub mod auth;

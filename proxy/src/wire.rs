@@ -26,16 +26,16 @@
 //!
 //! | module | its part |
 //! |---|---|
-//! | [`header`] | the 16 bytes that every message begins with |
-//! | [`op_msg`] | OP_MSG: flags, sections, checksum |
-//! | [`legacy`] | OP_QUERY and OP_REPLY, for handshakes |
-//! | [`compressed`] | OP_COMPRESSED and the compressors |
-//! | [`raw`] | a scan over the top level of a BSON document |
-//! | [`build`] | builds BSON documents |
-//! | [`edit`] | edits messages in place |
-//! | [`reply`] | builds OP_MSG messages around a body |
-//! | [`error`] | what can be wrong with bytes from a peer |
-//! | [`le`] | little-endian integers |
+//! | `header` | the 16 bytes that every message begins with |
+//! | `op_msg` | OP_MSG: flags, sections, checksum |
+//! | `legacy` | OP_QUERY and OP_REPLY, for handshakes |
+//! | `compressed` | OP_COMPRESSED and the compressors |
+//! | `raw` | a scan over the top level of a BSON document |
+//! | `build` | builds BSON documents |
+//! | `edit` | edits messages in place |
+//! | `reply` | builds OP_MSG messages around a body |
+//! | `error` | what can be wrong with bytes from a peer |
+//! | `le` | little-endian integers |
 
 pub mod build;
 pub mod compressed;

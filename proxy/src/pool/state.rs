@@ -14,15 +14,15 @@
 //!
 //! | module | its part |
 //! |---|---|
-//! | [`types`] | what goes into the machine and what comes out of it |
-//! | [`pool_state`] | the states of a pool and the transitions between them |
-//! | [`lanes`] | how the slots are shared between kinds of work |
-//! | [`queue`] | the operations that wait, oldest first |
-//! | [`assign`] | which waiter gets which idle connection, and when one is opened |
-//! | [`idle`] | which idle connections are closed |
-//! | [`affinity`] | connections that hold cursors or transactions (load-balanced upstreams) |
-//! | [`handshakes`] | how many handshakes run, and when the next may begin |
-//! | [`queue_rate`] | how fast the queue moves |
+//! | `types` | what goes into the machine and what comes out of it |
+//! | `pool_state` | the states of a pool and the transitions between them |
+//! | `lanes` | how the slots are shared between kinds of work |
+//! | `queue` | the operations that wait, oldest first |
+//! | `assign` | which waiter gets which idle connection, and when one is opened |
+//! | `idle` | which idle connections are closed |
+//! | `affinity` | connections that hold cursors or transactions (load-balanced upstreams) |
+//! | `handshakes` | how many handshakes run, and when the next may begin |
+//! | `queue_rate` | how fast the queue moves |
 
 use std::{collections::HashSet, time::Duration};
 

@@ -11,9 +11,9 @@
 //!
 //! | module | its part |
 //! |---|---|
-//! | [`member`] | one node: its last hello, and whether that still counts |
-//! | [`replica_set`] | the members of a replica set and its primary |
-//! | [`errors`] | what follows from the errors of Weir's own connections |
+//! | `member` | one node: its last hello, and whether that still counts |
+//! | `replica_set` | the members of a replica set and its primary |
+//! | `errors` | what follows from the errors of Weir's own connections |
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

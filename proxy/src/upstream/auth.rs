@@ -20,10 +20,10 @@
 //!
 //! | module | its part |
 //! |---|---|
-//! | [`principal`] | the user that Weir logs in as, with the keys derived so far |
-//! | [`role`] | MONGODB-AWS: credentials and signatures |
-//! | [`reply`] | the fields of the server's replies |
-//! | [`error`] | why a login failed |
+//! | `principal` | the user that Weir logs in as, with the keys derived so far |
+//! | `role` | MONGODB-AWS: credentials and signatures |
+//! | `reply` | the fields of the server's replies |
+//! | `error` | why a login failed |
 
 use std::sync::Arc;
 

@@ -10,10 +10,10 @@
 //!
 //! | module | its part |
 //! |---|---|
-//! | [`credentials`] | what a request is signed with, and why there is nothing |
-//! | [`metadata`] | the HTTP endpoints that return credentials |
-//! | [`provider`] | which source is used, and when it is asked again |
-//! | [`sign`] | Signature Version 4 |
+//! | `credentials` | what a request is signed with, and why there is nothing |
+//! | `metadata` | the HTTP endpoints that return credentials |
+//! | `provider` | which source is used, and when it is asked again |
+//! | `sign` | Signature Version 4 |
 
 use bson::raw::cstr;
 use bson::{DateTime, RawDocument, RawDocumentBuf, rawdoc};
