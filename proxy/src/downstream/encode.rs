@@ -2,7 +2,7 @@
 
 use crate::{
     downstream::read::Envelope,
-    relay::{fresh_id, send::WORTH_COMPRESSING},
+    relay::fresh_id,
     wire::{
         compressed::{WORTH_COMPRESSING, compress},
         legacy,

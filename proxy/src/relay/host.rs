@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::{
-    pool::{PinReason, ConnId, Lease, NodePool},
+    pool::{ConnId, Lease, NodePool, PinReason},
     relay::{
         Relay,
         liveness::{self, Liveness},
@@ -41,7 +41,10 @@ impl Relay {
         let snapshot = self.cluster.snapshot();
         let is_gone = |node: &NodeAddress| snapshot.node(node).is_none();
         let forgotten = self.pins.expire(self.now(), is_gone);
-        let cursors = forgotten.cursors.into_iter().map(|of| (PinReason::Cursor, of));
+        let cursors = forgotten
+            .cursors
+            .into_iter()
+            .map(|of| (PinReason::Cursor, of));
         let transactions = forgotten.transactions.into_iter();
         let transactions = transactions.map(|of| (PinReason::Transaction, of));
         for (reason, (node, connection)) in cursors.chain(transactions) {

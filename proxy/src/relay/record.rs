@@ -3,7 +3,7 @@
 
 use crate::{
     command::{Facts, Outcome, Treatment},
-    pool::{PinReason, ConnId, Lease},
+    pool::{ConnId, Lease, PinReason},
     relay::{
         Relay, Request,
         decide::{CursorChange, ReplyDecision, TransactionChange},
