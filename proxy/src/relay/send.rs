@@ -21,9 +21,6 @@ use crate::{
     },
 };
 
-/// A shorter message is sent as it is: compression would cost more than it saves, bytes.
-pub(crate) const WORTH_COMPRESSING: usize = 1024;
-
 impl<C: ClientSide> Operation<'_, C> {
     /// Makes the only edits of a request: ids, flag bits, `maxTimeMS`. Returns the id under
     /// which the server gets it.
