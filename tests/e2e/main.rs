@@ -17,6 +17,7 @@ mod errors;
 mod fail_points;
 mod faults;
 mod handshake;
+mod harness;
 mod limits;
 mod measures;
 mod messages;

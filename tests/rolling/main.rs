@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use tokio::sync::Mutex;
+use weir_lab::rolling::{Done, Work, programs};
 use weir_tests::balancer::{Balancer, Target};
 use weir_tests::cluster::Cluster;
-use weir_tests::rolling::{Done, Work, programs};
 use weir_tests::wait::{LIMIT, until};
 use weir_tests::weir::WeirProcess;
 

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
 mod discovery;
+mod fuzz;
 mod json;
 mod pooling;
 mod selection;

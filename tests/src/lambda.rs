@@ -9,26 +9,19 @@
 //! | [`cargo_lambda`] | cargo-lambda's emulator with the same |
 //! | [`quota`] | as little CPU time as a small function gets |
 //! | [`environment`] | a light environment, of which there may be hundreds |
-//! | [`storm`], [`drill`] | many of them starting at once, and moving over step by step |
-//! | [`overhead`] | what the extension costs |
-//! | [`numbers`] | the page with all of that |
 //! | [`parts`] | what all that is made of |
 //! | [`processes`] | the processes in an emulated environment |
 
 pub mod api;
 pub mod cargo_lambda;
-pub mod drill;
 pub mod emulator;
 pub mod environment;
 pub mod extension;
 pub mod function;
 mod http;
-pub mod numbers;
-pub mod overhead;
 pub mod parts;
 pub mod processes;
 pub mod quota;
-pub mod storm;
 
 pub use api::{Answer, ScriptedApi};
 pub use cargo_lambda::CargoLambda;

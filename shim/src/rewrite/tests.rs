@@ -14,7 +14,7 @@ fn to(uri: &str) -> String {
     rewritten(uri).unwrap().uri
 }
 
-/// The strings that are also connected with, in `tests/shim`.
+/// The strings that are also connected with, in `tests/heavy/shim.rs`.
 #[test]
 fn the_corpus_is_rewritten_as_it_says() {
     let corpus = include_str!("../../tests/corpus.txt");

@@ -8,7 +8,7 @@ use std::process::Command;
 
 use weir_kit::parts::{download_wheel, once, step, take_from_wheel};
 
-use crate::matrix::drivers::newest_version;
+use crate::drivers::newest_version;
 use crate::surroundings::surroundings;
 
 /// AWS's runtime client for Java.

@@ -131,7 +131,7 @@ fn is_fresh(program: &Path) -> bool {
     let parts: &[&str] = match program.file_name().and_then(|name| name.to_str()) {
         Some("weir-shim") => &["shim/src"],
         Some("weir-extension") => &["extension/src", "proxy/src", "shim/src"],
-        Some("weir-function-rust") => &["tests/src/bin/weir-function-rust"],
+        Some("weir-function-rust") => &["tests/lab/src/bin/weir-function-rust"],
         _ => &[
             "proxy/src",
             "proxy/program/src",
