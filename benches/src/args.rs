@@ -8,7 +8,7 @@ use clap::{Parser, ValueEnum};
 /// real mongod, in one run.
 ///
 /// HAProxy is taken from the path (`apt-get install haproxy`); without it that
-/// road is left out, and said so.
+/// contender is left out, and the program says so.
 #[derive(Parser)]
 #[command(name = "weir-benches")]
 pub(crate) struct Args {
@@ -24,17 +24,17 @@ pub(crate) struct Args {
     #[arg(long, default_value_t = 1500)]
     pub(crate) crowd: usize,
 
-    /// Seconds that each road is measured in each round.
+    /// Seconds that each contender is measured in each round.
     #[arg(long, default_value_t = 3.0)]
     pub(crate) seconds: f64,
 
-    /// Rounds; the roads take turns in each, the table shows medians.
+    /// Rounds; the contenders take turns in each, the table shows medians.
     #[arg(long, default_value_t = 3)]
     pub(crate) rounds: usize,
 
-    /// Roads to measure; everything that is there when absent.
-    #[arg(long, value_delimiter = ',', value_enum)]
-    pub(crate) roads: Vec<RoadName>,
+    /// Contenders to measure; everything that is there when absent.
+    #[arg(long, alias = "roads", value_delimiter = ',', value_enum)]
+    pub(crate) contenders: Vec<ContenderName>,
 
     /// Writes the result to this file as Markdown.
     #[arg(long, value_name = "FILE")]
@@ -60,9 +60,9 @@ pub(crate) enum Measure {
     Large,
 }
 
-/// A way from the clients to the server.
+/// What is between the clients and the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum RoadName {
+pub(crate) enum ContenderName {
     /// No proxy.
     Direct,
     /// HAProxy in TCP mode.
@@ -71,7 +71,7 @@ pub(crate) enum RoadName {
     Weir,
 }
 
-impl RoadName {
+impl ContenderName {
     /// All, in the order of the tables.
     pub(crate) const ALL: [Self; 3] = [Self::Direct, Self::Haproxy, Self::Weir];
 

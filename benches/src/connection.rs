@@ -1,4 +1,4 @@
-//! One client socket, as cheap as can be: what is measured is the road, not
+//! One client socket, as cheap as can be: what is measured is the contender, not
 //! the generator.
 
 use std::net::SocketAddr;

@@ -4,14 +4,16 @@
 //! | module | its part |
 //! |---|---|
 //! | [`args`] | what to measure |
-//! | [`stand`] | the server and the roads to it |
-//! | [`road`] | one running proxy, or none |
+//! | [`server`] | the server, and the addresses of the proxies before it |
+//! | [`contender`] | one running proxy, or none |
 //! | [`generator`] | the clients, in a process of their own |
 //! | [`connection`] | one client socket |
 //! | [`process`] | CPU time and memory of a process |
-//! | [`measure`] | one load on one road |
-//! | [`suite`] | which loads on which roads |
+//! | [`measure`] | one load through one contender |
+//! | [`cell`] | what was measured of one load, and its medians |
+//! | [`suite`] | which loads for which contenders |
 //! | [`targets`] | what the design asks, and how far it is met |
+//! | [`text`] | tables as text and as Markdown |
 //! | [`table`] | the result as text and as docs/results/benchmarks.md |
 //!
 //! The program starts itself again as the generator and as Weir, so that what
@@ -24,15 +26,17 @@ use clap::Parser as _;
 use tikv_jemallocator::Jemalloc;
 
 mod args;
+mod cell;
 mod connection;
+mod contender;
 mod generator;
 mod measure;
 mod process;
-mod road;
-mod stand;
+mod server;
 mod suite;
 mod table;
 mod targets;
+mod text;
 
 /// The same as the `weir` program's.
 #[global_allocator]
@@ -41,7 +45,7 @@ static ALLOCATOR: Jemalloc = Jemalloc;
 fn main() -> ExitCode {
     let mut arguments: Vec<OsString> = std::env::args_os().collect();
     let role = arguments.get(1).and_then(|role| role.to_str());
-    if role == Some(road::AS_WEIR) {
+    if role == Some(contender::AS_WEIR) {
         arguments.remove(1);
         return weir_program::run(arguments);
     }

@@ -1,4 +1,4 @@
-//! One load on one road.
+//! One load through one contender.
 
 use std::io::{BufRead, BufReader};
 use std::process::{ChildStdin, ChildStdout, Command, Stdio};
@@ -7,10 +7,10 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use weir_kit::process::Process;
 
+use crate::contender::Contender;
 use crate::generator::{AS_GENERATOR, Load, MEASURING, Order, Outcome};
 use crate::process::{cpu_time, memory};
-use crate::road::Road;
-use crate::stand::Stand;
+use crate::server::Server;
 
 /// How long the generator may take to end.
 const END_LIMIT: Duration = Duration::from_secs(20);
@@ -20,7 +20,7 @@ const END_LIMIT: Duration = Duration::from_secs(20);
 pub(crate) struct Sample {
     /// What the clients saw.
     pub(crate) outcome: Outcome,
-    /// CPU time of the proxy in the window; zero on the direct road.
+    /// CPU time of the proxy in the window; zero without a proxy.
     pub(crate) proxy: Duration,
     /// CPU time of the server in the window.
     pub(crate) server: Duration,
@@ -43,6 +43,16 @@ impl Sample {
         self.proxy.as_secs_f64() * 1e6 / self.outcome.operations.max(1) as f64
     }
 
+    /// MB/s of documents that clients received.
+    pub(crate) fn bytes_rate(&self) -> f64 {
+        self.outcome.bytes as f64 / 1e6 / self.outcome.seconds.max(f64::EPSILON)
+    }
+
+    /// KiB of the proxy's memory for each of these clients.
+    pub(crate) fn memory_per_client(&self, clients: usize) -> f64 {
+        self.memory.saturating_sub(self.before) as f64 / clients.max(1) as f64
+    }
+
     /// The server's CPU time for each operation, in microseconds.
     pub(crate) fn server_per_operation(&self) -> f64 {
         self.server.as_secs_f64() * 1e6 / self.outcome.operations.max(1) as f64
@@ -62,28 +72,28 @@ pub(crate) struct Task {
     pub(crate) seconds: f64,
 }
 
-/// Sends the clients of `task` over `road` and looks on.
-pub(crate) fn measure(stand: &Stand, road: &Road, task: Task) -> Result<Sample> {
+/// Sends the clients of `task` through `contender` and measures.
+pub(crate) fn measure(server: &Server, contender: &Contender, task: Task) -> Result<Sample> {
     let order = Order {
-        address: road.address,
+        address: contender.address,
         clients: task.clients,
         load: task.load,
         warm_up: task.warm_up,
         seconds: task.seconds,
     };
-    let before = road.pid().map_or(Ok(0), |pid| memory(pid, "VmRSS"))?;
-    let mut generator = Generator::start(stand, &order)?;
+    let before = contender.pid().map_or(Ok(0), |pid| memory(pid, "VmRSS"))?;
+    let mut generator = Generator::start(server, &order)?;
     generator.wait_for_window()?;
-    let proxy = road.pid().map(cpu_time).transpose()?;
-    let server = cpu_time(stand.pid()?)?;
+    let proxy = contender.pid().map(cpu_time).transpose()?;
+    let server_before = cpu_time(server.pid()?)?;
     let outcome = generator.outcome()?;
     let mut sample = Sample {
         outcome,
-        server: cpu_time(stand.pid()?)?.saturating_sub(server),
+        server: cpu_time(server.pid()?)?.saturating_sub(server_before),
         before,
         ..Sample::default()
     };
-    if let (Some(pid), Some(proxy)) = (road.pid(), proxy) {
+    if let (Some(pid), Some(proxy)) = (contender.pid(), proxy) {
         sample.proxy = cpu_time(pid)?.saturating_sub(proxy);
         sample.memory = memory(pid, "VmRSS")?;
         sample.peak = memory(pid, "VmHWM")?;
@@ -100,11 +110,11 @@ struct Generator {
 }
 
 impl Generator {
-    fn start(stand: &Stand, order: &Order) -> Result<Self> {
-        let mut command = Command::new(&stand.program);
+    fn start(server: &Server, order: &Order) -> Result<Self> {
+        let mut command = Command::new(&server.program);
         command.arg(AS_GENERATOR).arg(serde_json::to_string(order)?);
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
-        let process = Process::spawn(&mut command, &stand.scratch)?;
+        let process = Process::spawn(&mut command, &server.scratch)?;
         let (input, output, _) = process.take_pipes();
         Ok(Self {
             process,

@@ -1,12 +1,13 @@
-//! Which loads go over which roads, and what the design asks of them.
+//! Which loads go through which contenders, and what the design asks of them.
 
 use anyhow::{Result, bail};
 
-use crate::args::{Args, Measure, RoadName};
+use crate::args::{Args, ContenderName, Measure};
+use crate::cell::{Cell, Series};
+use crate::contender::{self, Contender};
 use crate::generator::Load;
-use crate::measure::{Sample, Task, measure};
-use crate::road::{self, Road};
-use crate::stand::Stand;
+use crate::measure::{Task, measure};
+use crate::server::Server;
 use crate::table::Report;
 
 /// Seconds of load before a window.
@@ -14,93 +15,41 @@ const WARM_UP: f64 = 0.7;
 /// Clients of [`Measure::Many`]; its window is longer, for the tail.
 const MANY: usize = 10_000;
 
-/// All samples of one road under one load, one for each round.
-pub(crate) struct Series {
-    /// The road.
-    pub(crate) road: RoadName,
-    /// In the order of the rounds.
-    pub(crate) samples: Vec<Sample>,
-}
-
-impl Series {
-    /// The median over the rounds of one number.
-    pub(crate) fn median(&self, number: impl Fn(&Sample) -> f64) -> f64 {
-        median(self.samples.iter().map(number).collect())
-    }
-
-    /// The median over the rounds of this road's number by another's of the same round.
-    pub(crate) fn ratio(&self, other: &Self, number: impl Fn(&Sample) -> f64) -> f64 {
-        let pairs = self.samples.iter().zip(&other.samples);
-        let ratios = pairs.map(|(mine, theirs)| number(mine) / number(theirs).max(f64::EPSILON));
-        median(ratios.collect())
-    }
-}
-
-/// The middle one; the mean of both in the middle of an even number.
-fn median(mut numbers: Vec<f64>) -> f64 {
-    numbers.sort_by(f64::total_cmp);
-    let middle = numbers.len() / 2;
-    match (numbers.get(middle), numbers.len() % 2) {
-        (Some(&upper), 0) => {
-            let lower = numbers.get(middle - 1).copied().unwrap_or(upper);
-            f64::midpoint(lower, upper)
-        }
-        (Some(&one), _) => one,
-        (None, _) => f64::NAN,
-    }
-}
-
-/// One load with its series.
-pub(crate) struct Cell {
-    /// What was measured.
-    pub(crate) measure: Measure,
-    /// The load.
-    pub(crate) task: Task,
-    /// `--max-connections` of Weir.
-    pub(crate) cap: usize,
-    /// One for each road.
-    pub(crate) series: Vec<Series>,
-}
-
-impl Cell {
-    /// The series of a road, if it was measured.
-    pub(crate) fn of(&self, road: RoadName) -> Option<&Series> {
-        self.series.iter().find(|series| series.road == road)
-    }
-}
-
 /// Measures what `args` ask for, prints it and writes it.
 pub(crate) fn run(args: &Args) -> Result<()> {
     if cfg!(debug_assertions) {
         eprintln!("weir-benches: a debug build: its numbers say nothing about a release");
     }
-    let roads = roads(args)?;
-    let stand = Stand::start()?;
+    let contenders = contenders(args)?;
+    let server = Server::start()?;
     let mut report = Report::new(args);
     for (measure, task, cap) in plan(args) {
-        let cell = run_cell(&stand, &roads, args, (measure, task, cap))?;
+        let cell = run_cell(&server, &contenders, args, (measure, task, cap))?;
         report.add(cell);
     }
     report.finish(args.write.as_deref())
 }
 
-fn roads(args: &Args) -> Result<Vec<RoadName>> {
-    let wanted = |road: &RoadName| args.roads.is_empty() || args.roads.contains(road);
-    let mut roads: Vec<RoadName> = RoadName::ALL.into_iter().filter(wanted).collect();
-    roads.retain(|road| {
-        let there = road::program(*road).is_some();
+fn contenders(args: &Args) -> Result<Vec<ContenderName>> {
+    let wanted = |contender: &ContenderName| {
+        args.contenders.is_empty() || args.contenders.contains(contender)
+    };
+    let mut contenders: Vec<ContenderName> =
+        ContenderName::ALL.into_iter().filter(wanted).collect();
+    contenders.retain(|contender| {
+        let there = contender::program(*contender).is_some();
         if !there {
             eprintln!(
                 "SKIPPED: {} is not installed (apt-get install haproxy)",
-                road.name()
+                contender.name()
             );
         }
         there
     });
-    if roads.is_empty() {
-        bail!("none of the roads is there");
+    if contenders.is_empty() {
+        bail!("none of the contenders is installed");
     }
-    Ok(roads)
+    Ok(contenders)
 }
 
 /// Every load with Weir's cap for it.
@@ -139,16 +88,16 @@ fn plan(args: &Args) -> Vec<(Measure, Task, usize)> {
 }
 
 fn run_cell(
-    stand: &Stand,
-    roads: &[RoadName],
+    server: &Server,
+    contenders: &[ContenderName],
     args: &Args,
     (what, task, cap): (Measure, Task, usize),
 ) -> Result<Cell> {
-    let mut series: Vec<Series> = roads
+    let mut series: Vec<Series> = contenders
         .iter()
-        .filter(|&&road| what.takes(road))
-        .map(|&road| Series {
-            road,
+        .filter(|&&contender| what.takes(contender))
+        .map(|&contender| Series {
+            contender,
             samples: Vec::new(),
         })
         .collect();
@@ -157,12 +106,12 @@ fn run_cell(
             eprintln!(
                 "{what:?}, {} clients, {}, round {round} of {}",
                 task.clients,
-                one.road.name(),
+                one.contender.name(),
                 args.rounds
             );
-            // A fresh process each time: no road profits from another round's memory.
-            let road = Road::open(one.road, stand, cap, &args.weir)?;
-            one.samples.push(measure(stand, &road, task)?);
+            // A fresh process each time: no contender profits from another round's memory.
+            let contender = Contender::open(one.contender, server, cap, &args.weir)?;
+            one.samples.push(measure(server, &contender, task)?);
         }
     }
     Ok(Cell {
@@ -174,25 +123,13 @@ fn run_cell(
 }
 
 impl Measure {
-    /// Whether the load makes sense on the road.
-    fn takes(self, road: RoadName) -> bool {
+    /// Whether the load makes sense for the contender.
+    fn takes(self, contender: ContenderName) -> bool {
         match self {
             // Ten thousand threads in the server would measure the server.
-            Self::Many => road == RoadName::Weir,
-            Self::Idle => road != RoadName::Direct,
+            Self::Many => contender == ContenderName::Weir,
+            Self::Idle => contender != ContenderName::Direct,
             Self::Find | Self::Connect | Self::Large => true,
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::median;
-
-    #[test]
-    fn the_median_is_the_middle_or_the_mean_of_both_middles() {
-        assert!((median(vec![9.0, 1.0, 5.0]) - 5.0).abs() < 1e-9);
-        assert!((median(vec![4.0, 1.0, 2.0, 9.0]) - 3.0).abs() < 1e-9);
-        assert!(median(Vec::new()).is_nan());
     }
 }

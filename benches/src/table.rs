@@ -6,10 +6,11 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use crate::args::{Args, Measure, RoadName};
+use crate::args::{Args, ContenderName, Measure};
+use crate::cell::{Cell, Series};
 use crate::measure::Sample;
-use crate::suite::{Cell, Series};
 use crate::targets::targets;
+use crate::text::{Row, aligned, pipes};
 
 /// Everything measured so far.
 pub(crate) struct Report {
@@ -17,9 +18,6 @@ pub(crate) struct Report {
     how: String,
     command: String,
 }
-
-/// One row of a table.
-pub(crate) type Row = Vec<String>;
 
 impl Report {
     /// Nothing yet.
@@ -159,15 +157,15 @@ fn rows(cell: &Cell) -> Vec<Row> {
 
 fn row(cell: &Cell, series: &Series) -> Row {
     let clients = cell.task.clients.to_string();
-    let name = series.road.name().to_owned();
-    let direct = cell.of(RoadName::Direct);
+    let name = series.contender.name().to_owned();
+    let direct = cell.of(ContenderName::Direct);
     let by_direct = |number: fn(&Sample) -> f64| {
         direct.map_or("–".into(), |direct| {
             format!("{:.2}×", series.ratio(direct, number))
         })
     };
     let proxied = |text: String| {
-        if series.road == RoadName::Direct {
+        if series.contender == ContenderName::Direct {
             "–".into()
         } else {
             text
@@ -179,7 +177,7 @@ fn row(cell: &Cell, series: &Series) -> Row {
     match cell.measure {
         Measure::Find | Measure::Many => vec![
             clients,
-            if series.road == RoadName::Weir {
+            if series.contender == ContenderName::Weir {
                 cell.cap.to_string()
             } else {
                 "–".into()
@@ -209,14 +207,14 @@ fn row(cell: &Cell, series: &Series) -> Row {
             memory,
             format!(
                 "{:.1} KiB",
-                series.median(|one| per_client(one, cell.task.clients))
+                series.median(|one| one.memory_per_client(cell.task.clients))
             ),
         ],
         Measure::Large => vec![
             clients,
             name,
-            format!("{:.0}", series.median(bytes_rate)),
-            by_direct(bytes_rate),
+            format!("{:.0}", series.median(Sample::bytes_rate)),
+            by_direct(Sample::bytes_rate),
             proxied(micros(series.median(|one| {
                 one.proxy.as_secs_f64() * 1e12 / one.outcome.bytes.max(1) as f64
             }))),
@@ -227,29 +225,19 @@ fn row(cell: &Cell, series: &Series) -> Row {
 
 fn errors(cell: &Cell) -> String {
     let samples = cell.series.iter().flat_map(|series| {
-        let road = series.road;
-        series.samples.iter().map(move |sample| (road, sample))
+        let contender = series.contender;
+        series.samples.iter().map(move |sample| (contender, sample))
     });
     samples
-        .filter_map(|(road, sample)| {
+        .filter_map(|(contender, sample)| {
             let first = sample.outcome.first_error.as_ref()?;
             let count = sample.outcome.errors;
             Some(format!(
                 "  {}: {count} errors, the first: {first}\n",
-                road.name()
+                contender.name()
             ))
         })
         .collect()
-}
-
-/// MB/s.
-pub(crate) fn bytes_rate(sample: &Sample) -> f64 {
-    sample.outcome.bytes as f64 / 1e6 / sample.outcome.seconds.max(f64::EPSILON)
-}
-
-/// KiB.
-pub(crate) fn per_client(sample: &Sample, clients: usize) -> f64 {
-    sample.memory.saturating_sub(sample.before) as f64 / clients.max(1) as f64
 }
 
 fn micros(number: f64) -> String {
@@ -262,34 +250,6 @@ fn micros(number: f64) -> String {
 
 fn mebibytes(kibibytes: f64) -> String {
     format!("{:.1} MiB", kibibytes / 1024.0)
-}
-
-fn aligned(rows: &[Row]) -> String {
-    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
-    let width = |column: usize| {
-        let cells = rows.iter().filter_map(|row| row.get(column));
-        cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
-    };
-    let widths: Vec<usize> = (0..columns).map(width).collect();
-    let line = |row: &Row| {
-        let cells = row
-            .iter()
-            .zip(&widths)
-            .map(|(cell, width)| format!("{cell:>width$}"));
-        format!("{}\n", cells.collect::<Vec<_>>().join("  "))
-    };
-    rows.iter().map(line).collect()
-}
-
-fn pipes(rows: &[Row]) -> Result<String> {
-    let mut text = String::new();
-    for (number, row) in rows.iter().enumerate() {
-        writeln!(text, "| {} |", row.join(" | "))?;
-        if number == 0 {
-            writeln!(text, "|{}", "---|".repeat(row.len()))?;
-        }
-    }
-    Ok(text)
 }
 
 #[cfg(test)]

@@ -1,9 +1,9 @@
 //! What the design asks of Weir's speed, and how far it is met.
 
-use crate::args::{Measure, RoadName};
+use crate::args::{ContenderName, Measure};
+use crate::cell::Cell;
 use crate::measure::Sample;
-use crate::suite::Cell;
-use crate::table::{Row, bytes_rate, per_client};
+use crate::text::Row;
 
 /// Which way a number is better.
 #[derive(Clone, Copy)]
@@ -75,7 +75,7 @@ pub(crate) fn targets(cells: &[Cell]) -> Vec<Row> {
             let verdict = if met { "met" } else { "missed" };
             row(&what, wanted, &format!("{number:.2}"), verdict)
         }
-        None => unmeasured(&what, wanted, "its load or its road was left out"),
+        None => unmeasured(&what, wanted, "its load or its contender was left out"),
     }));
     rows.extend(UNMEASURED.map(|(what, wanted, why)| unmeasured(what, wanted, why)));
     rows
@@ -104,10 +104,10 @@ fn p99(sample: &Sample) -> f64 {
 
 /// How fast.
 fn rates(cells: &[Cell]) -> Vec<Line> {
-    use RoadName::{Direct, Haproxy};
+    use ContenderName::{Direct, Haproxy};
     use Wanted::{AtLeast, AtMost, Below};
-    let find = |clients, road, number: fn(&Sample) -> f64| {
-        ratio(cells, (Measure::Find, clients), road, number)
+    let find = |clients, contender, number: fn(&Sample) -> f64| {
+        ratio(cells, (Measure::Find, clients), contender, number)
     };
     let line = |what: &str, wanted, measured| (what.to_owned(), wanted, measured);
     vec![
@@ -158,7 +158,7 @@ fn rates(cells: &[Cell]) -> Vec<Line> {
 
 /// At what price.
 fn costs(cells: &[Cell]) -> Vec<Line> {
-    use RoadName::Haproxy;
+    use ContenderName::Haproxy;
     use Wanted::{AtLeast, AtMost};
     let cpu = |clients| {
         let load = (Measure::Find, clients);
@@ -166,9 +166,16 @@ fn costs(cells: &[Cell]) -> Vec<Line> {
         let what = format!("proxy CPU/op, {clients} clients, to HAProxy");
         (what, AtMost(1.0), measured)
     };
-    let idle = weir(cells, (Measure::Idle, 1500), |one| per_client(one, 1500));
+    let idle = weir(cells, (Measure::Idle, 1500), |one| {
+        one.memory_per_client(1500)
+    });
     let large = |streams| {
-        let measured = ratio(cells, (Measure::Large, streams), Haproxy, bytes_rate);
+        let measured = ratio(
+            cells,
+            (Measure::Large, streams),
+            Haproxy,
+            Sample::bytes_rate,
+        );
         let what = format!("MB/s of 16 MB replies, {streams} streams, to HAProxy");
         (what, AtLeast(0.9), measured)
     };
@@ -200,15 +207,27 @@ fn find_cell(cells: &[Cell], (measure, clients): Load) -> Option<&Cell> {
         .find(|cell| cell.measure == measure && cell.task.clients == clients)
 }
 
-/// Weir's number by the other road's.
-fn ratio(cells: &[Cell], load: Load, road: RoadName, number: fn(&Sample) -> f64) -> Option<f64> {
+/// Weir's number by the other contender's.
+fn ratio(
+    cells: &[Cell],
+    load: Load,
+    contender: ContenderName,
+    number: fn(&Sample) -> f64,
+) -> Option<f64> {
     let cell = find_cell(cells, load)?;
-    Some(cell.of(RoadName::Weir)?.ratio(cell.of(road)?, number))
+    Some(
+        cell.of(ContenderName::Weir)?
+            .ratio(cell.of(contender)?, number),
+    )
 }
 
 /// Weir's own number.
 fn weir(cells: &[Cell], load: Load, number: fn(&Sample) -> f64) -> Option<f64> {
-    Some(find_cell(cells, load)?.of(RoadName::Weir)?.median(number))
+    Some(
+        find_cell(cells, load)?
+            .of(ContenderName::Weir)?
+            .median(number),
+    )
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@
 //! | `endpoint`, `sidecar` | the Weir that is shown, in this process or as others |
 //! | `exam` | who arrives when and does what, the same in both phases |
 //! | `students`, `driver`, `monitor` | one simulated Lambda environment |
+//! | `link`, `world` | what its operations and monitor share, and what all environments share |
 //! | `seed` | the data of the exam |
 //! | `fleet` | worker processes with a real driver |
 //! | `functions` | emulated Lambda environments with a real driver |
@@ -26,6 +27,7 @@ mod exam;
 mod fleet;
 mod functions;
 mod layer;
+mod link;
 mod monitor;
 mod observer;
 mod outage;
@@ -40,6 +42,7 @@ mod table;
 mod tally;
 mod verdict;
 mod words;
+mod world;
 
 pub use args::{DemoArgs, Monitoring, Road};
 

@@ -12,8 +12,8 @@ use std::time::Duration;
 use tokio::time::{sleep, timeout};
 
 use crate::args::Monitoring;
-use crate::driver::{Link, Seen};
-use crate::students::World;
+use crate::link::{Link, Seen};
+use crate::world::World;
 use weir::wire::raw;
 use weir_kit::client::{ClientError, Connection, Reply};
 use weir_kit::messages::awaiting_hello;

@@ -1,40 +1,21 @@
 //! One simulated Lambda environment with one student in it.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::args::Monitoring;
-use super::driver::{Driver, Failure, Link};
+use super::driver::Driver;
 use super::exam::Plan;
+use super::link::{Failure, Link};
 use super::monitor::monitor;
-use super::tally::{Op, Tally};
-use weir_kit::messages::{Messages, Values};
+use super::tally::Op;
+use super::world::World;
+use weir_kit::messages::Values;
 
 /// A student who got an error page loads it again after this time.
 pub(super) const RELOAD: Duration = Duration::from_secs(1);
-
-/// What all environments of a phase share.
-#[derive(Debug)]
-pub(super) struct World {
-    /// The only address in the students' connection string.
-    pub(super) address: SocketAddr,
-    /// What they send.
-    pub(super) messages: Messages,
-    /// How they watch the server.
-    pub(super) monitoring: Monitoring,
-    /// How long a student waits for one answer.
-    pub(super) patience: Duration,
-    /// Makes session ids differ between phases and runs. A server remembers
-    /// the last transaction number of a session: with the same ids, it would
-    /// take every write of a second run for a retry and not execute it.
-    pub(super) salt: [u8; 16],
-    /// What they did.
-    pub(super) tally: Arc<Tally>,
-}
 
 /// The student sat the whole exam, or gave up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::driver::Failure;
+use super::link::Failure;
 use weir_kit::client::ClientError;
 
 /// What is timed. Connecting is timed like an operation, but is none.

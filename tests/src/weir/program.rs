@@ -122,36 +122,35 @@ pub fn built_programs() -> Result<PathBuf> {
     Ok(folder.to_owned())
 }
 
-/// Whether the program is newer than every source it is made of.
+/// Whether the program is newer than every source that cargo lists for it in `NAME.d` beside it.
 fn is_fresh(program: &Path) -> bool {
-    let built = |path: &Path| path.metadata().and_then(|meta| meta.modified()).ok();
-    let Some(made) = built(program) else {
+    let changed = |path: &Path| path.metadata().and_then(|meta| meta.modified()).ok();
+    let listed = std::fs::read_to_string(program.with_extension("d"));
+    let (Some(made), Ok(listed)) = (changed(program), listed) else {
         return false;
     };
-    let parts: &[&str] = match program.file_name().and_then(|name| name.to_str()) {
-        Some("weir-shim") => &["shim/src"],
-        Some("weir-extension") => &["extension/src", "proxy/src", "shim/src"],
-        Some("weir-function-rust") => &["tests/lab/src/bin/weir-function-rust"],
-        _ => &[
-            "proxy/src",
-            "proxy/program/src",
-            "proxy/demo/src",
-            "proxy/pressure/src",
-            "shim/src",
-            "tests/kit/src",
-        ],
-    };
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let mut folders: Vec<PathBuf> = parts.iter().map(|part| root.join(part)).collect();
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
-            let path = entry.path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if built(&path).is_none_or(|changed| changed > made) {
-                return false;
-            }
-        }
+    sources(&listed).all(|source| changed(&source).is_some_and(|time| time <= made))
+}
+
+/// The files behind the colon of a dep-info file. Cargo escapes a space in a path.
+fn sources(listed: &str) -> impl Iterator<Item = PathBuf> {
+    let files = listed.split_once(": ").map_or("", |(_, files)| files);
+    let files = files.trim_end().replace("\\ ", "\0");
+    let files: Vec<_> = files
+        .split_whitespace()
+        .map(|file| PathBuf::from(file.replace('\0', " ")))
+        .collect();
+    files.into_iter()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dep_info_file_lists_the_sources_with_escaped_spaces() {
+        let found: Vec<_> = sources("/t/weir: /a/main.rs /my\\ folder/lib.rs\n").collect();
+        assert_eq!(found, ["/a/main.rs", "/my folder/lib.rs"].map(PathBuf::from));
+        assert_eq!(sources("nothing").count(), 0);
     }
-    true
 }

@@ -1,4 +1,4 @@
-//! One way from the clients to the server: a running proxy, or none.
+//! What is between the clients and the server: a running proxy, or none.
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -11,44 +11,44 @@ use anyhow::{Context, Result};
 use weir_kit::mongod::free_port;
 use weir_kit::process::{Process, until};
 
-use crate::args::RoadName;
-use crate::stand::Stand;
+use crate::args::ContenderName;
+use crate::server::Server;
 
 /// The hidden first argument that makes this program the `weir` command.
 pub(crate) const AS_WEIR: &str = "as-weir";
 /// How long a proxy may take until it listens.
 const START_LIMIT: Duration = Duration::from_secs(20);
 
-/// A road that is open.
-pub(crate) struct Road {
+/// A contender that runs.
+pub(crate) struct Contender {
     /// Where its clients connect.
     pub(crate) address: SocketAddr,
     process: Option<Process>,
 }
 
-impl Road {
-    /// Opens the road with `cap` connections to the server, where it has such a limit.
+impl Contender {
+    /// Starts the contender with `cap` connections to the server, where it has such a limit.
     pub(crate) fn open(
-        name: RoadName,
-        stand: &Stand,
+        name: ContenderName,
+        server: &Server,
         cap: usize,
         weir_arguments: &[String],
     ) -> Result<Self> {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?));
         let mut command = match name {
-            RoadName::Direct => {
+            ContenderName::Direct => {
                 return Ok(Self {
-                    address: stand.address()?,
+                    address: server.address()?,
                     process: None,
                 });
             }
-            RoadName::Haproxy => haproxy(stand, address)?,
-            RoadName::Weir => weir(stand, address, cap, weir_arguments)?,
+            ContenderName::Haproxy => haproxy(server, address)?,
+            ContenderName::Weir => weir(server, address, cap, weir_arguments)?,
         };
-        let log = stand.scratch.path().join(format!("{}.log", name.name()));
+        let log = server.scratch.path().join(format!("{}.log", name.name()));
         let log = fs::File::create(log)?;
         command.stdin(Stdio::null()).stdout(log.try_clone()?);
-        let process = Process::spawn(command.stderr(log), &stand.scratch)?;
+        let process = Process::spawn(command.stderr(log), &server.scratch)?;
         until(START_LIMIT, || TcpStream::connect(address).ok())
             .with_context(|| format!("{} does not listen", name.name()))?;
         Ok(Self {
@@ -63,9 +63,9 @@ impl Road {
     }
 }
 
-/// Where the program of a road is; `None` when this machine has none.
-pub(crate) fn program(name: RoadName) -> Option<PathBuf> {
-    if name != RoadName::Haproxy {
+/// The program of a contender; `None` when this machine has none.
+pub(crate) fn program(name: ContenderName) -> Option<PathBuf> {
+    if name != ContenderName::Haproxy {
         return env::current_exe().ok();
     }
     let folders = env::var_os("PATH")?;
@@ -76,12 +76,12 @@ pub(crate) fn program(name: RoadName) -> Option<PathBuf> {
         .find(|path| path.is_file())
 }
 
-fn weir(stand: &Stand, address: SocketAddr, cap: usize, arguments: &[String]) -> Result<Command> {
+fn weir(server: &Server, address: SocketAddr, cap: usize, arguments: &[String]) -> Result<Command> {
     let admin = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?));
-    let mut command = Command::new(&stand.program);
+    let mut command = Command::new(&server.program);
     command
         .args([AS_WEIR, "serve", "--log-format", "json"])
-        .args(["--upstream", &stand.uri()])
+        .args(["--upstream", &server.uri()])
         .args(["--listen", &address.to_string()])
         .args(["--admin", &admin.to_string()])
         .args(["--max-connections", &cap.to_string()])
@@ -89,8 +89,8 @@ fn weir(stand: &Stand, address: SocketAddr, cap: usize, arguments: &[String]) ->
     Ok(command)
 }
 
-fn haproxy(stand: &Stand, address: SocketAddr) -> Result<Command> {
-    let program = program(RoadName::Haproxy).context("no haproxy")?;
+fn haproxy(server: &Server, address: SocketAddr) -> Result<Command> {
+    let program = program(ContenderName::Haproxy).context("no haproxy")?;
     let mut text = String::new();
     writeln!(text, "global\n  maxconn 9000")?;
     writeln!(text, "defaults\n  mode tcp\n  timeout connect 10s")?;
@@ -98,16 +98,16 @@ fn haproxy(stand: &Stand, address: SocketAddr) -> Result<Command> {
     writeln!(
         text,
         "listen mongo\n  bind {address}\n  server one {}",
-        stand.address()?
+        server.address()?
     )?;
-    let file = write(stand, "haproxy.cfg", &text)?;
+    let file = write(server, "haproxy.cfg", &text)?;
     let mut command = Command::new(program);
     command.args(["-db", "-f"]).arg(file);
     Ok(command)
 }
 
-fn write(stand: &Stand, name: &str, text: &str) -> Result<PathBuf> {
-    let file = Path::new(stand.scratch.path()).join(name);
+fn write(server: &Server, name: &str, text: &str) -> Result<PathBuf> {
+    let file = Path::new(server.scratch.path()).join(name);
     fs::write(&file, text)?;
     Ok(file)
 }

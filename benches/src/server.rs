@@ -19,7 +19,7 @@ const PAYLOAD: usize = 256;
 const ALMOST_16_MB: usize = 16 * 1024 * 1024 - 1024;
 
 /// A replica set of one.
-pub(crate) struct Stand {
+pub(crate) struct Server {
     set: ReplicaSet,
     /// For whatever else is started; removed at the end.
     pub(crate) scratch: Arc<Scratch>,
@@ -27,19 +27,19 @@ pub(crate) struct Stand {
     pub(crate) program: PathBuf,
 }
 
-impl Stand {
+impl Server {
     /// Starts the server and fills it.
     pub(crate) fn start() -> Result<Self> {
         let binary = Binary::find(&Paths::of_this_process())?;
         let scratch = Scratch::new(&env::temp_dir(), "weir-bench")?;
         let set = ReplicaSet::start(&binary, &env::temp_dir(), &SetOptions::default())?;
-        let stand = Self {
+        let server = Self {
             set,
             scratch,
             program: env::current_exe()?,
         };
-        stand.fill()?;
-        Ok(stand)
+        server.fill()?;
+        Ok(server)
     }
 
     /// The server's address.
