@@ -21,8 +21,8 @@ use weir_kit::python;
 
 /// Longest wait for a sidecar to answer.
 const START_LIMIT: Duration = Duration::from_secs(20);
-/// Between two looks.
-const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// Time between two attempts to connect to a sidecar that starts.
+const CONNECT_INTERVAL: Duration = Duration::from_millis(50);
 
 impl Show<'_> {
     /// The interpreter of the workers.
@@ -164,7 +164,7 @@ impl Show<'_> {
                     return reached.doing("reaching the server");
                 }
                 Err(error) if Instant::now() >= end => return Err(error),
-                Err(_) => sleep(LOOK_EVERY).await,
+                Err(_) => sleep(CONNECT_INTERVAL).await,
             }
         }
     }

@@ -1,5 +1,6 @@
 //! One environment against a server that does what the test says.
 
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bson::{RawDocumentBuf, oid::ObjectId, rawdoc};
@@ -9,9 +10,12 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 
 use super::*;
+use crate::args::Monitoring;
 use crate::exam::{Exam, OPERATIONS};
+use crate::tally::Tally;
 use weir::wire::op_msg::OpMsg;
 use weir::wire::{Header, legacy, opcode, raw, reply};
+use weir_kit::messages::Messages;
 
 /// What the server does with a command.
 enum Action {
@@ -139,7 +143,7 @@ fn world(server: &Scripted, monitoring: Monitoring) -> Arc<World> {
         monitoring,
         patience: exam().patience,
         salt: [9; 16],
-        tally: std::sync::Arc::new(Tally::default()),
+        tally: Arc::new(Tally::default()),
     })
 }
 
