@@ -5,7 +5,7 @@
 //! of the finished folder to its place, so nobody ever sees half a part.
 
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -13,8 +13,7 @@ use std::time::Duration;
 
 use crate::process::{Process, Scratch, until};
 
-/// The longest a part may take to make. A lock this old is taken over even if
-/// its owner seems to live.
+/// The longest a part may take to make.
 const MAKE_LIMIT: Duration = Duration::from_secs(300);
 
 /// The folder `<parts>/<name>`, made by `make` if it is not there yet.
@@ -117,59 +116,35 @@ pub fn step(command: &mut Command, scratch: &Arc<Scratch>) -> io::Result<()> {
     }
 }
 
-/// A file that holds its owner's process id and goes away with its guard.
+/// A lock of the system on a file. It ends with its owner, however that ends.
 ///
 /// It only spares double work: what is fetched is put in place in one step,
 /// so two owners at once would be wasteful, not wrong.
-struct Lock(PathBuf);
+struct Lock {
+    /// Closing it releases the lock.
+    _file: fs::File,
+    path: PathBuf,
+}
 
 impl Lock {
     /// The lock, or `None` while another process has it.
     fn take(path: &Path) -> io::Result<Option<Self>> {
-        match fs::File::create_new(path) {
-            Ok(mut file) => {
-                file.write_all(std::process::id().to_string().as_bytes())?;
-                Ok(Some(Self(path.to_owned())))
-            }
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                if is_abandoned(path) {
-                    let _ = fs::remove_file(path);
-                }
-                Ok(None)
-            }
-            Err(error) => Err(error),
+        let file = fs::File::options().create(true).append(true).open(path)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(Self {
+                _file: file,
+                path: path.to_owned(),
+            })),
+            Err(fs::TryLockError::WouldBlock) => Ok(None),
+            Err(fs::TryLockError::Error(error)) => Err(error),
         }
     }
 }
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        let _ = fs::remove_file(&self.0);
+        let _ = fs::remove_file(&self.path);
     }
-}
-
-fn is_abandoned(lock: &Path) -> bool {
-    let age = fs::metadata(lock)
-        .and_then(|file| file.modified())
-        .ok()
-        .and_then(|at| at.elapsed().ok());
-    if age.is_some_and(|age| age > MAKE_LIMIT) {
-        return true;
-    }
-    // An empty file is one whose owner is just writing its number.
-    match fs::read_to_string(lock).map(|text| text.trim().parse::<u32>()) {
-        Ok(Ok(pid)) => !lives(pid),
-        _ => false,
-    }
-}
-
-fn lives(pid: u32) -> bool {
-    Command::new("sh")
-        .args(["-c", "kill -s 0 \"$1\"", "sh", &pid.to_string()])
-        .stdin(Stdio::null())
-        .stderr(Stdio::null())
-        .status()
-        .is_ok_and(|status| status.success())
 }
 
 #[cfg(test)]

@@ -22,6 +22,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
+use rustix::process::{Pid, kill_process};
 
 /// The watcher's program. `$1` is the folder to remove.
 ///
@@ -40,18 +41,18 @@ for each in $watched; do kill -KILL "$each"; done 2>/dev/null
 for _ in 1 2 3 4 5 6 7 8 9 10; do rm -rf -- "$1" 2>/dev/null && break; sleep 0.1; done
 "#;
 
-/// How long [`Process::stop`]'s and [`Process`]'s loops rest between two looks.
-const LOOK_EVERY: Duration = Duration::from_millis(10);
+/// Time between two evaluations of a condition that is waited for.
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
-/// Looks again and again until `look` has something, at most for `limit`.
+/// Evaluates `condition` every 10 ms until it returns something, at most for `limit`.
 ///
-/// The condition is looked at once more after the limit, so that a stalled
-/// machine does not turn a late success into a failure.
-pub fn until<T>(limit: Duration, mut look: impl FnMut() -> Option<T>) -> Option<T> {
+/// The condition is evaluated once more after the limit. A stalled machine does not
+/// turn a late success into a failure.
+pub fn until<T>(limit: Duration, mut condition: impl FnMut() -> Option<T>) -> Option<T> {
     let end = Instant::now() + limit;
     loop {
         let late = Instant::now() >= end;
-        if let Some(found) = look() {
+        if let Some(found) = condition() {
             return Some(found);
         }
         if late {
@@ -63,10 +64,10 @@ pub fn until<T>(limit: Duration, mut look: impl FnMut() -> Option<T>) -> Option<
 
 #[expect(
     clippy::disallowed_methods,
-    reason = "the pause between two looks at a condition that has a deadline"
+    reason = "the pause between two evaluations of a condition that has a deadline"
 )]
 fn rest() {
-    std::thread::sleep(LOOK_EVERY);
+    std::thread::sleep(POLL_INTERVAL);
 }
 
 /// A folder of our own, removed at the latest when this process is gone.
@@ -159,16 +160,16 @@ pub enum Signal {
     User1,
 }
 
-impl Signal {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Terminate => "TERM",
-            Self::Interrupt => "INT",
-            Self::Kill => "KILL",
-            Self::Stop => "STOP",
-            Self::Continue => "CONT",
-            Self::HangUp => "HUP",
-            Self::User1 => "USR1",
+impl From<Signal> for rustix::process::Signal {
+    fn from(signal: Signal) -> Self {
+        match signal {
+            Signal::Terminate => Self::TERM,
+            Signal::Interrupt => Self::INT,
+            Signal::Kill => Self::KILL,
+            Signal::Stop => Self::STOP,
+            Signal::Continue => Self::CONT,
+            Signal::HangUp => Self::HUP,
+            Signal::User1 => Self::USR1,
         }
     }
 }
@@ -238,24 +239,7 @@ impl Process {
         if child.try_wait()?.is_some() {
             return Ok(());
         }
-        if signal == Signal::Kill {
-            return child.kill();
-        }
-        // The shell's own `kill`: images without procps have no other.
-        let sent = Command::new("sh")
-            .args(["-c", "kill -s \"$1\" \"$2\"", "sh", signal.name()])
-            .arg(self.pid.to_string())
-            .stdin(Stdio::null())
-            .status()?;
-        if sent.success() || child.try_wait()?.is_some() {
-            Ok(())
-        } else {
-            Err(io::Error::other(format!(
-                "kill -s {} {} failed",
-                signal.name(),
-                self.pid
-            )))
-        }
+        Ok(kill_process(Pid::from_child(&child), signal.into())?)
     }
 
     /// Waits until it has ended, at most for `limit`; `None` when it still runs.

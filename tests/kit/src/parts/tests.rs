@@ -48,14 +48,9 @@ fn a_lock_is_held_by_the_living_and_inherited_from_the_dead() {
     drop(ours);
     assert!(!path.exists());
 
-    let dead = Process::spawn(&mut Command::new("true"), &scratch).unwrap();
-    dead.wait(Duration::from_secs(10)).unwrap().unwrap();
-    fs::write(&path, dead.id().to_string()).unwrap();
-    assert!(Lock::take(&path).unwrap().is_none(), "found abandoned");
-    assert!(
-        Lock::take(&path).unwrap().is_some(),
-        "taken at the next look"
-    );
+    // A killed owner leaves the file, but not its lock.
+    fs::write(&path, "").unwrap();
+    assert!(Lock::take(&path).unwrap().is_some());
 }
 
 #[test]
