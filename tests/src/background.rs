@@ -7,7 +7,7 @@ use std::future::Future;
 use std::thread::JoinHandle;
 
 use anyhow::{Context, Result};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Builder;
 use tokio::sync::oneshot;
 
@@ -50,21 +50,32 @@ impl Background {
 }
 
 impl Background {
-    /// Serves `listener` with `work`, as [`Background::run`] does.
+    /// Accepts on `listener` and gives each connection to a task that `serve` makes, until this
+    /// is dropped.
     ///
     /// # Errors
     /// When the listener, the thread or its runtime cannot be had.
-    pub fn serve<F: Future<Output = ()>>(
+    pub fn serve<F: Future<Output = ()> + Send + 'static>(
         name: &str,
         listener: std::net::TcpListener,
-        work: impl FnOnce(TcpListener) -> F + Send + 'static,
+        serve: impl FnMut(TcpStream) -> F + Send + 'static,
     ) -> Result<Self> {
         listener.set_nonblocking(true)?;
         Self::run(name, move || async move {
             if let Ok(listener) = TcpListener::from_std(listener) {
-                work(listener).await;
+                accept_all(&listener, serve).await;
             }
         })
+    }
+}
+
+/// The accept loop of every helper: a task for each connection.
+pub async fn accept_all<F: Future<Output = ()> + Send + 'static>(
+    listener: &TcpListener,
+    mut serve: impl FnMut(TcpStream) -> F,
+) {
+    while let Ok((stream, _)) = listener.accept().await {
+        tokio::spawn(serve(stream));
     }
 }
 

@@ -8,15 +8,15 @@ use std::time::Duration;
 
 use anyhow::Result;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
 use crate::background::Background;
 
-/// Between two looks at a target's health.
-const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// Time between two health checks of all targets.
+const HEALTH_INTERVAL: Duration = Duration::from_millis(200);
 /// A target that does not answer in this time is not healthy.
-const LOOK_TIME: Duration = Duration::from_secs(2);
+const HEALTH_TIMEOUT: Duration = Duration::from_secs(2);
 /// So many bad answers in a row take a target out.
 const UNHEALTHY_AFTER: u32 = 2;
 
@@ -42,7 +42,8 @@ impl From<SocketAddr> for Target {
 pub struct Balancer {
     address: SocketAddr,
     shared: Arc<Shared>,
-    _background: Background,
+    _accepting: Background,
+    _checking: Background,
 }
 
 #[derive(Default)]
@@ -72,13 +73,16 @@ impl Balancer {
             shared.add(target.into());
         }
         let of_thread = Arc::clone(&shared);
-        let background = Background::serve("balancer", listener, |listener| async move {
-            tokio::join!(accept(&listener, &of_thread), of_thread.watch());
+        let accepting = Background::serve("balancer", listener, move |client| {
+            pass(client, of_thread.order())
         })?;
+        let of_thread = Arc::clone(&shared);
+        let checking = Background::run("health checks", || async move { of_thread.watch().await })?;
         Ok(Self {
             address,
             shared,
-            _background: background,
+            _accepting: accepting,
+            _checking: checking,
         })
     }
 
@@ -131,14 +135,17 @@ impl Shared {
                 let Some(health) = target.health else {
                     continue;
                 };
-                let good = matches!(timeout(LOOK_TIME, is_ready(health)).await, Ok(Ok(true)));
+                let good = matches!(
+                    timeout(HEALTH_TIMEOUT, is_ready(health)).await,
+                    Ok(Ok(true))
+                );
                 let mut state = self.lock();
                 let same = |known: &&mut Known| known.target.address == target.address;
                 if let Some(known) = state.targets.iter_mut().find(same) {
                     known.bad = if good { 0 } else { known.bad + 1 };
                 }
             }
-            sleep(LOOK_EVERY).await;
+            sleep(HEALTH_INTERVAL).await;
         }
     }
 }
@@ -150,13 +157,6 @@ async fn is_ready(admin: SocketAddr) -> Result<bool> {
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).await?;
     Ok(answer.starts_with(b"HTTP/1.1 200"))
-}
-
-async fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
-    while let Ok((client, _)) = listener.accept().await {
-        let order = shared.order();
-        tokio::spawn(pass(client, order));
-    }
 }
 
 async fn pass(mut client: TcpStream, order: Vec<SocketAddr>) {

@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::Result;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::sync::watch;
 
 use crate::background::Background;
@@ -184,8 +184,8 @@ impl Relay {
         let address = listener.local_addr()?;
         let shared = Arc::new(Shared::default());
         let of_thread = Arc::clone(&shared);
-        let background = Background::serve("relay", listener, move |listener| async move {
-            serve(&listener, target, &of_thread).await;
+        let background = Background::serve("relay", listener, move |client| {
+            serve(client, target, Arc::clone(&of_thread))
         })?;
         Ok(Self {
             address,
@@ -306,15 +306,10 @@ impl Shared {
     }
 }
 
-async fn serve(listener: &TcpListener, target: SocketAddr, shared: &Arc<Shared>) {
-    while let Ok((client, _)) = listener.accept().await {
-        let shared = Arc::clone(shared);
-        tokio::spawn(async move {
-            let (id, connection) = shared.open();
-            let _ = connect(client, target, &shared, &connection).await;
-            shared.close(id);
-        });
-    }
+async fn serve(client: TcpStream, target: SocketAddr, shared: Arc<Shared>) {
+    let (id, connection) = shared.open();
+    let _ = connect(client, target, &shared, &connection).await;
+    shared.close(id);
 }
 
 async fn connect(

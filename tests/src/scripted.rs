@@ -153,8 +153,8 @@ impl Scripted {
             hang_ups: watch::Sender::new(0),
         });
         let of_thread = Arc::clone(&shared);
-        let background = Background::serve("scripted", listener, |listener| async move {
-            serve::accept(&listener, &of_thread).await;
+        let background = Background::serve("scripted", listener, move |stream| {
+            serve::serve_counted(stream, Arc::clone(&of_thread))
         })?;
         Ok(Self {
             address,

@@ -6,6 +6,7 @@ use anyhow::{Result, ensure};
 use bson::{Document, doc};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use weir_tests::background::accept_all;
 use weir_tests::cluster::{Cluster, shared, unique};
 use weir_tests::raw::Raw;
 use weir_tests::relay::{Accept, Fault, Relay, Side, Trigger};
@@ -16,12 +17,11 @@ async fn echo() -> Result<(Relay, TcpStream)> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let relay = Relay::start(listener.local_addr()?)?;
     tokio::spawn(async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
-            tokio::spawn(async move {
-                let (mut reads, mut writes) = stream.split();
-                tokio::io::copy(&mut reads, &mut writes).await
-            });
-        }
+        let echo = |mut stream: TcpStream| async move {
+            let (mut reads, mut writes) = stream.split();
+            drop(tokio::io::copy(&mut reads, &mut writes).await);
+        };
+        accept_all(&listener, echo).await;
     });
     let stream = TcpStream::connect(relay.address()).await?;
     Ok((relay, stream))

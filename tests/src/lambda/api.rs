@@ -82,11 +82,9 @@ impl ScriptedApi {
             let_go: watch::Sender::new(false),
         });
         let served = Arc::clone(&shared);
-        let background = Background::serve("extensions api", listener, |listener| async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                let shared = Arc::clone(&served);
-                tokio::spawn(async move { drop(shared.serve(stream).await) });
-            }
+        let background = Background::serve("extensions api", listener, move |stream| {
+            let shared = Arc::clone(&served);
+            async move { drop(shared.serve(stream).await) }
         })?;
         Ok(Self {
             address,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::Result;
 use bson::{Document, doc};
 use tokio::io::AsyncWriteExt;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
@@ -13,20 +13,22 @@ use super::{Act, Received, Shared, hello};
 use crate::message::{EXHAUST_ALLOWED, MORE_TO_COME, Message, QUERY, op_msg, op_reply};
 use crate::raw::receive;
 
-pub(super) async fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
-    while let Ok((stream, _)) = listener.accept().await {
-        let shared = Arc::clone(shared);
-        let id = {
-            let mut state = shared.lock();
-            state.open += 1;
-            state.accepted += 1;
-            state.accepted - 1
-        };
-        tokio::spawn(async move {
-            // A broken connection is often what the script wants.
-            let _ = serve(stream, id, &shared).await;
-            shared.lock().open -= 1;
-        });
+/// Serves one connection, and counts it while it is open.
+pub(super) fn serve_counted(
+    stream: TcpStream,
+    shared: Arc<Shared>,
+) -> impl Future<Output = ()> + Send {
+    // Counted when it is accepted, in the order of acceptance.
+    let id = {
+        let mut state = shared.lock();
+        state.open += 1;
+        state.accepted += 1;
+        state.accepted - 1
+    };
+    async move {
+        // A broken connection is often what the script wants.
+        let _ = serve(stream, id, &shared).await;
+        shared.lock().open -= 1;
     }
 }
 

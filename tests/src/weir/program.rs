@@ -150,7 +150,10 @@ mod tests {
     #[test]
     fn a_dep_info_file_lists_the_sources_with_escaped_spaces() {
         let found: Vec<_> = sources("/t/weir: /a/main.rs /my\\ folder/lib.rs\n").collect();
-        assert_eq!(found, ["/a/main.rs", "/my folder/lib.rs"].map(PathBuf::from));
+        assert_eq!(
+            found,
+            ["/a/main.rs", "/my folder/lib.rs"].map(PathBuf::from)
+        );
         assert_eq!(sources("nothing").count(), 0);
     }
 }
