@@ -16,8 +16,8 @@ use weir::proxy::{Proxy, StartError};
 
 /// Longest wait for it to end.
 const STOP_LIMIT: Duration = Duration::from_secs(5);
-/// Between two looks at what has no event.
-const LOOK_EVERY: Duration = Duration::from_millis(10);
+/// Time between two checks of whether a node takes operations.
+const READY_INTERVAL: Duration = Duration::from_millis(10);
 
 /// A running Weir; ends hard when dropped.
 pub(super) struct Weir {
@@ -82,7 +82,7 @@ impl Weir {
                     limit.as_secs()
                 )));
             }
-            sleep(LOOK_EVERY).await;
+            sleep(READY_INTERVAL).await;
         }
         Ok(weir)
     }

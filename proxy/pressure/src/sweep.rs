@@ -20,9 +20,9 @@ use weir::config::units::show_duration;
 use weir_kit::numbers::count;
 use weir_kit::screen::Screen;
 
-/// Between two looks at Weir.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
-/// So many looks between two moves of the moving line.
+/// Time between two samples of Weir's state.
+const SAMPLE_INTERVAL: Duration = Duration::from_millis(20);
+/// Samples between two updates of the progress line.
 const SHOW_EVERY: u32 = 5;
 
 /// What all measurements share.
@@ -121,9 +121,9 @@ impl Sweep<'_> {
         let busy = Busy::now();
         clients.measure();
         let began = Instant::now();
-        let mut ticks = interval(LOOK_EVERY);
+        let mut ticks = interval(SAMPLE_INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut looks = 0_u32;
+        let mut samples = 0_u32;
         while began.elapsed() < self.plan.duration {
             ticks.tick().await;
             let mut queued = None;
@@ -132,10 +132,10 @@ impl Sweep<'_> {
                 queued = Some(glance.queued);
                 glances.add(glance);
             }
-            if looks.is_multiple_of(SHOW_EVERY) {
+            if samples.is_multiple_of(SHOW_EVERY) {
                 self.show(place, number, queued, rate(clients.done(), began.elapsed()));
             }
-            looks += 1;
+            samples += 1;
         }
         let elapsed = began.elapsed();
         let load_busy = busy.since();
@@ -174,7 +174,7 @@ impl Sweep<'_> {
 /// Until every client has had an answer, or not for longer than a plan allows.
 async fn warm_up(clients: &Clients) {
     let began = Instant::now();
-    let mut ticks = interval(LOOK_EVERY);
+    let mut ticks = interval(SAMPLE_INTERVAL);
     while !clients.all_answered() && began.elapsed() < WARM_LIMIT {
         ticks.tick().await;
     }
