@@ -49,7 +49,7 @@ test-one name:
 
 # One driver of the matrix, in all features and faces, for example: just driver python
 driver name:
-    cargo run -p weir-lab --bin weir-drivers -- features --only {{name}}
+    cargo run -p weir-lab --bin weir-drivers -- matrix --driver {{name}}
 
 # Ten seconds of every libFuzzer target, where cargo-fuzz is installed
 fuzz:

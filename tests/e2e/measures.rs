@@ -21,22 +21,22 @@ use weir_tests::{
 
 use crate::support::before;
 
-/// Runs `measure` until its time is within `limit`, at most three times.
-pub(crate) async fn best_of_three<F: AsyncFnMut() -> Result<Duration>>(
+/// Runs `measure` until its result is within `limit`, at most three times.
+pub(crate) async fn best_of_three<T: PartialOrd + std::fmt::Debug>(
     what: &str,
-    limit: Duration,
-    mut measure: F,
+    limit: T,
+    mut measure: impl AsyncFnMut() -> Result<T>,
 ) -> Result<()> {
     let mut seen = Vec::new();
     for _ in 0..3 {
-        let took = measure().await?;
-        println!("{what}: {took:?} (limit {limit:?})");
-        if took <= limit {
+        let measured = measure().await?;
+        println!("{what}: {measured:?} (limit {limit:?})");
+        if measured <= limit {
             return Ok(());
         }
-        seen.push(took);
+        seen.push(measured);
     }
-    anyhow::bail!("{what} took {seen:?}, allowed are {limit:?}")
+    anyhow::bail!("{what}: {seen:?}, allowed are {limit:?}")
 }
 
 /// One client of 1,500: connects, greets, works.
