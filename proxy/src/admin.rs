@@ -73,7 +73,7 @@ impl View {
         snapshot.primary().is_some() || snapshot.nodes.iter().any(routes)
     }
 
-    /// Waits for a connection since the start, by lane: normal, finishing, awaiting.
+    /// Waits for a connection since the first call, by lane: normal, finishing, awaiting.
     #[must_use]
     pub fn waits(&self) -> [WaitTimes; 3] {
         self.front.metrics.waits()

@@ -5,7 +5,7 @@
 //! for counters.
 
 use std::sync::{
-    Arc,
+    Arc, OnceLock,
     atomic::{AtomicUsize, Ordering},
 };
 
@@ -53,7 +53,8 @@ pub struct Metrics {
     held_now: AtomicUsize,
     at_work: AtomicUsize,
     waits: [Histogram; 3],
-    waits_now: [waits::Buckets; 3],
+    /// Made when it is first asked for: ordinary operation does not pay for it.
+    waits_counted: OnceLock<[waits::Buckets; 3]>,
     clients: Gauge,
     accepted: Counter,
     not_accepted: Counter,
@@ -84,7 +85,7 @@ impl Metrics {
             held_now: AtomicUsize::new(0),
             at_work: AtomicUsize::new(0),
             waits: ["normal", "finishing", "awaiting"].map(wait),
-            waits_now: std::array::from_fn(|_| waits::Buckets::default()),
+            waits_counted: OnceLock::new(),
             clients: gauge!("weir_clients", "listener" => name()),
             accepted: counter!("weir_clients_accepted_total", "listener" => name()),
             not_accepted: counter!("weir_accept_failures_total", "listener" => name()),
@@ -140,7 +141,8 @@ impl Metrics {
         if let Some(histogram) = self.waits.get(lane as usize) {
             histogram.record(waited.as_secs_f64());
         }
-        if let Some(buckets) = self.waits_now.get(lane as usize) {
+        let counted = self.waits_counted.get();
+        if let Some(buckets) = counted.and_then(|lanes| lanes.get(lane as usize)) {
             buckets.record(waited);
         }
     }
@@ -209,10 +211,12 @@ impl Metrics {
         self.operations_now.load(Ordering::Relaxed)
     }
 
-    /// How long operations of each lane have waited so far: normal, finishing, awaiting.
+    /// How long operations of each lane have waited since the first call: normal, finishing,
+    /// awaiting. Nothing is counted before that call.
     #[must_use]
     pub fn waits(&self) -> [waits::WaitTimes; 3] {
-        self.waits_now.each_ref().map(waits::Buckets::so_far)
+        let counted = self.waits_counted.get_or_init(Default::default);
+        counted.each_ref().map(waits::Buckets::so_far)
     }
 
     /// Errors of Weir's own so far, by cause.

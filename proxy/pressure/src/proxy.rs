@@ -68,6 +68,8 @@ impl Weir {
             drain: proxy.drain(),
             task: AbortOnDropHandle::new(tokio::spawn(proxy.run())),
         };
+        // Waits are counted from the first time they are read.
+        let _ = weir.view.waits();
         while !weir.view.takes_writes() {
             if weir.task.is_finished() {
                 let why = match weir.task.await {

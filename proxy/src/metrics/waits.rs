@@ -1,8 +1,9 @@
 //! How long operations waited, counted in buckets that cost one addition each.
 //!
-//! The recorder's own summaries forget; what is counted here is kept from the start, so that
-//! the difference of two moments tells what happened between them. A bucket is a sixteenth
-//! of a power of two wide: percentiles are at most 6 % too long.
+//! The recorder's own summaries forget. These counts are kept, so that the difference of two
+//! moments says what happened between them. They begin when they are first read: only `weir
+//! bench pressure` reads them, and no other operation pays for them. A bucket is a sixteenth of
+//! a power of two wide: percentiles are at most 6 % too long.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
