@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout_at};
-use weir::proxy::Controls;
+use weir::Controls;
 
 use crate::api::{Api, Registered};
 use crate::settings::{Release, Settings};

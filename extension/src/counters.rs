@@ -5,7 +5,7 @@ use std::io::Write;
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
-use weir::proxy::Tally;
+use weir::Tally;
 
 /// Counts invocations, operations and refusals since the last report.
 #[derive(Debug)]

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, sleep};
-use weir::proxy::{Controls, Tally};
+use weir::{Controls, Tally};
 
 use crate::afterwards::Afterwards;
 use crate::api::{Api, ApiError, News, Registered};

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use weir::Controls;
 use weir::config::settings::SETTINGS;
 use weir::config::{
     Config, Credential, Flags, Freezing, ListenerConfig, Problem, Problems, Secret,
 };
-use weir::proxy::Controls;
 use weir::{Proxy, StartError};
 
 use crate::settings::Settings;

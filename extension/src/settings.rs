@@ -212,11 +212,11 @@ impl Lenient<'_> {
 }
 
 fn switch(text: &str) -> Result<bool, String> {
-    units::switch(text).map_err(|error| format!("{error}; {}", error.mend()))
+    units::switch(text).map_err(|error| format!("{error}; {}", error.hint()))
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
-    units::positive_duration(text).map_err(|error| format!("{error}; {}", error.mend()))
+    units::positive_duration(text).map_err(|error| format!("{error}; {}", error.hint()))
 }
 
 fn port(text: &str) -> Result<u16, String> {

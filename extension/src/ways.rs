@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
-use weir::proxy::Controls;
+use weir::Controls;
 
 use crate::afterwards::RELEASE_TIME;
 use crate::fallback::{Fallback, Turn};
@@ -44,7 +44,7 @@ impl Ways {
 /// A random number from 0 up to 1. It comes from the operating system: the state of a generator
 /// inside the process would be copied with the environment.
 pub(crate) fn draw() -> f64 {
-    f64::from(u32::from_le_bytes(weir::random::secret())) / (f64::from(u32::MAX) + 1.0)
+    f64::from(u32::from_le_bytes(weir::secret())) / (f64::from(u32::MAX) + 1.0)
 }
 
 async fn look_after(controls: Controls, after: Duration, share: f64) {

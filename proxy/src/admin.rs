@@ -31,7 +31,6 @@ use crate::{
     downstream::Frontend,
     drain::Drain,
     metrics::waits::WaitTimes,
-    proxy::Service,
     topology::{Node, NodeKind},
 };
 
@@ -55,16 +54,6 @@ pub struct View {
 }
 
 impl View {
-    pub(crate) fn of(service: &Service) -> Self {
-        Self {
-            name: service.name.clone(),
-            upstream: service.upstream.clone(),
-            max_connections: service.max_connections,
-            monitor_sockets: service.monitor_sockets,
-            front: Arc::clone(&service.front),
-        }
-    }
-
     /// Whether a node takes writes now: a primary, a mongos or a load balancer.
     #[must_use]
     pub fn takes_writes(&self) -> bool {

@@ -70,8 +70,8 @@ pub async fn check(
 
 /// What connects to the listener's upstream; its TLS files, and those towards clients, are read.
 fn connector(listener: &ListenerConfig) -> Result<Connector, Vec<Problem>> {
-    let problem = |flag: &str, wrong: String, mend: &str| {
-        Problem::new(format!("listener {}: --{flag}", listener.name), wrong, mend)
+    let problem = |flag: &str, wrong: String, hint: &str| {
+        Problem::new(format!("listener {}: --{flag}", listener.name), wrong, hint)
     };
     let mut problems = Vec::new();
     if let Some(Err(error)) = listener.tls.as_ref().map(tls::server_config) {
@@ -85,7 +85,7 @@ fn connector(listener: &ListenerConfig) -> Result<Connector, Vec<Problem>> {
         Ok(connector) if problems.is_empty() => return Ok(connector),
         Ok(_) => {}
         Err(error) => {
-            let mend = match error {
+            let hint = match error {
                 SetupError::Tls(_) => "correct the file or its name in the connection string",
                 SetupError::Login(Unusable::Password(_)) => {
                     "choose another password, or authMechanism=SCRAM-SHA-1"
@@ -94,7 +94,7 @@ fn connector(listener: &ListenerConfig) -> Result<Connector, Vec<Problem>> {
                     "write id:secret@ before the host, or give this process a role"
                 }
             };
-            problems.push(problem(name::UPSTREAM, error.to_string(), mend));
+            problems.push(problem(name::UPSTREAM, error.to_string(), hint));
         }
     }
     Err(problems)

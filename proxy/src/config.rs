@@ -13,7 +13,7 @@
 //! | [`listen`] | TCP and unix socket addresses to listen on |
 //! | [`uri`] | a connection string becomes an [`Upstream`] |
 //! | `build` | raw strings become a [`Config`], with all mistakes collected |
-//! | [`client_string`] | the connection string an application must use for each road to Weir |
+//! | [`client_string`] | the connection string an application must use for each placement to Weir |
 //! | [`mod@reference`] | `docs/configuration.md`, generated from the table |
 //!
 //! Nothing here opens a socket except the DNS look-ups of a `mongodb+srv://` string.
@@ -22,7 +22,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use self::client_string::{ClientString, Road, client_strings};
+pub use self::client_string::{ClientString, Placement, client_strings};
 pub use self::effective::Effective;
 pub use self::env::Strings;
 pub use self::listen::ListenAddr;

@@ -43,7 +43,7 @@ const LAST: Duration = Duration::from_secs(2);
 
 /// A driver that has lost its monitor makes new connections at once. It would only be
 /// disturbed by an error meanwhile: its pool would be closed for half a second.
-const PARTING: Duration = Duration::from_secs(1);
+const BEFORE_REDIRECT: Duration = Duration::from_secs(1);
 
 /// Between two looks whether anything still runs.
 const LOOK: Duration = Duration::from_millis(20);
@@ -55,28 +55,28 @@ pub enum Phase {
     /// It stays.
     Serving,
     /// It leaves, and serves everybody as before.
-    Easing,
+    Unready,
     /// Change streams are asked to go where their drivers go by now.
-    Ushering,
+    ResumeStreams,
     /// Monitors' sockets are closed, and clients without monitors are sent away.
-    Parting,
+    CloseMonitors,
     /// Clients are sent away where their driver is known to try again elsewhere.
-    Moving,
+    RedirectWriters,
     /// Those that only read are sent away too.
-    MovingReaders,
+    RedirectReaders,
     /// Nothing new is begun.
-    Last,
+    Final,
 }
 
 impl Phase {
     const ALL: [Self; 7] = [
         Self::Serving,
-        Self::Easing,
-        Self::Ushering,
-        Self::Parting,
-        Self::Moving,
-        Self::MovingReaders,
-        Self::Last,
+        Self::Unready,
+        Self::ResumeStreams,
+        Self::CloseMonitors,
+        Self::RedirectWriters,
+        Self::RedirectReaders,
+        Self::Final,
     ];
 }
 
@@ -85,13 +85,13 @@ impl Phase {
 pub struct Timetable {
     /// In a list change streams are moved: it is the next thing for which they would need a
     /// connection that their driver gives up when its monitor is closed.
-    pub ushering: Duration,
+    pub resume_streams: Duration,
     /// Monitors are closed; `None`: there is nowhere to move clients to.
-    pub parting: Option<Duration>,
+    pub close_monitors: Option<Duration>,
     /// Clients that stayed are moved.
-    pub moving: Duration,
+    pub redirect_writers: Duration,
     /// Clients that only read are moved too.
-    pub readers: Duration,
+    pub redirect_readers: Duration,
     /// Nothing new is begun.
     pub last: Duration,
     /// The process has ended.
@@ -104,10 +104,10 @@ impl Timetable {
     #[must_use]
     pub fn of(behind: Behind, end: Duration) -> Self {
         Self {
-            ushering: end * 11 / 25,
-            parting: (behind != Behind::None).then_some(end / 2),
-            moving: end / 2 + PARTING.min(end / 16),
-            readers: end * 5 / 8,
+            resume_streams: end * 11 / 25,
+            close_monitors: (behind != Behind::None).then_some(end / 2),
+            redirect_writers: end / 2 + BEFORE_REDIRECT.min(end / 16),
+            redirect_readers: end * 5 / 8,
             last: end - LAST.min(end / 10),
             end,
         }
@@ -128,7 +128,7 @@ struct Shared {
     hurried: CancellationToken,
     closed: CancellationToken,
     listeners: TaskTracker,
-    ushering: OnceLock<Instant>,
+    resume_streams: OnceLock<Instant>,
     /// Sessions whose operation was sent away, with its transaction number: what comes
     /// next from them may be its second and last try.
     told: Mutex<HashMap<u64, Option<i64>>>,
@@ -146,7 +146,7 @@ impl Drain {
             hurried: CancellationToken::new(),
             closed: CancellationToken::new(),
             listeners: TaskTracker::new(),
-            ushering: OnceLock::new(),
+            resume_streams: OnceLock::new(),
             told: Mutex::default(),
         }))
     }
@@ -156,7 +156,7 @@ impl Drain {
         if self.has_begun() {
             self.0.hurried.cancel();
         }
-        self.enter(Phase::Easing);
+        self.enter(Phase::Unready);
     }
 
     /// Whether draining has begun.
@@ -169,37 +169,37 @@ impl Drain {
     #[must_use]
     pub fn phase(&self) -> Phase {
         let phase = usize::from(self.0.phase.load(Ordering::Relaxed));
-        Phase::ALL.get(phase).copied().unwrap_or(Phase::Last)
+        Phase::ALL.get(phase).copied().unwrap_or(Phase::Final)
     }
 
     /// Whether some of what is asked is refused by now.
     #[must_use]
     pub fn may_refuse(&self) -> bool {
-        self.phase() >= Phase::Ushering
+        self.phase() >= Phase::ResumeStreams
     }
 
-    /// Whether Weir parts from its clients.
+    /// Whether monitors' sockets are closed, and clients without monitors are redirected.
     #[must_use]
-    pub fn is_parting(&self) -> bool {
-        self.phase() >= Phase::Parting
+    pub fn closes_monitors(&self) -> bool {
+        self.phase() >= Phase::CloseMonitors
     }
 
     /// Whether a driver that measures the way to Weir shall find it long. A driver with a
     /// list chooses among the nearest; with a balancer it has no choice.
     #[must_use]
-    pub fn seems_far(&self) -> bool {
+    pub fn delays_hello(&self) -> bool {
         self.0.behind == Behind::List && self.has_begun()
     }
 
     /// Since when change streams are sent to another Weir. Those opened later have nowhere
     /// else to go, or have come back.
     #[must_use]
-    pub fn ushers_since(&self) -> Option<Instant> {
-        self.0.ushering.get().copied()
+    pub fn streams_resume_since(&self) -> Option<Instant> {
+        self.0.resume_streams.get().copied()
     }
 
     /// Waits until drivers shall find the way to Weir long.
-    pub async fn turns_far(&self) {
+    pub async fn hello_delayed(&self) {
         match self.0.behind {
             Behind::List => self.begun().await,
             _ => std::future::pending().await,
@@ -208,12 +208,12 @@ impl Drain {
 
     /// Waits for the drain to begin.
     pub async fn begun(&self) {
-        self.reached(Phase::Easing).await;
+        self.reached(Phase::Unready).await;
     }
 
-    /// Waits for Weir to part from its clients.
-    pub async fn parting(&self) {
-        self.reached(Phase::Parting).await;
+    /// Waits until monitors' sockets are closed.
+    pub async fn monitors_closing(&self) {
+        self.reached(Phase::CloseMonitors).await;
     }
 
     /// Runs a listener, which must end when `accept` says so.
@@ -238,10 +238,10 @@ impl Drain {
                 let before = self.0.told.lock().insert(session, txn_number);
                 let comes_again = txn_number.is_some() || work.retried_read;
                 let is_second = before == Some(txn_number);
-                !is_second || phase == Phase::Last && !comes_again
+                !is_second || phase == Phase::Final && !comes_again
             }
             // Its second try could not be told from the first.
-            None => phase == Phase::Last,
+            None => phase == Phase::Final,
         }
     }
 
@@ -260,7 +260,7 @@ impl Drain {
             }
             () = self.0.hurried.cancelled() => tracing::warn!("told twice to stop"),
         }
-        self.enter(Phase::Last);
+        self.enter(Phase::Final);
         let quiet = async {
             while busy() {
                 sleep(LOOK).await;
@@ -275,17 +275,17 @@ impl Drain {
     /// Passes through the phases until the last client has left.
     async fn leave(&self, clients: &TaskTracker, begun: Instant) {
         let table = self.0.timetable;
-        if let Some(parting) = table.parting {
-            let eased = sleep_until(begun + parting);
+        if let Some(close_monitors) = table.close_monitors {
+            let eased = sleep_until(begun + close_monitors);
             // The balancer may send somebody although nobody is here now.
             if self.0.behind == Behind::Balancer {
                 eased.await;
             } else {
-                if gone(clients, sleep_until(begun + table.ushering)).await {
+                if gone(clients, sleep_until(begun + table.resume_streams)).await {
                     return;
                 }
-                self.0.ushering.get_or_init(Instant::now);
-                self.enter(Phase::Ushering);
+                self.0.resume_streams.get_or_init(Instant::now);
+                self.enter(Phase::ResumeStreams);
                 if gone(clients, eased).await {
                     return;
                 }
@@ -296,16 +296,16 @@ impl Drain {
                 self.0.listeners.close();
                 self.0.listeners.wait().await;
             }
-            self.enter(Phase::Parting);
-            if gone(clients, sleep_until(begun + table.moving)).await {
+            self.enter(Phase::CloseMonitors);
+            if gone(clients, sleep_until(begun + table.redirect_writers)).await {
                 return;
             }
-            self.enter(Phase::Moving);
+            self.enter(Phase::RedirectWriters);
             tracing::info!(clients = clients.len(), "sending clients away");
-            if gone(clients, sleep_until(begun + table.readers)).await {
+            if gone(clients, sleep_until(begun + table.redirect_readers)).await {
                 return;
             }
-            self.enter(Phase::MovingReaders);
+            self.enter(Phase::RedirectReaders);
         }
         clients.wait().await;
     }

@@ -70,6 +70,37 @@ pub enum Failure {
     CursorNotFound,
 }
 
+impl Failure {
+    /// Every cause, as the metrics name it.
+    pub const CAUSES: [&str; 9] = [
+        "interrupted",
+        "reply_timeout",
+        "login_refused",
+        "deadline",
+        "overloaded",
+        "no_node",
+        "draining",
+        "cursor_not_found",
+        "work_ends",
+    ];
+
+    /// The place of its cause in [`Failure::CAUSES`].
+    #[must_use]
+    pub const fn cause(self) -> usize {
+        match self {
+            Self::Interrupted => 0,
+            Self::ReplyTimeout => 1,
+            Self::LoginRefused => 2,
+            Self::DeadlinePassed => 3,
+            Self::Overloaded { .. } => 4,
+            Self::NoNode => 5,
+            Self::Draining => 6,
+            Self::CursorNotFound => 7,
+            Self::WorkEnds { .. } => 8,
+        }
+    }
+}
+
 /// An error document in the making.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ErrorReply {

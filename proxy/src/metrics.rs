@@ -30,18 +30,6 @@ const CLASSES: [(Class, &str); 7] = [
     (Class::GetMore, "get_more"),
 ];
 
-const FAILURES: [&str; 9] = [
-    "interrupted",
-    "reply_timeout",
-    "login_refused",
-    "deadline",
-    "overloaded",
-    "no_node",
-    "draining",
-    "cursor_not_found",
-    "work_ends",
-];
-
 /// The handles of one listener.
 pub struct Metrics {
     answered: [Counter; 7],
@@ -78,7 +66,7 @@ impl Metrics {
         Arc::new(Self {
             answered: by_class("weir_operations_total"),
             errors: by_class("weir_upstream_errors_total"),
-            failed: FAILURES.each_ref().map(failed),
+            failed: Failure::CAUSES.each_ref().map(failed),
             state_changes: counter!("weir_state_changes_total", "listener" => name()),
             stalled: counter!("weir_stalled_clients_total", "listener" => name()),
             held: gauge!("weir_held_operations", "listener" => name()),
@@ -107,18 +95,8 @@ impl Metrics {
     }
 
     /// Weir answered with an error of its own.
-    pub fn failed(&self, failure: Failure, _class: Class) {
-        let index = match failure {
-            Failure::Interrupted => 0,
-            Failure::ReplyTimeout => 1,
-            Failure::LoginRefused => 2,
-            Failure::DeadlinePassed => 3,
-            Failure::Overloaded { .. } => 4,
-            Failure::NoNode => 5,
-            Failure::Draining => 6,
-            Failure::CursorNotFound => 7,
-            Failure::WorkEnds { .. } => 8,
-        };
+    pub fn failed(&self, failure: Failure) {
+        let index = failure.cause();
         if let (Some(counter), Some(now)) = (self.failed.get(index), self.failures_now.get(index)) {
             counter.increment(1);
             now.fetch_add(1, Ordering::Relaxed);
@@ -126,7 +104,7 @@ impl Metrics {
     }
 
     /// A state-change error was turned into one that leaves drivers calm.
-    pub fn state_change(&self, _class: Class) {
+    pub fn state_change(&self) {
         self.state_changes.increment(1);
     }
 
@@ -223,7 +201,7 @@ impl Metrics {
     #[must_use]
     pub fn failures(&self) -> Vec<(&'static str, usize)> {
         let counts = self.failures_now.iter().map(|n| n.load(Ordering::Relaxed));
-        FAILURES.into_iter().zip(counts).collect()
+        Failure::CAUSES.into_iter().zip(counts).collect()
     }
 }
 

@@ -81,6 +81,19 @@ pub(crate) struct Service {
     bound: Vec<(Listener, Admission)>,
 }
 
+impl Service {
+    /// What the admin server sees of it.
+    fn view(&self) -> admin::View {
+        admin::View {
+            name: self.name.clone(),
+            upstream: self.upstream.clone(),
+            max_connections: self.max_connections,
+            monitor_sockets: self.monitor_sockets,
+            front: Arc::clone(&self.front),
+        }
+    }
+}
+
 /// A proxy that listens and is ready to run.
 pub struct Proxy {
     services: Vec<Service>,
@@ -184,7 +197,7 @@ impl Proxy {
     /// What can be seen of each listener while it runs.
     #[must_use]
     pub fn views(&self) -> Vec<admin::View> {
-        self.services.iter().map(admin::View::of).collect()
+        self.services.iter().map(Service::view).collect()
     }
 
     /// Serves until drained.

@@ -232,7 +232,7 @@ impl Relay {
 
     /// Counts a failure and words it for the client.
     pub(crate) fn refuse(&self, failure: Failure, class: Class) -> ErrorReply {
-        self.metrics.failed(failure, class);
+        self.metrics.failed(failure);
         reply(failure, class)
     }
 

@@ -80,7 +80,7 @@ async fn check_speaks_json() -> Result<()> {
     let cluster = shared::single().await?;
     let fine = check(&cluster.uri(), &["--json"]).await?;
     let report: Value = serde_json::from_str(&fine.out)?;
-    ensure!(report["fine"] == true, "{report:#}");
+    ensure!(report["ok"] == true, "{report:#}");
     let listener = &report["listeners"][0];
     ensure!(listener["serves"] == true, "{report:#}");
     ensure!(listener["topology"]["nodes"][0]["role"] == "primary");
@@ -88,16 +88,13 @@ async fn check_speaks_json() -> Result<()> {
     let dead = format!("mongodb://127.0.0.1:{}", free_port()?);
     let dead = check(&dead, &["--json"]).await?;
     let report: Value = serde_json::from_str(&dead.out)?;
-    ensure!(
-        dead.code == Some(1) && report["fine"] == false,
-        "{report:#}"
-    );
+    ensure!(dead.code == Some(1) && report["ok"] == false, "{report:#}");
 
     let wrong = check("mongodb://h/?maxPoolSize=3", &["--json"]).await?;
     let report: Value = serde_json::from_str(&wrong.out)?;
     ensure!(wrong.code == Some(2), "{wrong:?}");
-    let mend = report["configuration"][0]["mend"].as_str();
-    ensure!(mend.context("no mend")?.contains("4 or more"), "{report:#}");
+    let hint = report["configuration"][0]["hint"].as_str();
+    ensure!(hint.context("no hint")?.contains("4 or more"), "{report:#}");
     Ok(())
 }
 

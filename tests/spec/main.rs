@@ -1,14 +1,22 @@
 //! Runs the public specification files against Weir's own server discovery,
-//! server selection and connection pooling.
+//! server selection and connection pooling, the bodies of the fuzz targets over damaged
+//! seeds, and the checks of the repository's own structure.
 
 // A fixture that is not as expected must fail its test: everything here is a test.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::panic
+)]
 
 mod discovery;
 mod fuzz;
 mod json;
 mod pooling;
 mod selection;
+mod structure;
 
 use std::path::Path;
 

@@ -115,7 +115,7 @@ fn namespace(text: &str) -> Result<Namespace, String> {
 
 fn duration(text: &str) -> Result<Duration, String> {
     let duration = units::positive_duration(text);
-    let duration = duration.map_err(|error| format!("{error}; {}", error.mend()))?;
+    let duration = duration.map_err(|error| format!("{error}; {}", error.hint()))?;
     if duration > LONGEST {
         return Err(format!("at most {}", units::show_duration(LONGEST)));
     }

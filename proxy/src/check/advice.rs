@@ -61,7 +61,7 @@ fn of_network(error: &io::Error) -> String {
 
 fn of_tls(error: &io::Error) -> String {
     let cause: Option<&rustls::Error> = error.get_ref().and_then(|cause| cause.downcast_ref());
-    let mend = match cause {
+    let hint = match cause {
         Some(cause) if tls::advice(cause).is_some() => tls::advice(cause),
         // It speaks TLS and says no, most likely to a missing or strange client certificate.
         Some(rustls::Error::AlertReceived(_)) => Some(
@@ -71,11 +71,11 @@ fn of_tls(error: &io::Error) -> String {
         Some(rustls::Error::InvalidCertificate(_)) => Some("see to the server's certificate"),
         _ => None,
     };
-    let mend = mend.unwrap_or(
+    let hint = hint.unwrap_or(
         "the server may not speak TLS; if so, remove tls=true from --upstream (mongodb+srv:// \
          implies it: add tls=false)",
     );
-    format!("TLS failed ({error}): {mend}")
+    format!("TLS failed ({error}): {hint}")
 }
 
 fn of_handshake(reason: &str, tls: bool) -> String {
@@ -115,18 +115,18 @@ fn of_login(error: &LoginError, upstream: &Upstream) -> String {
         );
     }
     let (user, source) = (&credential.username, &credential.source);
-    let mut mend = format!(
+    let mut hint = format!(
         "correct user and password in --upstream (special characters percent-encoded), or name \
          the database that defines the user with authSource (now {source})"
     );
     if credential.mechanism.is_some() {
-        mend.push_str(", or remove authMechanism");
+        hint.push_str(", or remove authMechanism");
     }
     match *code {
         AUTHENTICATION_FAILED => {
-            format!("user {user} of database {source} or its password is wrong; {mend}")
+            format!("user {user} of database {source} or its password is wrong; {hint}")
         }
-        code => format!("the login of user {user} is refused ({message}, code {code}); {mend}"),
+        code => format!("the login of user {user} is refused ({message}, code {code}); {hint}"),
     }
 }
 

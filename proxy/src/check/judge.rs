@@ -189,11 +189,11 @@ impl Judge<'_> {
                 let unheard = "it lets Weir in, but could not be watched in time";
                 let error = node.error.as_deref().unwrap_or(unheard);
                 let named = upstream.direct_connection && upstream.set_name.is_some();
-                let mend = match named {
+                let hint = match named {
                     true => "correct replicaSet in --upstream, or remove it",
                     false => "see whether it is overloaded or restarting",
                 };
-                Some(format!("{error}; {mend}"))
+                Some(format!("{error}; {hint}"))
             }
             _ if node.kind == NodeKind::Ghost => Some(
                 "it was started with a replica set name, but the set was never initiated; run \

@@ -32,7 +32,7 @@ pub struct ListenerReport {
     pub login: Option<LoginReport>,
     /// Sockets to each node: all, and those left for operations.
     pub connections: ConnectionReport,
-    /// The string an application must use, per road.
+    /// The string an application must use, per placement.
     pub client_strings: Vec<ClientStringReport>,
     /// Whether Weir, started now, could serve reads and writes.
     pub serves: bool,
@@ -113,8 +113,8 @@ pub struct ConnectionReport {
 /// One client string.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct ClientStringReport {
-    /// The road it is for.
-    pub road: String,
+    /// The placement it is for.
+    pub placement: String,
     /// The string; its password masked unless secrets were asked for.
     pub string: String,
     /// What of the upstream's string is not in it.
@@ -160,7 +160,7 @@ impl CheckReport {
     }
 
     /// Whether nothing is wrong with any listener.
-    pub fn is_fine(&self) -> bool {
+    pub fn is_ok(&self) -> bool {
         let mut listeners = self.listeners.iter();
         listeners.all(|listener| listener.problems.is_empty())
     }
@@ -172,12 +172,12 @@ impl CheckReport {
     pub fn to_json(&self) -> serde_json::Result<String> {
         #[derive(Serialize)]
         struct WithVerdict<'a> {
-            fine: bool,
+            ok: bool,
             #[serde(flatten)]
             report: &'a CheckReport,
         }
         serde_json::to_string_pretty(&WithVerdict {
-            fine: self.is_fine(),
+            ok: self.is_ok(),
             report: self,
         })
     }
@@ -185,9 +185,9 @@ impl CheckReport {
 
 impl ListenerReport {
     fn of(listener: &ListenerConfig, show_secrets: bool) -> Self {
-        let roads = crate::config::Road::of(&listener.listen);
+        let placements = crate::config::Placement::of(&listener.listen);
         let strings =
-            crate::config::client_strings(&listener.upstream, &roads, listener.tls.is_some());
+            crate::config::client_strings(&listener.upstream, &placements, listener.tls.is_some());
         Self {
             name: listener.name.clone(),
             listen: listener.listen.iter().map(ToString::to_string).collect(),
@@ -218,7 +218,7 @@ impl ClientStringReport {
             why: why.clone(),
         });
         Self {
-            road: string.road.name().to_owned(),
+            placement: string.placement.name().to_owned(),
             string: shown.to_owned(),
             dropped: dropped.collect(),
             notes: string.notes.iter().map(ToString::to_string).collect(),

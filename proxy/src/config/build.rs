@@ -158,7 +158,7 @@ fn check_addresses(admin: SocketAddr, drafts: &[ListenerDraft<'_>], problems: &m
         taken.insert(admin.to_string(), "--admin".to_owned());
     }
     for draft in drafts {
-        for address in &draft.config.listen {
+        for address in &draft.config.shared.listen {
             let free_port = matches!(address, ListenAddr::Tcp(address) if address.port() == 0);
             if free_port {
                 continue;
@@ -184,14 +184,14 @@ struct Reader<'a> {
 /// What is wrong with a text, and how to write it.
 struct Wrong {
     wrong: String,
-    mend: String,
+    hint: String,
 }
 
 impl From<UnitError> for Wrong {
     fn from(error: UnitError) -> Self {
         Self {
             wrong: error.to_string(),
-            mend: error.mend(),
+            hint: error.hint(),
         }
     }
 }
@@ -200,7 +200,7 @@ impl From<ListenAddrError> for Wrong {
     fn from(error: ListenAddrError) -> Self {
         Self {
             wrong: error.to_string(),
-            mend: error.mend().to_owned(),
+            hint: error.hint().to_owned(),
         }
     }
 }
@@ -273,7 +273,7 @@ impl<'a> Reader<'a> {
                 let words: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
                 Wrong {
                     wrong: "not one of its words".to_owned(),
-                    mend: format!("write {}", words.join(" or ")),
+                    hint: format!("write {}", words.join(" or ")),
                 }
             })
         })
@@ -283,7 +283,7 @@ impl<'a> Reader<'a> {
         let parse = |text: &str| {
             text.parse().map_err(|_| Wrong {
                 wrong: "not an IP address and port".to_owned(),
-                mend: format!(
+                hint: format!(
                     "write {}, or 0.0.0.0:9604 to be reachable from elsewhere",
                     defaults::ADMIN
                 ),
@@ -298,7 +298,7 @@ impl<'a> Reader<'a> {
             Ok(_) => Ok(text.to_owned()),
             Err(error) => Err(Wrong {
                 wrong: format!("not a filter: {error}"),
-                mend: "write error, warn, info, debug or trace, or module=level pairs".to_owned(),
+                hint: "write error, warn, info, debug or trace, or module=level pairs".to_owned(),
             }),
         };
         self.get(name::LOG_FILTER, parse)
@@ -306,17 +306,17 @@ impl<'a> Reader<'a> {
     }
 
     /// Notes a problem at the place a setting came from.
-    fn problem(&mut self, flag: &'static str, wrong: impl Into<String>, mend: impl Into<String>) {
+    fn problem(&mut self, flag: &'static str, wrong: impl Into<String>, hint: impl Into<String>) {
         let place: Box<dyn Display> = match origin_of(self.values, flag) {
             Origin::Default => Box::new(format!("--{flag}")),
             origin => Box::new(origin),
         };
-        self.problems.push(Problem::new(place, wrong, mend));
+        self.problems.push(Problem::new(place, wrong, hint));
     }
 
     fn wrong_text(&mut self, flag: &'static str, text: &str, wrong: Wrong) {
         let sentence = format!("\"{}\" is {}", text.escape_debug(), wrong.wrong);
-        self.problem(flag, sentence, wrong.mend);
+        self.problem(flag, sentence, wrong.hint);
     }
 }
 
@@ -330,7 +330,7 @@ fn in_flight(text: &str) -> Result<usize, Wrong> {
     match units::size(text)? {
         bytes if bytes < MIN_IN_FLIGHT => Err(Wrong {
             wrong: "too little for one document of 16 MiB".to_owned(),
-            mend: "write 16MiB or more".to_owned(),
+            hint: "write 16MiB or more".to_owned(),
         }),
         bytes => Ok(bytes),
     }

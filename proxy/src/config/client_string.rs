@@ -1,4 +1,4 @@
-//! The connection string an application must use, for each road to Weir.
+//! The connection string an application must use, for each placement to Weir.
 //!
 //! Made from the upstream's own string: user information byte for byte, database, and everything
 //! that says how *this* application wants its commands. What describes the cluster is left out,
@@ -13,7 +13,7 @@ use crate::config::{Credential, ListenAddr, Mechanism, Secret, Upstream};
 
 /// How an application reaches Weir.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Road {
+pub enum Placement {
     /// One Weir at one address: a sidecar, or a single service.
     Address(String),
     /// Several Weirs, all listed in the string.
@@ -24,8 +24,8 @@ pub enum Road {
     Unix(String),
 }
 
-impl Road {
-    /// What the road is called in reports.
+impl Placement {
+    /// What the placement is called in reports.
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Address(_) => "one Weir (sidecar or service)",
@@ -35,19 +35,19 @@ impl Road {
         }
     }
 
-    /// The roads to a listener. Addresses that stand for "any" become a name to fill in.
+    /// The placements to a listener. Addresses that stand for "any" become a name to fill in.
     pub fn of(listen: &[ListenAddr]) -> Vec<Self> {
-        let mut roads = Vec::new();
+        let mut placements = Vec::new();
         for address in listen {
             match address {
-                ListenAddr::Unix(path) => roads.push(Self::Unix(path.display().to_string())),
+                ListenAddr::Unix(path) => placements.push(Self::Unix(path.display().to_string())),
                 ListenAddr::Name { host, port } => {
-                    roads.push(Self::Address(format!("{host}:{port}")));
+                    placements.push(Self::Address(format!("{host}:{port}")));
                 }
                 ListenAddr::Tcp(tcp) if tcp.ip().is_unspecified() => {
-                    roads.push(Self::Address(format!("WEIR_HOST:{}", tcp.port())));
+                    placements.push(Self::Address(format!("WEIR_HOST:{}", tcp.port())));
                 }
-                ListenAddr::Tcp(tcp) => roads.push(Self::Address(tcp.to_string())),
+                ListenAddr::Tcp(tcp) => placements.push(Self::Address(tcp.to_string())),
             }
         }
         let shared = listen
@@ -59,13 +59,13 @@ impl Road {
                 ListenAddr::Unix(_) => None,
             });
         if let Some(port) = shared {
-            roads.push(Self::List(vec![
+            placements.push(Self::List(vec![
                 format!("WEIR_HOST_1:{port}"),
                 format!("WEIR_HOST_2:{port}"),
             ]));
-            roads.push(Self::Balancer(format!("BALANCER_HOST:{port}")));
+            placements.push(Self::Balancer(format!("BALANCER_HOST:{port}")));
         }
-        roads
+        placements
     }
 
     /// The host part of the string.
@@ -78,11 +78,11 @@ impl Road {
     }
 }
 
-/// A connection string for one road. `Debug` and `Display` mask the password.
+/// A connection string for one placement. `Debug` and `Display` mask the password.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ClientString {
-    /// The road it is for.
-    pub road: Road,
+    /// The placement it is for.
+    pub placement: Placement,
     /// Options of the upstream's string that are not in it, each with the reason.
     pub dropped: Vec<(String, String)>,
     /// What else the reader must know.
@@ -112,7 +112,7 @@ impl fmt::Display for ClientString {
 impl fmt::Debug for ClientString {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ClientString")
-            .field("road", &self.road)
+            .field("placement", &self.placement)
             .field("string", &self.masked)
             .field("dropped", &self.dropped)
             .field("notes", &self.notes)
@@ -120,23 +120,27 @@ impl fmt::Debug for ClientString {
     }
 }
 
-/// The strings for each of `roads`. `tls` tells whether the listener speaks TLS over TCP.
-pub fn client_strings(upstream: &Upstream, roads: &[Road], tls: bool) -> Vec<ClientString> {
+/// The strings for each of `placements`. `tls` tells whether the listener speaks TLS over TCP.
+pub fn client_strings(
+    upstream: &Upstream,
+    placements: &[Placement],
+    tls: bool,
+) -> Vec<ClientString> {
     let text = upstream.text().reveal();
-    roads
+    placements
         .iter()
-        .filter_map(|road| client_string(text, upstream.credential.as_ref(), road, tls))
+        .filter_map(|placement| client_string(text, upstream.credential.as_ref(), placement, tls))
         .collect()
 }
 
-/// The string for one road. `None` when `text` is no connection string.
+/// The string for one placement. `None` when `text` is no connection string.
 ///
 /// `credential` is the upstream's, after SRV: its source is written out where the host list no
 /// longer implies it.
 pub(crate) fn client_string(
     text: &str,
     credential: Option<&Credential>,
-    road: &Road,
+    placement: &Placement,
     tls: bool,
 ) -> Option<ClientString> {
     let uri = UriText::parse(text).ok()?;
@@ -168,23 +172,23 @@ pub(crate) fn client_string(
     if let Some(credential) = source {
         maker.keep(format!("authSource={}", percent_encode(&credential.source)));
     }
-    if tls && !matches!(road, Road::Unix(_)) {
+    if tls && !matches!(placement, Placement::Unix(_)) {
         maker.keep("tls=true".to_owned());
         maker.notes.push(
             "the application must trust the authority of Weir's certificate: add tlsCAFile \
              unless the machine trusts it already",
         );
     }
-    if matches!(road, Road::Balancer(_)) {
+    if matches!(placement, Placement::Balancer(_)) {
         maker.keep("loadBalanced=true".to_owned());
     }
-    if matches!(road, Road::Unix(path) if !path.ends_with(".sock")) {
+    if matches!(placement, Placement::Unix(path) if !path.ends_with(".sock")) {
         maker
             .notes
             .push("drivers take a path for a unix socket only if it ends in .sock: rename it");
     }
     let user_info = uri.user_info.as_ref().filter(|_| external.is_none());
-    Some(maker.finish(&uri, user_info, road))
+    Some(maker.finish(&uri, user_info, placement))
 }
 
 /// Collects what stays and what goes.
@@ -235,7 +239,12 @@ impl Maker {
         }
     }
 
-    fn finish(self, uri: &UriText<'_>, user_info: Option<&Secret>, road: &Road) -> ClientString {
+    fn finish(
+        self,
+        uri: &UriText<'_>,
+        user_info: Option<&Secret>,
+        placement: &Placement,
+    ) -> ClientString {
         let login = |shown: &str| format!("{shown}@");
         let open = user_info.map_or_else(String::new, |info| login(info.reveal()));
         let masked =
@@ -246,14 +255,14 @@ impl Maker {
         let rest = |options: &[String]| {
             format!(
                 "{}/{}{}{}",
-                road.hosts(),
+                placement.hosts(),
                 uri.raw_database.unwrap_or_default(),
                 if options.is_empty() { "" } else { "?" },
                 options.join("&"),
             )
         };
         ClientString {
-            road: road.clone(),
+            placement: placement.clone(),
             dropped: self.dropped,
             notes: self.notes,
             open: Secret::new(format!("mongodb://{open}{}", rest(&self.kept))),

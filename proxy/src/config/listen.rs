@@ -70,7 +70,7 @@ pub enum ListenAddrError {
 
 impl ListenAddrError {
     /// How to write it.
-    pub const fn mend(self) -> &'static str {
+    pub const fn hint(self) -> &'static str {
         match self {
             Self::UnixPath => "write unix:/run/weir.sock",
             Self::NoPort | Self::BadPort => "write host:port, as in 127.0.0.1:27017",

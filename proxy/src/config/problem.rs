@@ -1,4 +1,4 @@
-//! What is wrong with a configuration: all of it at once, each with its place and its mend.
+//! What is wrong with a configuration: all problems at once, each with its place and a hint.
 
 use std::fmt;
 
@@ -34,35 +34,35 @@ impl fmt::Display for Origin {
     }
 }
 
-/// One mistake: where, what, and how to mend it. Never holds a secret.
+/// One mistake: where it is, what is wrong, and what to change. Never holds a secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     /// The flag, variable or key to look at.
     pub place: String,
     /// What is wrong with it.
-    pub wrong: String,
+    pub message: String,
     /// What to do.
-    pub mend: String,
+    pub hint: String,
 }
 
 impl Problem {
     /// A mistake at `place`.
     pub fn new(
         place: impl fmt::Display,
-        wrong: impl Into<String>,
-        mend: impl Into<String>,
+        message: impl Into<String>,
+        hint: impl Into<String>,
     ) -> Self {
         Self {
             place: place.to_string(),
-            wrong: wrong.into(),
-            mend: mend.into(),
+            message: message.into(),
+            hint: hint.into(),
         }
     }
 }
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}; {}", self.place, self.wrong, self.mend)
+        write!(f, "{}: {}; {}", self.place, self.message, self.hint)
     }
 }
 

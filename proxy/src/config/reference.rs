@@ -115,7 +115,7 @@ pub fn markdown() -> String {
             Treatment::Honoured => "honoured".to_owned(),
             Treatment::Client => "keep it in the client's string".to_owned(),
             Treatment::Ignored(why) => format!("ignored: {why}"),
-            Treatment::Refused(mend) => format!("refused: {mend}"),
+            Treatment::Refused(hint) => format!("refused: {hint}"),
         };
         let client = match in_client(option.name) {
             InClient::Kept => "kept".to_owned(),

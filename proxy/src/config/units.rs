@@ -45,7 +45,7 @@ pub enum UnitError {
 
 impl UnitError {
     /// How to write it.
-    pub fn mend(&self) -> String {
+    pub fn hint(&self) -> String {
         match self {
             Self::DurationUnit(n) => format!("add a unit: write {n}s, {n}ms or {n}m"),
             Self::Duration => {
@@ -221,10 +221,10 @@ mod tests {
 
     #[test]
     fn refuses_bare_numbers_and_says_which_unit_to_add() {
-        let mend = duration("4").unwrap_err().mend();
-        assert_eq!(mend, "add a unit: write 4s, 4ms or 4m");
-        let mend = size("64").unwrap_err().mend();
-        assert_eq!(mend, "add a unit: write 64B, 64KiB or 64MiB");
+        let hint = duration("4").unwrap_err().hint();
+        assert_eq!(hint, "add a unit: write 4s, 4ms or 4m");
+        let hint = size("64").unwrap_err().hint();
+        assert_eq!(hint, "add a unit: write 64B, 64KiB or 64MiB");
         for text in ["", "s", "5 s", "-5s", "5d", "1.5s", "5s4", "5S", "s5"] {
             assert_eq!(duration(text), Err(UnitError::Duration), "{text}");
         }

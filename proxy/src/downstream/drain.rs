@@ -25,14 +25,14 @@ pub(super) async fn next_of_monitor(client: &mut Client) -> Result<Option<Incomi
     let drain = client.frontend.drain.clone();
     tokio::select! {
         biased;
-        () = drain.parting() => Ok(None),
+        () = drain.monitors_closing() => Ok(None),
         message = client.next_message() => message,
     }
 }
 
 /// Makes a monitor measure a long round trip to a Weir that drains.
 pub(super) async fn seem_far(client: &Client) {
-    if client.is_monitor() && client.frontend.drain.seems_far() {
+    if client.is_monitor() && client.frontend.drain.delays_hello() {
         tokio::time::sleep(FAR).await;
     }
 }
@@ -41,13 +41,13 @@ pub(super) async fn seem_far(client: &Client) {
 pub(super) fn sent_away(client: &Client, request: &Request) -> Option<ErrorReply> {
     let (drain, relay) = (&client.frontend.drain, client.frontend.own_relay());
     let facts = &request.facts;
-    if let Some(since) = drain.ushers_since()
+    if let Some(since) = drain.streams_resume_since()
         && relay.is_stream_opened_before(facts, since)
     {
         // The driver resumes the stream on another Weir.
         return Some(relay.refuse(Failure::CursorNotFound, facts.class));
     }
-    if !drain.is_parting() {
+    if !drain.closes_monitors() {
         return None;
     }
     let load_balanced = client.traits.load_balanced;

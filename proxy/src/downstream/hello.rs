@@ -168,7 +168,8 @@ impl Client {
         }
         // After an error a driver that polls checks immediately, and one that streams does not.
         // So a Weir that sends clients away does not offer streaming.
-        let streaming = self.frontend.presentation.streaming && !self.frontend.drain.is_parting();
+        let streaming =
+            self.frontend.presentation.streaming && !self.frontend.drain.closes_monitors();
         if streaming && !self.traits.load_balanced {
             out.append(cstr!("topologyVersion"), self.topology_version());
         }
@@ -302,18 +303,18 @@ impl Client {
         wait: Duration,
     ) -> Result<(), ()> {
         let drain = &self.frontend.drain;
-        let leaving = drain.parting();
+        let leaving = drain.monitors_closing();
         let mut version = self.frontend.version.subscribe();
         let current = (self.frontend.process_id, *version.borrow_and_update());
-        if known != Some(current) && !drain.is_parting() {
+        if known != Some(current) && !drain.closes_monitors() {
             return Ok(());
         }
-        let far = drain.seems_far();
+        let far = drain.delays_hello();
         let wait = if far { wait.min(REMINDER) } else { wait };
         tokio::select! {
             biased;
             () = leaving => Err(()),
-            () = drain.turns_far(), if !far => Ok(()),
+            () = drain.hello_delayed(), if !far => Ok(()),
             () = sleep_until(Instant::now() + wait) => Ok(()),
             _ = version.changed() => Ok(()),
             () = self.departed() => Err(()),

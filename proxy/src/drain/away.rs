@@ -25,20 +25,24 @@ pub struct Work {
 pub const fn sends_away(phase: Phase, work: Work) -> bool {
     let has_monitors = !work.load_balanced;
     match phase {
-        Phase::Serving | Phase::Easing | Phase::Ushering => false,
-        Phase::Parting if has_monitors => false,
-        Phase::Parting | Phase::Moving | Phase::MovingReaders if work.pinned => false,
-        Phase::Parting | Phase::Moving | Phase::MovingReaders => match work.class {
-            // Its transaction number proves that the driver tries again.
-            Class::RetryableWrite => true,
-            // Whether its driver tries again is not to be seen: not one that the application
-            // made with runCommand. Most clients write too, and have left by then.
-            Class::Read => work.retried_read && matches!(phase, Phase::MovingReaders),
-            // Without monitors this is the only way to tell such a client.
-            Class::Write => !has_monitors && work.backpressure,
-            Class::InTransaction | Class::Commit | Class::Abort | Class::GetMore => false,
-        },
-        Phase::Last => match work.class {
+        Phase::Serving | Phase::Unready | Phase::ResumeStreams => false,
+        Phase::CloseMonitors if has_monitors => false,
+        Phase::CloseMonitors | Phase::RedirectWriters | Phase::RedirectReaders if work.pinned => {
+            false
+        }
+        Phase::CloseMonitors | Phase::RedirectWriters | Phase::RedirectReaders => {
+            match work.class {
+                // Its transaction number proves that the driver tries again.
+                Class::RetryableWrite => true,
+                // Whether its driver tries again is not to be seen: not one that the application
+                // made with runCommand. Most clients write too, and have left by then.
+                Class::Read => work.retried_read && matches!(phase, Phase::RedirectReaders),
+                // Without monitors this is the only way to tell such a client.
+                Class::Write => !has_monitors && work.backpressure,
+                Class::InTransaction | Class::Commit | Class::Abort | Class::GetMore => false,
+            }
+        }
+        Phase::Final => match work.class {
             Class::Read | Class::RetryableWrite | Class::Write => true,
             Class::InTransaction => work.starts_transaction,
             Class::Commit | Class::Abort | Class::GetMore => false,

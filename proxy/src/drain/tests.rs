@@ -20,25 +20,30 @@ const READ: Work = Work {
 fn the_timetable_leaves_each_side_its_time() {
     let seconds = Duration::from_secs;
     let none = Timetable::of(Behind::None, seconds(55));
-    assert_eq!((none.parting, none.last), (None, seconds(53)));
+    assert_eq!((none.close_monitors, none.last), (None, seconds(53)));
     let list = Timetable::of(Behind::List, seconds(25));
     assert!(
-        list.ushering >= seconds(11),
+        list.resume_streams >= seconds(11),
         "a heartbeat of a driver, and a hello"
     );
     assert!(
-        list.parting > Some(list.ushering + seconds(1)),
+        list.close_monitors > Some(list.resume_streams + seconds(1)),
         "a stream's wait"
     );
     let balancer = Timetable::of(Behind::Balancer, seconds(110));
     assert!(
-        balancer.parting >= Some(seconds(40)),
+        balancer.close_monitors >= Some(seconds(40)),
         "until a balancer notices"
     );
     for table in [list, balancer] {
-        assert_eq!(table.parting.unwrap() + seconds(1), table.moving);
+        assert_eq!(
+            table.close_monitors.unwrap() + seconds(1),
+            table.redirect_writers
+        );
         assert!(
-            table.moving < table.readers && table.readers < table.last && table.last < table.end
+            table.redirect_writers < table.redirect_readers
+                && table.redirect_readers < table.last
+                && table.last < table.end
         );
     }
 }
@@ -50,14 +55,14 @@ fn who_is_sent_away_and_when() {
     let from = |first: P| P::ALL.map(|phase| phase >= first);
     let never = [false; 7];
     let of = |class| Work { class, ..WORK };
-    assert_eq!(at(WORK), from(P::Moving));
-    assert_eq!(at(READ), from(P::MovingReaders));
+    assert_eq!(at(WORK), from(P::RedirectWriters));
+    assert_eq!(at(READ), from(P::RedirectReaders));
     assert_eq!(
         at(of(Class::Read)),
-        from(P::Last),
+        from(P::Final),
         "drivers do not retry it"
     );
-    assert_eq!(at(of(Class::Write)), from(P::Last));
+    assert_eq!(at(of(Class::Write)), from(P::Final));
     for class in [
         Class::InTransaction,
         Class::Commit,
@@ -70,7 +75,7 @@ fn who_is_sent_away_and_when() {
         starts_transaction: true,
         ..of(Class::InTransaction)
     };
-    assert_eq!(at(opening), from(P::Last));
+    assert_eq!(at(opening), from(P::Final));
 }
 
 #[test]
@@ -82,37 +87,41 @@ fn without_monitors_clients_are_told_at_once_unless_they_hold_something() {
         load_balanced: true,
         ..work
     };
-    assert_eq!(at(balanced(WORK)), from(P::Parting));
-    assert_eq!(at(balanced(READ)), from(P::MovingReaders), "writers first");
+    assert_eq!(at(balanced(WORK)), from(P::CloseMonitors));
+    assert_eq!(
+        at(balanced(READ)),
+        from(P::RedirectReaders),
+        "writers first"
+    );
     let write = Work {
         class: Class::Write,
         ..balanced(WORK)
     };
-    assert_eq!(at(write), from(P::Last));
+    assert_eq!(at(write), from(P::Final));
     let newer = Work {
         backpressure: true,
         ..write
     };
-    assert_eq!(at(newer), from(P::Parting));
+    assert_eq!(at(newer), from(P::CloseMonitors));
     let pinned = Work {
         pinned: true,
         ..balanced(READ)
     };
-    assert_eq!(at(pinned), from(P::Last));
+    assert_eq!(at(pinned), from(P::Final));
 }
 
 #[test]
 fn a_second_try_that_comes_back_is_served() {
     let drain = Drain::new(Behind::Balancer, Duration::from_secs(10));
     assert!(!drain.sends_away(WORK, Some(7), Some(1)));
-    drain.enter(Phase::MovingReaders);
+    drain.enter(Phase::RedirectReaders);
     assert!(drain.sends_away(WORK, Some(7), Some(1)));
     assert!(!drain.sends_away(WORK, Some(7), Some(1)), "the second try");
     assert!(drain.sends_away(WORK, Some(7), Some(2)), "a new write");
     assert!(drain.sends_away(READ, Some(8), None));
     assert!(!drain.sends_away(READ, Some(8), None));
     assert!(!drain.sends_away(READ, None, None), "it has no session");
-    drain.enter(Phase::Last);
+    drain.enter(Phase::Final);
     assert!(!drain.sends_away(READ, Some(8), None));
     assert!(drain.sends_away(READ, None, None));
     let plain = Work {
@@ -148,9 +157,9 @@ async fn phases(behind: Behind, seconds: &[u64]) -> Vec<Phase> {
 async fn each_drain_goes_through_its_phases() {
     use Phase as P;
     let seconds = [1, 49, 52, 61, 64, 97, 99];
-    let [e, m, r, l] = [P::Easing, P::Moving, P::MovingReaders, P::Last];
+    let [e, m, r, l] = [P::Unready, P::RedirectWriters, P::RedirectReaders, P::Final];
     assert_eq!(phases(Behind::None, &seconds).await, [e, e, e, e, e, e, l]);
-    let u = P::Ushering;
+    let u = P::ResumeStreams;
     assert_eq!(phases(Behind::List, &seconds).await, [e, u, m, m, r, r, l]);
     assert_eq!(
         phases(Behind::Balancer, &seconds).await,
@@ -187,9 +196,9 @@ async fn a_list_closes_its_listeners_before_its_monitors() {
     drain.begin();
     tokio::select! {
         () = drain.done(&clients, || false) => panic!("a client is left"),
-        () = drain.parting() => {}
+        () = drain.monitors_closing() => {}
     }
-    assert_eq!(*seen.lock(), Some(Phase::Ushering));
+    assert_eq!(*seen.lock(), Some(Phase::ResumeStreams));
 }
 
 #[tokio::test(start_paused = true)]
@@ -203,5 +212,5 @@ async fn a_second_signal_lets_what_runs_end() {
     let busy = || begun.elapsed() < Duration::from_secs(1);
     drain.done(&clients, busy).await;
     assert_eq!(begun.elapsed().as_secs(), 1);
-    assert_eq!(drain.phase(), Phase::Last);
+    assert_eq!(drain.phase(), Phase::Final);
 }

@@ -88,7 +88,7 @@ impl<C: ClientSide> Operation<'_, C> {
             }
             ReplyDecision::Rewrite => {
                 lease.give_back();
-                self.relay.metrics.state_change(class);
+                self.relay.metrics.state_change();
                 let body = without_state_change(body, class);
                 let rewritten = wire_reply::op_msg(fresh_id(), self.request.id, 0, &body);
                 buffer::give(reply);

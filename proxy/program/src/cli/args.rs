@@ -226,7 +226,7 @@ fn flags<'a>(matches: &ArgMatches, settings: impl Iterator<Item = &'a Setting>) 
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
-    units::positive_duration(text).map_err(|error| format!("{error}; {}", error.mend()))
+    units::positive_duration(text).map_err(|error| format!("{error}; {}", error.hint()))
 }
 
 #[cfg(test)]

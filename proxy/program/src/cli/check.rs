@@ -36,7 +36,7 @@ pub(crate) async fn run(args: CheckArgs) -> ExitCode {
         Ok(json) if args.json => println!("{json}"),
         _ => print!("{}", text::of(&report)),
     }
-    if report.is_fine() {
+    if report.is_ok() {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
@@ -46,10 +46,10 @@ pub(crate) async fn run(args: CheckArgs) -> ExitCode {
 /// Wrong settings, for machines.
 fn problems_json(problems: &Problems) -> String {
     let problems = problems.0.iter().map(
-        |problem| json!({ "place": problem.place, "wrong": problem.wrong, "mend": problem.mend }),
+        |problem| json!({ "place": problem.place, "message": problem.message, "hint": problem.hint }),
     );
     let value = json!({
-        "fine": false,
+        "ok": false,
         "version": env!("CARGO_PKG_VERSION"),
         "configuration": problems.collect::<Vec<_>>(),
     });

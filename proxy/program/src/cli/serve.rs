@@ -9,10 +9,10 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use crate::cli::{current_thread, refuse};
+use weir::Drain;
 use weir::config::env::ProcessEnvironment;
 use weir::config::{Config, Flags, LogFormat};
-use weir::drain::Drain;
-use weir::proxy::{Proxy, StartError};
+use weir::{Proxy, StartError};
 
 /// Runs the proxy to its end.
 pub(crate) fn run(flags: &Flags) -> ExitCode {
@@ -54,8 +54,8 @@ fn try_run(flags: &Flags) -> io::Result<ExitCode> {
 
 /// Runs the proxy until it is drained.
 async fn serve(config: Config, signals: Signals) -> Result<(), StartError> {
-    drop(weir::admin::recorder());
-    let open_files = weir::limits::raise_open_files();
+    drop(weir::recorder());
+    let open_files = weir::raise_open_files();
     tracing::info!(open_files, "limit of open files, raised as far as it goes");
     let proxy = Proxy::bind(config).await?;
     tokio::spawn(signals.pass_on(proxy.drain()));

@@ -5,9 +5,9 @@ use std::process::ExitCode;
 
 use crate::cli::args::StatusArgs;
 use crate::cli::{http, refuse};
-use weir::admin::{NodeStatus, ServiceStatus, Status};
 use weir::config::Config;
 use weir::config::env::ProcessEnvironment;
+use weir::{NodeStatus, ServiceStatus, Status};
 
 /// Fetches `/status` and prints it.
 pub(crate) async fn run(args: StatusArgs) -> ExitCode {

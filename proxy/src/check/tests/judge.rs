@@ -98,7 +98,7 @@ fn pair() -> Snapshot {
 }
 
 #[tokio::test]
-async fn a_healthy_set_is_fine() {
+async fn a_healthy_set_is_ok() {
     let report = judged(LOGIN, pair(), vec![("a:1", visited()), ("b:2", visited())]).await;
     assert!(report.serves && report.problems.is_empty(), "{report:?}");
     assert!(report.remarks.is_empty(), "{report:?}");

@@ -3,7 +3,6 @@
 
 use std::time::Duration;
 
-use crate::config::build::listener::Own;
 use crate::config::build::origin_of;
 use crate::config::raw::Layered;
 use crate::config::settings::name;
@@ -13,6 +12,19 @@ use crate::config::{ListenAddr, Mechanism, Origin, Problem, defaults};
 
 /// The fewest connections for operations a pool can work with: one, and a reserve.
 const MIN_DATA_CONNECTIONS: usize = 2;
+
+/// A listener's own settings where the connection string may say something too; `None` where the
+/// settings say nothing.
+pub(super) struct Shared {
+    pub(super) max_connections: usize,
+    pub(super) min_connections: Option<usize>,
+    pub(super) queue_timeout: Option<Duration>,
+    pub(super) hold_timeout: Option<Duration>,
+    pub(super) max_connecting: Option<usize>,
+    pub(super) max_idle_time: Option<Duration>,
+    pub(super) listen: Vec<ListenAddr>,
+    pub(super) allow_anonymous: bool,
+}
 
 /// The settings the string may set, decided.
 pub(super) struct Joined {
@@ -33,7 +45,7 @@ impl Joined {
     /// Monitoring is charged as the text says; should DNS add `loadBalanced=true`, two more
     /// connections are left for operations than were counted here.
     pub(super) fn of(
-        own: &Own,
+        own: &Shared,
         values: &Layered,
         draft: &Draft<'_>,
         surroundings: Surroundings,
@@ -199,7 +211,7 @@ impl Join<'_> {
     }
 
     /// Whoever must log in must be able to.
-    fn check_login(&mut self, own: &Own, draft: &Draft<'_>) {
+    fn check_login(&mut self, own: &Shared, draft: &Draft<'_>) {
         let open = |address: &&ListenAddr| !address.is_local() && !own.allow_anonymous;
         let Some(address) = own.listen.iter().find(open) else {
             return;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::config::build::joined::Joined;
+use crate::config::build::joined::{Joined, Shared};
 use crate::config::build::{Reader, count, origin_of};
 use crate::config::raw::{Layered, RawListener};
 use crate::config::settings::name;
@@ -27,20 +27,13 @@ pub(super) struct ListenerDraft<'a> {
     draft: Draft<'a>,
 }
 
-/// A listener's own settings; `None` where the upstream string may still say something.
+/// A listener's own settings.
 pub(super) struct Own {
     pub(super) name: String,
-    pub(super) listen: Vec<ListenAddr>,
-    pub(super) max_connections: usize,
-    pub(super) min_connections: Option<usize>,
-    pub(super) queue_timeout: Option<Duration>,
+    pub(super) shared: Shared,
     queue_depth: usize,
-    pub(super) hold_timeout: Option<Duration>,
-    pub(super) max_connecting: Option<usize>,
     connect_rate: Option<f64>,
-    pub(super) max_idle_time: Option<Duration>,
     connection_lifetime: Duration,
-    pub(super) allow_anonymous: bool,
     tls: Option<ListenerTls>,
     max_wire_version: Option<i32>,
     wire_version: i32,
@@ -63,7 +56,7 @@ impl<'a> ListenerDraft<'a> {
         let name = listener_name(raw, index, of, problems);
         let config = own(name, &raw.values, problems);
         let draft = draft(&raw.values, &config.name, problems)?;
-        let joined = Joined::of(&config, &raw.values, &draft, surroundings, problems);
+        let joined = Joined::of(&config.shared, &raw.values, &draft, surroundings, problems);
         let draft = Self {
             config,
             joined,
@@ -121,7 +114,7 @@ impl<'a> ListenerDraft<'a> {
 fn complete(own: Own, joined: &Joined, upstream: Upstream) -> ListenerConfig {
     ListenerConfig {
         name: own.name,
-        listen: own.listen,
+        listen: own.shared.listen,
         upstream,
         max_connections: joined.max_connections,
         min_connections: joined.min_connections,
@@ -132,7 +125,7 @@ fn complete(own: Own, joined: &Joined, upstream: Upstream) -> ListenerConfig {
         connect_rate: own.connect_rate,
         max_idle_time: joined.max_idle_time,
         connection_lifetime: own.connection_lifetime,
-        allow_anonymous: own.allow_anonymous,
+        allow_anonymous: own.shared.allow_anonymous,
         tls: own.tls,
         max_wire_version: own.max_wire_version,
         wire_version: own.wire_version,
@@ -153,17 +146,19 @@ fn own(name: String, values: &Layered, problems: &mut Vec<Problem>) -> Own {
     let streaming = read.choice(name::HELLO_STREAMING, &[("on", true), ("off", false)]);
     Own {
         name,
-        listen: listen(&mut read),
-        max_connections: read.count(name::MAX_CONNECTIONS, 1, defaults::MAX_CONNECTIONS),
-        min_connections: read.get(name::MIN_CONNECTIONS, |text| count(text, 0)),
-        queue_timeout: read.get(name::QUEUE_TIMEOUT, units::positive_duration),
+        shared: Shared {
+            max_connections: read.count(name::MAX_CONNECTIONS, 1, defaults::MAX_CONNECTIONS),
+            min_connections: read.get(name::MIN_CONNECTIONS, |text| count(text, 0)),
+            queue_timeout: read.get(name::QUEUE_TIMEOUT, units::positive_duration),
+            hold_timeout: read.get(name::HOLD_TIMEOUT, units::positive_duration),
+            max_connecting: read.get(name::MAX_CONNECTING, |text| count(text, 1)),
+            max_idle_time: read.get(name::MAX_IDLE_TIME, units::positive_duration),
+            listen: listen(&mut read),
+            allow_anonymous: read.switch(name::ALLOW_ANONYMOUS),
+        },
         queue_depth: read.count(name::QUEUE_DEPTH, 1, defaults::QUEUE_DEPTH),
-        hold_timeout: read.get(name::HOLD_TIMEOUT, units::positive_duration),
-        max_connecting: read.get(name::MAX_CONNECTING, |text| count(text, 1)),
         connect_rate: read.get(name::CONNECT_RATE, units::rate),
-        max_idle_time: read.get(name::MAX_IDLE_TIME, units::positive_duration),
         connection_lifetime: read.time(name::CONNECTION_LIFETIME, defaults::CONNECTION_LIFETIME),
-        allow_anonymous: read.switch(name::ALLOW_ANONYMOUS),
         tls: tls(&mut read),
         max_wire_version: read.get(name::MAX_WIRE_VERSION, wire_version),
         wire_version: read
@@ -196,8 +191,8 @@ fn tls(read: &mut Reader<'_>) -> Option<ListenerTls> {
     let Some(certificate_file) = certificate else {
         for (flag, given) in [(name::TLS_KEY, &key), (name::TLS_CLIENT_CA, &client_ca)] {
             if given.is_some() {
-                let mend = format!("set --{} too", name::TLS_CERTIFICATE);
-                read.problem(flag, "is set without a certificate", mend);
+                let hint = format!("set --{} too", name::TLS_CERTIFICATE);
+                read.problem(flag, "is set without a certificate", hint);
             }
         }
         return None;

@@ -1,12 +1,12 @@
-//! Strings for every road, compared whole.
+//! Strings for every placement, compared whole.
 
 use proptest::prelude::*;
 
 use super::*;
 use crate::config::uri::Surroundings;
 
-fn sidecar() -> Road {
-    Road::Address("127.0.0.1:27017".to_owned())
+fn sidecar() -> Placement {
+    Placement::Address("127.0.0.1:27017".to_owned())
 }
 
 fn credential(source: &str) -> Credential {
@@ -19,9 +19,9 @@ fn credential(source: &str) -> Credential {
     }
 }
 
-/// The string for `road`, as if DNS had answered `source`.
-fn make(text: &str, source: &str, road: &Road) -> ClientString {
-    client_string(text, Some(&credential(source)), road, false).unwrap()
+/// The string for `placement`, as if DNS had answered `source`.
+fn make(text: &str, source: &str, placement: &Placement) -> ClientString {
+    client_string(text, Some(&credential(source)), placement, false).unwrap()
 }
 
 #[test]
@@ -32,22 +32,22 @@ fn an_atlas_string_on_every_road() {
     let tail = "orders?retryWrites=true&w=majority&appName=C0&maxPoolSize=20\
                 &readPreference=nearest&readPreferenceTags=a:b&readPreferenceTags=\
                 &waitQueueTimeoutMS=500&authSource=admin";
-    let list = Road::List(vec!["w1:27017".to_owned(), "w2:27017".to_owned()]);
-    for (road, head, end) in [
+    let list = Placement::List(vec!["w1:27017".to_owned(), "w2:27017".to_owned()]);
+    for (placement, head, end) in [
         (sidecar(), "mongodb://app:p%40ss@127.0.0.1:27017/", ""),
         (list, "mongodb://app:p%40ss@w1:27017,w2:27017/", ""),
         (
-            Road::Balancer("nlb:27017".to_owned()),
+            Placement::Balancer("nlb:27017".to_owned()),
             "mongodb://app:p%40ss@nlb:27017/",
             "&loadBalanced=true",
         ),
         (
-            Road::Unix("/run/weir.sock".to_owned()),
+            Placement::Unix("/run/weir.sock".to_owned()),
             "mongodb://app:p%40ss@%2Frun%2Fweir.sock/",
             "",
         ),
     ] {
-        let made = make(text, "admin", &road);
+        let made = make(text, "admin", &placement);
         assert_eq!(made.reveal(), format!("{head}{tail}{end}"));
         assert_eq!(made.masked(), made.reveal().replace("p%40ss", "***"));
         let dropped: Vec<&str> = made.dropped.iter().map(|(name, _)| name.as_str()).collect();
@@ -131,8 +131,8 @@ async fn a_listener_with_tls_asks_for_it() {
     let upstream = Upstream::parse("mongodb://u:p@a/?tls=true", Surroundings::default())
         .await
         .unwrap();
-    let roads = [sidecar(), Road::Unix("/run/weir".to_owned())];
-    let made = client_strings(&upstream, &roads, true);
+    let placements = [sidecar(), Placement::Unix("/run/weir".to_owned())];
+    let made = client_strings(&upstream, &placements, true);
     assert_eq!(made[0].reveal(), "mongodb://u:p@127.0.0.1:27017/?tls=true");
     assert_eq!(made[1].reveal(), "mongodb://u:p@%2Frun%2Fweir/");
     assert!(made[0].notes[0].contains("tlsCAFile"));
@@ -175,12 +175,15 @@ fn roads_follow_the_addresses() {
         texts.iter().map(|text| text.parse().unwrap()).collect()
     };
     assert_eq!(
-        Road::of(&listen(&["127.0.0.1:27017", "unix:/run/weir.sock"])),
-        [sidecar(), Road::Unix("/run/weir.sock".to_owned())]
+        Placement::of(&listen(&["127.0.0.1:27017", "unix:/run/weir.sock"])),
+        [sidecar(), Placement::Unix("/run/weir.sock".to_owned())]
     );
-    let shared = Road::of(&listen(&["0.0.0.0:27018"]));
-    assert_eq!(shared[0], Road::Address("WEIR_HOST:27018".to_owned()));
-    assert_eq!(shared[2], Road::Balancer("BALANCER_HOST:27018".to_owned()));
+    let shared = Placement::of(&listen(&["0.0.0.0:27018"]));
+    assert_eq!(shared[0], Placement::Address("WEIR_HOST:27018".to_owned()));
+    assert_eq!(
+        shared[2],
+        Placement::Balancer("BALANCER_HOST:27018".to_owned())
+    );
     assert_eq!(shared.len(), 3);
 }
 

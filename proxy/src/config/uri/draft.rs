@@ -203,7 +203,7 @@ impl<'a> Draft<'a> {
     }
 
     fn look_up_problem(&self, error: &LookUpError) -> Problem {
-        let mend = match self.uri.srv {
+        let hint = match self.uri.srv {
             true => {
                 "check the name, and that this network's DNS answers SRV and TXT queries for it; \
                  or list the hosts in a mongodb:// string"
@@ -215,7 +215,7 @@ impl<'a> Draft<'a> {
             true => format!("the hosts of {name} could not be looked up: {error}"),
             false => format!("the driver does not accept it: {error}"),
         };
-        Problem::new("", wrong, mend)
+        Problem::new("", wrong, hint)
     }
 
     /// The options' warnings, and those that need the whole string.

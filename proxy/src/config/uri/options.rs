@@ -103,7 +103,7 @@ impl Options {
         match known.treatment {
             Treatment::Honoured => {
                 if let Err(expected) = self.honour(known.name, &text.value) {
-                    problems.push(Problem::new(known.name, expected.wrong, expected.mend));
+                    problems.push(Problem::new(known.name, expected.wrong, expected.hint));
                 }
             }
             Treatment::Client => self
@@ -113,8 +113,8 @@ impl Options {
                 self.warnings
                     .push(format!("{} is ignored: {why}", known.name));
             }
-            Treatment::Refused(mend) => {
-                problems.push(Problem::new(known.name, "cannot be honoured", mend));
+            Treatment::Refused(hint) => {
+                problems.push(Problem::new(known.name, "cannot be honoured", hint));
             }
         }
     }
@@ -210,7 +210,7 @@ impl Options {
         match self.tls.replace(on) {
             Some(before) if before != on => Err(Expected {
                 wrong: "tls and ssl contradict each other",
-                mend: "they are two names of one option; keep tls",
+                hint: "they are two names of one option; keep tls",
             }),
             _ => Ok(()),
         }
@@ -240,11 +240,11 @@ fn canonical(name: &str) -> &str {
 /// What is wrong with a value, and what is expected. Never quotes the value.
 struct Expected {
     wrong: &'static str,
-    mend: &'static str,
+    hint: &'static str,
 }
 
-const fn expected(wrong: &'static str, mend: &'static str) -> Expected {
-    Expected { wrong, mend }
+const fn expected(wrong: &'static str, hint: &'static str) -> Expected {
+    Expected { wrong, hint }
 }
 
 fn switch(value: &str) -> Result<bool, Expected> {

@@ -20,7 +20,7 @@ pub(super) fn session_token(options: &Options) -> Option<Secret> {
 
 /// Both keys or neither stand in the string; the user is none of the database's own.
 pub(super) fn check(uri: &UriText<'_>, options: &Options, problems: &mut Vec<Problem>) {
-    let mut add = |place, wrong, mend| problems.push(Problem::new(place, wrong, mend));
+    let mut add = |place, wrong, hint| problems.push(Problem::new(place, wrong, hint));
     let has_secret = uri
         .password
         .as_ref()

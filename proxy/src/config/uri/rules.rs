@@ -14,62 +14,25 @@ pub(crate) fn check_deployment(uri: &UriText<'_>, options: &Options, problems: &
     );
     let (set, balanced) = (options.replica_set.is_some(), options.load_balanced);
     let pool = options.min_pool_size.zip(options.max_pool_size);
-    let mut check = |wrong: bool, place, what, mend| {
-        if wrong {
-            problems.push(Problem::new(place, what, mend));
-        }
-    };
-    let (direct, srv_only) = ("directConnection", "is for mongodb+srv:// only");
-    check(
-        options.direct_connection && (!one || uri.srv),
-        direct,
-        "needs exactly one host",
-        "remove it, or name one host with mongodb://",
-    );
-    check(
-        balanced && !one,
-        "loadBalanced",
-        "needs exactly one host",
-        "name the balancer's address only",
-    );
-    let remove_one = "remove one of them";
-    check(
-        balanced && set,
-        "loadBalanced",
-        "contradicts replicaSet",
-        remove_one,
-    );
-    check(
-        balanced && options.direct_connection,
-        "loadBalanced",
-        "contradicts directConnection",
-        remove_one,
-    );
     let (max, service) = (&options.srv_max_hosts, &options.srv_service_name);
-    check(
-        max.is_some() && !uri.srv,
-        "srvMaxHosts",
-        srv_only,
-        "remove it",
-    );
-    check(
-        service.is_some() && !uri.srv,
-        "srvServiceName",
-        srv_only,
-        "remove it",
-    );
-    check(
-        sharded && (set || balanced),
-        "srvMaxHosts",
-        "contradicts replicaSet and loadBalanced",
-        "remove it",
-    );
-    check(
-        pool.is_some_and(|(min, max)| min > max),
-        "minPoolSize",
-        "is above maxPoolSize",
-        "lower it",
-    );
+    let (direct, load_balanced) = ("directConnection", "loadBalanced");
+    let (one_host, srv_only) = ("needs exactly one host", "is for mongodb+srv:// only");
+    let (remove, remove_one) = ("remove it", "remove one of them");
+    let is_direct = options.direct_connection;
+    // Whether the rule is broken, the option, what is wrong, and what to change.
+    #[rustfmt::skip]
+    let rules = [
+        (is_direct && (!one || uri.srv), direct, one_host, "remove it, or name one host with mongodb://"),
+        (balanced && !one, load_balanced, one_host, "name the balancer's address only"),
+        (balanced && set, load_balanced, "contradicts replicaSet", remove_one),
+        (balanced && is_direct, load_balanced, "contradicts directConnection", remove_one),
+        (max.is_some() && !uri.srv, "srvMaxHosts", srv_only, remove),
+        (service.is_some() && !uri.srv, "srvServiceName", srv_only, remove),
+        (sharded && (set || balanced), "srvMaxHosts", "contradicts replicaSet and loadBalanced", remove),
+        (pool.is_some_and(|(min, max)| min > max), "minPoolSize", "is above maxPoolSize", "lower it"),
+    ];
+    let broken = rules.into_iter().filter(|(is_broken, ..)| *is_broken);
+    problems.extend(broken.map(|(_, place, what, hint)| Problem::new(place, what, hint)));
 }
 
 /// Who is known outside of the database is a user of no other source.
@@ -98,7 +61,7 @@ fn check_user(uri: &UriText<'_>, options: &Options, problems: &mut Vec<Problem>)
         return role::check(uri, options, problems);
     }
     let password = uri.password.as_ref().map(Secret::reveal);
-    let mut add = |place, wrong, mend| problems.push(Problem::new(place, wrong, mend));
+    let mut add = |place, wrong, hint| problems.push(Problem::new(place, wrong, hint));
     if options.auth_mechanism == Some(Mechanism::X509) {
         if password.is_some() {
             add(

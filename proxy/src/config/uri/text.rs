@@ -163,8 +163,8 @@ fn hosts(list: &str, srv: bool, problems: &mut Vec<Problem>) -> Vec<Host> {
     for (index, text) in list.split(',').enumerate() {
         match host(text, srv) {
             Ok(host) => hosts.push(host),
-            Err((wrong, mend)) => {
-                problems.push(problem(format!("host {} {wrong}", index + 1), mend));
+            Err((wrong, hint)) => {
+                problems.push(problem(format!("host {} {wrong}", index + 1), hint));
             }
         }
     }
@@ -258,6 +258,6 @@ fn options<'a>(query: &'a str, problems: &mut Vec<Problem>) -> Vec<OptionText<'a
     options
 }
 
-fn problem(wrong: impl Into<String>, mend: impl Into<String>) -> Problem {
-    Problem::new("", wrong, mend)
+fn problem(wrong: impl Into<String>, hint: impl Into<String>) -> Problem {
+    Problem::new("", wrong, hint)
 }

@@ -101,12 +101,12 @@ listener default
 #[tokio::test]
 async fn problems_stand_at_the_end_with_what_they_mean() {
     let mut report = report(false).await;
-    assert!(report.is_fine());
+    assert!(report.is_ok());
     report.listeners[0]
         .remarks
         .push("a:1: few connections".to_owned());
     report.listeners[0].problems.push("b:2: is down".to_owned());
-    assert!(!report.is_fine());
+    assert!(!report.is_ok());
     let text = text::of(&report);
     let end = "
 remarks
@@ -138,7 +138,7 @@ async fn secrets_are_shown_only_when_asked_for() {
         listener["upstream"],
         "mongodb://app:***@a:1,b:2/db?replicaSet=rs0&tls=true&w=majority&odd=***"
     );
-    assert_eq!(json["fine"], true);
+    assert_eq!(json["ok"], true);
     assert_eq!(json["settings"][0]["from"], "default");
     assert_eq!(listener["topology"]["nodes"][0]["wire_versions"][1], 21);
     assert_eq!(
@@ -151,6 +151,6 @@ async fn secrets_are_shown_only_when_asked_for() {
 fn wrong_settings_have_a_shape_for_machines_too() {
     let problems = Problems(vec![Problem::new("--listen", "is odd", "mend it")]);
     let json: serde_json::Value = serde_json::from_str(&problems_json(&problems)).unwrap();
-    assert_eq!(json["fine"], false);
-    assert_eq!(json["configuration"][0]["mend"], "mend it");
+    assert_eq!(json["ok"], false);
+    assert_eq!(json["configuration"][0]["hint"], "mend it");
 }

@@ -39,7 +39,7 @@ pub(super) fn of(report: &CheckReport) -> String {
 }
 
 fn verdict(report: &CheckReport) -> &'static str {
-    if report.is_fine() {
+    if report.is_ok() {
         "everything is fine"
     } else if report.listeners.iter().all(|listener| listener.serves) {
         "not fine: Weir would serve, but see the problems above"
@@ -168,7 +168,7 @@ impl Show for LoginReport {
 
 impl Section for ClientStringReport {
     fn write(&self, text: &mut String) {
-        let _ = writeln!(text, "    {}\n      {}", self.road, self.string);
+        let _ = writeln!(text, "    {}\n      {}", self.placement, self.string);
         for note in &self.notes {
             let _ = writeln!(text, "      note: {note}");
         }

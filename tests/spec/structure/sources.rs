@@ -13,14 +13,14 @@ pub(crate) struct Package {
 }
 
 /// All packages with production code, and the harness.
-pub(crate) const PACKAGES: [Package; 9] = [
+pub(crate) const PACKAGES: [Package; 10] = [
     Package {
         name: "weir",
         root: "proxy/src/lib.rs",
     },
     Package {
         name: "weir-program",
-        root: "proxy/program/src/main.rs",
+        root: "proxy/program/src/lib.rs",
     },
     Package {
         name: "weir-demo",
@@ -36,7 +36,7 @@ pub(crate) const PACKAGES: [Package; 9] = [
     },
     Package {
         name: "weir-shim",
-        root: "shim/src/main.rs",
+        root: "shim/src/lib.rs",
     },
     Package {
         name: "weir-benches",
@@ -45,6 +45,10 @@ pub(crate) const PACKAGES: [Package; 9] = [
     Package {
         name: "weir-kit",
         root: "tests/kit/src/lib.rs",
+    },
+    Package {
+        name: "weir-tests",
+        root: "tests/src/lib.rs",
     },
     Package {
         name: "weir-lab",
@@ -122,7 +126,13 @@ pub(crate) fn all() -> Vec<Module> {
 fn read(package: &'static str, file: &Path, path: Vec<String>, into: &mut Vec<Module>) {
     let text = fs::read_to_string(file).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
     let ast = syn::parse_file(&text).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
-    let children: Vec<String> = ast.items.iter().filter_map(declared).collect();
+    let mut children: Vec<String> = Vec::new();
+    for child in ast.items.iter().filter_map(declared) {
+        // The library's root declares its private modules once more, public for the tests.
+        if !children.contains(&child) {
+            children.push(child);
+        }
+    }
     let folder = match path.last() {
         None => file.parent().unwrap().to_owned(),
         Some(_) => file.with_extension(""),
@@ -158,7 +168,6 @@ fn declared(item: &syn::Item) -> Option<String> {
         syn::Item::Mod(module) if module.content.is_none() && !is_test(&module.attrs) => {
             Some(module.ident.to_string())
         }
-        // A macro of the library's root may declare modules whose visibility depends on a feature.
         _ => None,
     }
 }

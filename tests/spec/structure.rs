@@ -12,15 +12,6 @@
 //! A failure here is not a matter of taste. An import to the left makes a pure part impure
 //! or closes a circle. A file that outgrew its limit has taken on a second job.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::string_slice,
-    reason = "all of this program is a test"
-)]
-
 mod borders;
 mod imports;
 mod layers;

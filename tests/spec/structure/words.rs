@@ -2,7 +2,7 @@
 
 use std::{fs, process::Command};
 
-use crate::{assert_none, sources::repository};
+use super::{assert_none, sources::repository};
 
 /// Text that is not ours to reword, or that has to name the words.
 const EXEMPT: [&str; 3] = ["CONTRIBUTING.md", "Cargo.lock", "LICENSE"];

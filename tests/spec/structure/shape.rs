@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use syn::{spanned::Spanned, visit::Visit};
 
-use crate::{
+use super::{
     assert_none,
     sources::{self, Module},
 };

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use syn::visit::Visit;
 
-use crate::sources::{Module, is_test};
+use super::sources::{Module, is_test};
 
 /// A module of the same package that a module names.
 pub(crate) struct Import {

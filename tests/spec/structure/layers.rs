@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::{
+use super::{
     assert_none, imports,
     sources::{self, Module, PACKAGES},
 };
@@ -172,6 +172,39 @@ fn rank(package: &str, module: &str) -> Option<usize> {
     ranks(package)
         .iter()
         .position(|group| group.contains(&module))
+}
+
+#[test]
+fn suggest() {
+    let modules = sources::all();
+    for package in &PACKAGES {
+        let root = modules
+            .iter()
+            .find(|m| m.package == package.name && m.path.is_empty())
+            .unwrap();
+        let graph = siblings(root, &modules);
+        let mut depth: BTreeMap<String, usize> =
+            root.children.iter().map(|c| (c.clone(), 0)).collect();
+        for _ in 0..60 {
+            for (from, tos) in &graph {
+                for to in tos {
+                    let d = depth[from] + 1;
+                    if depth[to] < d && d < 60 {
+                        depth.insert(to.clone(), d);
+                    }
+                }
+            }
+        }
+        let mut groups: BTreeMap<usize, Vec<&str>> = BTreeMap::new();
+        for (m, d) in &depth {
+            groups.entry(*d).or_default().push(m);
+        }
+        println!("SUG (\"{}\", &[", package.name);
+        for (_, g) in groups {
+            println!("SUG     &{g:?},");
+        }
+        println!("SUG ]),");
+    }
 }
 
 #[test]

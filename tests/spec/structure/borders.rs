@@ -1,6 +1,6 @@
 //! What only one module, or no module, may use.
 
-use crate::{
+use super::{
     assert_none,
     sources::{self, Module},
 };
