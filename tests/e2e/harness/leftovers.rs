@@ -35,7 +35,7 @@ async fn victim() -> Result<()> {
 #[tokio::test]
 async fn a_killed_test_process_leaves_no_mongod_behind() -> Result<()> {
     let mut copy = Command::new(std::env::current_exe()?)
-        .args(["--exact", "leftovers::victim", "--test-threads=1"])
+        .args(["--exact", "harness::leftovers::victim", "--test-threads=1"])
         .env(VICTIM, "1")
         .stdin(Stdio::null())
         .stdout(Stdio::null())

@@ -92,7 +92,7 @@ fn skipper() {
 fn skips_are_counted_at_the_end() -> Result<()> {
     // Reads until the printer, which inherits the pipe, has ended too.
     let output = std::process::Command::new(std::env::current_exe()?)
-        .args(["--exact", "tools::skipper"])
+        .args(["--exact", "harness::tools::skipper"])
         .env(SKIPPER, "1")
         .output()?;
     ensure!(output.status.success());
