@@ -74,7 +74,7 @@ fn p99(sorted: &[Duration]) -> Duration {
 /// Connections of the ordinary lane that are in use.
 async fn in_use(weir: &WeirProcess) -> Option<u64> {
     let status = weir.status().await.ok()?;
-    status["listeners"][0]["nodes"][0]["normal"].as_u64()
+    status.pointer("/listeners/0/nodes/0/normal")?.as_u64()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

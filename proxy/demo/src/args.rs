@@ -31,8 +31,8 @@ pub struct DemoArgs {
     pub upstream: Option<String>,
 
     /// The road to Weir that is shown.
-    #[arg(long = "as", value_enum, default_value_t = Road::Service)]
-    pub road: Road,
+    #[arg(long = "as", value_enum, default_value_t = Scenario::Service)]
+    pub scenario: Scenario,
 
     /// The folder that a Lambda layer was unzipped into, for --as lambda; without it, the
     /// layer's programs are those beside this one, or built by cargo in a checkout.
@@ -71,7 +71,7 @@ impl DemoArgs {
 
 /// How clients come to Weir.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Road {
+pub enum Scenario {
     /// One Weir that all clients share; clients are simulated Lambda environments.
     Service,
     /// Three tasks of four worker processes, real Python with PyMongo, and a Weir

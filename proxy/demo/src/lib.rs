@@ -44,7 +44,7 @@ mod verdict;
 mod words;
 mod world;
 
-pub use args::{DemoArgs, Monitoring, Road};
+pub use args::{DemoArgs, Monitoring, Scenario};
 
 use error::DemoError;
 use show::show;

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 
-use crate::args::{DemoArgs, Road};
+use crate::args::{DemoArgs, Scenario};
 use crate::error::{DemoError, Doing};
 use crate::exam::Exam;
 use crate::functions::{SOCKETS, bearable};
@@ -42,11 +42,11 @@ pub(super) async fn show(
     screen: &Screen,
     stage: &mut Stage,
 ) -> Result<(), DemoError> {
-    let students = match args.road {
-        Road::Service => service::students_that_fit(args, screen),
+    let students = match args.scenario {
+        Scenario::Service => service::students_that_fit(args, screen),
         // Their sockets are those of other processes.
-        Road::Sidecar => args.clients,
-        Road::Lambda => environments_that_fit(args, screen),
+        Scenario::Sidecar => args.clients,
+        Scenario::Lambda => environments_that_fit(args, screen),
     };
     let exam = args.exam(students);
     screen.heading("Weir demo");
@@ -70,10 +70,10 @@ pub(super) async fn show(
     // With --exit it is about to end.
     if let Some((address, admin)) = weir.or(sidecar).filter(|_| !args.exit) {
         let database = stage.borrowed.unwrap_or(DATABASE);
-        screen.heading(match args.road {
-            Road::Service => "It is still up. Try it:",
-            Road::Sidecar => "The sidecars are still up. Try the first:",
-            Road::Lambda => "The shared Weirs are still up. Try the first:",
+        screen.heading(match args.scenario {
+            Scenario::Service => "It is still up. Try it:",
+            Scenario::Sidecar => "The sidecars are still up. Try the first:",
+            Scenario::Lambda => "The shared Weirs are still up. Try the first:",
         });
         screen.say(&words::next_steps(address, admin, database));
     }
@@ -105,10 +105,10 @@ impl Show<'_> {
     /// Plays them; the direct one is left out on somebody else's server.
     async fn phases(&self, stage: &mut Stage) -> Result<(Option<Report>, Report), DemoError> {
         let began = Instant::now();
-        let played = match self.args.road {
-            Road::Service => self.service(stage).await?,
-            Road::Sidecar => self.sidecar(stage).await?,
-            Road::Lambda => self.lambda(stage).await?,
+        let played = match self.args.scenario {
+            Scenario::Service => self.service(stage).await?,
+            Scenario::Sidecar => self.sidecar(stage).await?,
+            Scenario::Lambda => self.lambda(stage).await?,
         };
         if played.0.is_some() {
             let took = began.elapsed().as_secs_f64();
@@ -201,27 +201,27 @@ impl Show<'_> {
 
     /// The limit of a server of our own.
     fn server_limit(&self) -> u32 {
-        match self.args.road {
-            Road::Service | Road::Sidecar => SERVER_LIMIT,
+        match self.args.scenario {
+            Scenario::Service | Scenario::Sidecar => SERVER_LIMIT,
             // Emulated environments are few: half of what they open.
-            Road::Lambda => (self.exam.students * SOCKETS / 2).max(functions::SMALLEST_LIMIT),
+            Scenario::Lambda => (self.exam.students * SOCKETS / 2).max(functions::SMALLEST_LIMIT),
         }
     }
 
     /// What one Weir may open.
     fn cap_of_one(&self) -> u32 {
-        match self.args.road {
-            Road::Service | Road::Sidecar => CAP,
-            Road::Lambda => functions::CAP,
+        match self.args.scenario {
+            Scenario::Service | Scenario::Sidecar => CAP,
+            Scenario::Lambda => functions::CAP,
         }
     }
 
     /// What all Weirs together may open.
     fn cap(&self) -> u64 {
-        let weirs = match self.args.road {
-            Road::Service => 1,
-            Road::Sidecar => fleet::TASKS as u64,
-            Road::Lambda => functions::WEIRS as u64,
+        let weirs = match self.args.scenario {
+            Scenario::Service => 1,
+            Scenario::Sidecar => fleet::TASKS as u64,
+            Scenario::Lambda => functions::WEIRS as u64,
         };
         weirs * u64::from(self.cap_of_one())
     }
@@ -235,10 +235,10 @@ impl Show<'_> {
         let columns: Vec<_> = directly
             .into_iter()
             .chain([Column {
-                title: match self.args.road {
-                    Road::Service => "through Weir",
-                    Road::Sidecar => "through 3 sidecars",
-                    Road::Lambda => "through 2 Weirs",
+                title: match self.args.scenario {
+                    Scenario::Service => "through Weir",
+                    Scenario::Sidecar => "through 3 sidecars",
+                    Scenario::Lambda => "through 2 Weirs",
                 },
                 report: through,
                 limit: Some(self.cap()),

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use super::args::{DemoArgs, Monitoring, Road};
+use super::args::{DemoArgs, Monitoring, Scenario};
 use super::exam::{ANSWERS, Exam};
 use super::fleet::{MONITORS, TASKS, THREADS, WORKERS};
 use super::functions::SOCKETS;
@@ -15,13 +15,13 @@ pub(super) fn introduction(
     server_limit: Option<u32>,
     cap: u32,
 ) -> String {
-    let paragraphs = match args.road {
-        Road::Service => [
+    let paragraphs = match args.scenario {
+        Scenario::Service => [
             environments(exam, args.monitoring),
             phases(server_limit, cap),
         ],
-        Road::Sidecar => [workers(exam), sidecar_phases(server_limit, cap)],
-        Road::Lambda => [functions(exam), function_phases(server_limit, cap)],
+        Scenario::Sidecar => [workers(exam), sidecar_phases(server_limit, cap)],
+        Scenario::Lambda => [functions(exam), function_phases(server_limit, cap)],
     };
     let [who, mut phases] = paragraphs;
     if args.kill_database {
@@ -177,13 +177,13 @@ mod tests {
         }
     }
 
-    fn args(road: Road, monitoring: Monitoring) -> DemoArgs {
+    fn args(scenario: Scenario, monitoring: Monitoring) -> DemoArgs {
         DemoArgs {
             clients: 1_500,
             seconds: 20,
             patience: 10,
             upstream: None,
-            road,
+            scenario,
             layer: None,
             monitoring,
             seed: 1,
@@ -194,7 +194,7 @@ mod tests {
 
     #[test]
     fn sidecars_are_introduced_with_the_sum_of_their_workers_connections() {
-        let args = args(Road::Sidecar, Monitoring::Stream);
+        let args = args(Scenario::Sidecar, Monitoring::Stream);
         for limit in [Some(500), None] {
             let text = introduction(&exam(), &args, limit, 20);
             assert!(text.contains("= 792"), "{text}");
@@ -207,7 +207,7 @@ mod tests {
 
     #[test]
     fn functions_are_introduced_with_their_number_and_the_two_variables() {
-        let args = args(Road::Lambda, Monitoring::Poll);
+        let args = args(Scenario::Lambda, Monitoring::Poll);
         let exam = Exam {
             students: 60,
             ..exam()
@@ -243,7 +243,7 @@ mod tests {
                 ["1,500", "3,000", "weir_demo", "20"],
             ),
         ] {
-            let text = introduction(&exam(), &args(Road::Service, monitoring), limit, 20);
+            let text = introduction(&exam(), &args(Scenario::Service, monitoring), limit, 20);
             for number in numbers {
                 assert!(text.contains(number), "{number} in {text}");
             }

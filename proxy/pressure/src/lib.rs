@@ -21,10 +21,10 @@
 pub mod args;
 
 mod cell;
+mod connection;
+mod dataset;
 mod find_target;
-mod ground;
 mod knee;
-mod line;
 mod load;
 mod outcome;
 mod plan;
@@ -32,7 +32,7 @@ mod proxy;
 mod sweep;
 mod target;
 mod text;
-mod work;
+mod workload;
 
 pub use args::PressureArgs;
 
@@ -40,7 +40,7 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use ground::Ground;
+use dataset::Dataset;
 use outcome::Outcome;
 use plan::Plan;
 use sweep::Sweep;
@@ -129,22 +129,22 @@ async fn measure(
     outcome: &mut Outcome,
 ) -> Result<(), Trouble> {
     screen.step("Looking for something to read");
-    let ground = Ground::find(args, target).await?;
-    outcome.reads = ground.reads();
-    outcome.remarks.extend(ground.remarks.clone());
+    let dataset = Dataset::find(args, target).await?;
+    outcome.reads = dataset.reads();
+    outcome.remarks.extend(dataset.remarks.clone());
     outcome.said = outcome.remarks.len();
-    screen.say(&text::introduction(args, target, compare, plan, &ground));
+    screen.say(&text::introduction(args, target, compare, plan, &dataset));
     let sweep = Sweep {
         args,
         plan,
         screen,
         began: tokio::time::Instant::now(),
     };
-    sweep.pools(target, &ground, outcome).await?;
+    sweep.pools(target, &dataset, outcome).await?;
     if let Some(compare) = compare {
         // Its data may be elsewhere; the same collection must be there.
-        let ground = Ground::again(args, compare, &ground).await?;
-        sweep.compare(compare, &ground, outcome).await?;
+        let dataset = Dataset::again(args, compare, &dataset).await?;
+        sweep.compare(compare, &dataset, outcome).await?;
     }
     Ok(())
 }
@@ -154,8 +154,8 @@ async fn clear(args: &PressureArgs, target: &Target, screen: &Screen) {
     if !args.write {
         return;
     }
-    let what = format!("the database {} of {}", ground::DATABASE, target.shown);
-    match timeout(DROP_LIMIT, ground::drop_own(target)).await {
+    let what = format!("the database {} of {}", dataset::DATABASE, target.shown);
+    match timeout(DROP_LIMIT, dataset::drop_own(target)).await {
         Ok(Ok(true)) => screen.remark(&format!("Dropped {what}.")),
         Ok(Ok(false)) => {}
         Ok(Err(_)) | Err(_) => {

@@ -9,8 +9,8 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use crate::args::Scenario;
-use crate::line::{Line, Road, reason};
-use crate::work::{Ask, Work};
+use crate::connection::{Connection, Endpoint, reason};
+use crate::workload::{Ask, Workload};
 use weir::wire::raw;
 use weir_kit::client::{ClientError, Reply};
 use weir_kit::random::Random;
@@ -24,8 +24,8 @@ const EXAM: u32 = 8;
 
 /// What all clients share.
 pub(super) struct Load {
-    pub(super) road: Road,
-    pub(super) work: Arc<Work>,
+    pub(super) endpoint: Endpoint,
+    pub(super) workload: Arc<Workload>,
     pub(super) clients: u32,
     pub(super) duration: Duration,
     pub(super) seed: u64,
@@ -52,14 +52,14 @@ pub(super) struct Clients {
 
 impl Load {
     pub(super) fn new(
-        road: Road,
-        work: Arc<Work>,
+        endpoint: Endpoint,
+        workload: Arc<Workload>,
         clients: u32,
         (duration, seed): (Duration, u64),
     ) -> Self {
         Self {
-            road,
-            work,
+            endpoint,
+            workload,
             clients,
             duration,
             seed,
@@ -77,7 +77,7 @@ impl Load {
                 random: Random::for_student(load.seed, number),
                 load: Arc::clone(&load),
                 number,
-                line: None,
+                connection: None,
                 new: true,
             };
             tasks.spawn(client.live());
@@ -121,14 +121,14 @@ struct Client {
     load: Arc<Load>,
     number: u32,
     random: Random,
-    line: Option<Line>,
+    connection: Option<Connection>,
     /// Has had no answer yet.
     new: bool,
 }
 
 impl Client {
     async fn live(mut self) {
-        match self.load.work.scenario() {
+        match self.load.workload.scenario() {
             Scenario::Steady => loop {
                 self.operate(Instant::now()).await;
             },
@@ -172,7 +172,7 @@ impl Client {
             }
             Err(error) => {
                 if error.is_network() {
-                    self.line = None;
+                    self.connection = None;
                 }
                 // Refusals before the measurement count too: they tell of a full server.
                 self.load.counts.failed.fetch_add(1, Ordering::Relaxed);
@@ -184,16 +184,16 @@ impl Client {
 
     async fn ask(&mut self) -> Result<(), ClientError> {
         let load = Arc::clone(&self.load);
-        let line = match &mut self.line {
-            Some(line) => line,
-            none => none.insert(load.road.open().await?),
+        let connection = match &mut self.connection {
+            Some(connection) => connection,
+            none => none.insert(load.endpoint.open().await?),
         };
-        match load.work.next(&mut self.random) {
-            Ask::Once(message) => line.ask(message).await.map(drop),
+        match load.workload.next(&mut self.random) {
+            Ask::Once(message) => connection.ask(message).await.map(drop),
             Ask::Page(first) => {
-                let reply = line.ask(first).await?;
-                match cursor(&reply).and_then(|cursor| load.work.more(cursor)) {
-                    Some(more) => line.ask(more).await.map(drop),
+                let reply = connection.ask(first).await?;
+                match cursor(&reply).and_then(|cursor| load.workload.more(cursor)) {
+                    Some(more) => connection.ask(more).await.map(drop),
                     None => Ok(()),
                 }
             }

@@ -8,13 +8,13 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::args::Scenario;
 use crate::cell::{Cell, Glances, Percentiles, Seen, ratio};
-use crate::ground::Ground;
-use crate::line::Road;
+use crate::connection::Endpoint;
+use crate::dataset::Dataset;
 use crate::load::{Clients, Load};
 use crate::outcome::Outcome;
 use crate::plan::{Plan, START_LIMIT, WARM_LIMIT};
 use crate::proxy::Weir;
-use crate::work::Work;
+use crate::workload::Workload;
 use crate::{PressureArgs, Target, Trouble};
 use weir::config::units::show_duration;
 use weir_kit::numbers::count;
@@ -47,10 +47,10 @@ impl Sweep<'_> {
     pub(super) async fn pools(
         &self,
         target: &Target,
-        ground: &Ground,
+        dataset: &Dataset,
         outcome: &mut Outcome,
     ) -> Result<(), Trouble> {
-        let work = Arc::new(Work::new(self.args.scenario, ground));
+        let work = Arc::new(Workload::new(self.args.scenario, dataset));
         for &pool in &self.plan.pools {
             let config = Target::load(&target.uri, Some(pool)).await;
             let config = config.map_err(|problems| Trouble(problems.to_string()))?;
@@ -60,7 +60,7 @@ impl Sweep<'_> {
                     number: outcome.cells.len() + 1,
                     title: format!("pool {pool:>3}"),
                 };
-                let load = self.load(Road::Weir(weir.address), &work, clients);
+                let load = self.load(Endpoint::Weir(weir.address), &workload, clients);
                 let mut glances = Glances::default();
                 let (seen, account) = self.play(load, Some((&weir, &mut glances)), &place).await;
                 outcome
@@ -80,17 +80,17 @@ impl Sweep<'_> {
     pub(super) async fn compare(
         &self,
         compare: &Target,
-        ground: &Ground,
+        dataset: &Dataset,
         outcome: &mut Outcome,
     ) -> Result<(), Trouble> {
-        let work = Arc::new(Work::new(self.args.scenario, ground));
+        let work = Arc::new(Workload::new(self.args.scenario, dataset));
         let direct = compare.direct()?;
         for (at, &clients) in self.plan.compared.iter().enumerate() {
             let place = Place {
                 number: outcome.cells.len() + at + 1,
                 title: "compare ".to_owned(),
             };
-            let load = self.load(Road::Direct(Arc::clone(&direct)), &work, clients);
+            let load = self.load(Endpoint::Direct(Arc::clone(&direct)), &workload, clients);
             let (seen, _) = self.play(load, None, &place).await;
             if let Some(comparison) = &mut outcome.compare {
                 comparison.cells.push(seen);
@@ -99,9 +99,9 @@ impl Sweep<'_> {
         Ok(())
     }
 
-    fn load(&self, road: Road, work: &Arc<Work>, clients: u32) -> Load {
+    fn load(&self, endpoint: Endpoint, workload: &Arc<Workload>, clients: u32) -> Load {
         let each = (self.plan.duration, self.args.seed);
-        Load::new(road, Arc::clone(work), clients, each)
+        Load::new(endpoint, Arc::clone(workload), clients, each)
     }
 
     /// Warms up, measures, ends.

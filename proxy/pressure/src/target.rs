@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 
 use crate::Trouble;
-use crate::line::Direct;
+use crate::connection::Direct;
 use weir::config::settings::name;
 use weir::config::{Config, Flags, Problems};
 use weir::downstream::frontend::new_process_id;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::args::Scenario;
 use crate::cell::{Cell, Seen};
-use crate::ground::Ground;
+use crate::dataset::Dataset;
 use crate::outcome::{Comparison, Outcome, Recommendation};
 use crate::plan::Plan;
 use crate::sweep::whole;
@@ -24,14 +24,14 @@ pub(super) fn introduction(
     target: &Target,
     compare: Option<&Target>,
     plan: &Plan,
-    ground: &Ground,
+    dataset: &Dataset,
 ) -> String {
     let mut paragraphs = vec![
         format!("Target: {}.", described(target)),
         format!(
             "Load: {}; {}. {}",
             scenario(args.scenario),
-            ground.reads(),
+            dataset.reads(),
             match args.write {
                 true => "The database weir_bench is dropped at the end.",
                 false => "Nothing is written.",
@@ -60,7 +60,7 @@ pub(super) fn introduction(
         seconds(plan.usual()),
         seconds(plan.longest()),
     ));
-    paragraphs.extend(ground.remarks.iter().cloned());
+    paragraphs.extend(dataset.remarks.iter().cloned());
     paragraphs.extend(plan.remarks.iter().cloned());
     let wrapped: Vec<_> = paragraphs.iter().map(|paragraph| wrap(paragraph)).collect();
     format!("{}\n", wrapped.join("\n"))

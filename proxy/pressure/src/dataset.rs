@@ -3,7 +3,7 @@
 use bson::{RawDocumentBuf, rawdoc};
 
 use crate::args::Namespace;
-use crate::line::{Line, Road, reason};
+use crate::connection::{Connection, Endpoint, reason};
 use crate::{PressureArgs, Target, Trouble};
 use weir::wire::raw::{self, Element};
 use weir_kit::client::{ClientError, Reply};
@@ -26,7 +26,7 @@ const MOST_COLLECTIONS: usize = 100;
 const SYSTEM: [&str; 3] = ["admin", "config", "local"];
 
 /// Where clients read and write.
-pub(super) struct Ground {
+pub(super) struct Dataset {
     /// The collection that is read; without one, clients ping.
     pub(super) place: Option<Namespace>,
     /// How many documents it holds, estimated.
@@ -39,20 +39,20 @@ pub(super) struct Ground {
     pub(super) remarks: Vec<String>,
 }
 
-impl Ground {
+impl Dataset {
     /// Finds something to read on `target`; with `--write`, makes the database of our own.
     ///
     /// # Errors
     /// The collection that was asked for cannot be read, or the database cannot be made.
     pub(super) async fn find(args: &PressureArgs, target: &Target) -> Result<Self, Trouble> {
-        let mut line = open(target).await?;
+        let mut connection = open(target).await?;
         if args.write {
-            make_own(&mut line).await?;
+            make_own(&mut connection).await?;
         }
         let own = args.write.then(own_place);
         match args.collection.clone().or(own) {
-            Some(place) => Self::at(&mut line, place, args.write).await,
-            None => Self::largest(&mut line).await,
+            Some(place) => Self::at(&mut connection, place, args.write).await,
+            None => Self::largest(&mut connection).await,
         }
     }
 
@@ -65,12 +65,12 @@ impl Ground {
         compare: &Target,
         first: &Self,
     ) -> Result<Self, Trouble> {
-        let mut line = open(compare).await?;
+        let mut connection = open(compare).await?;
         if args.write {
-            make_own(&mut line).await?;
+            make_own(&mut connection).await?;
         }
         match &first.place {
-            Some(place) => Self::at(&mut line, place.clone(), args.write).await,
+            Some(place) => Self::at(&mut connection, place.clone(), args.write).await,
             None => Ok(Self::pings(Vec::new())),
         }
     }
@@ -90,7 +90,11 @@ impl Ground {
         }
     }
 
-    async fn at(line: &mut Line, place: Namespace, writes: bool) -> Result<Self, Trouble> {
+    async fn at(
+        connection: &mut Connection,
+        place: Namespace,
+        writes: bool,
+    ) -> Result<Self, Trouble> {
         let refused = |error: ClientError| {
             Trouble(format!(
                 "{place} cannot be read ({}): give the user the role read on {}, or name another \
@@ -99,8 +103,8 @@ impl Ground {
                 place.database
             ))
         };
-        let documents = size(line, &place).await.map_err(refused)?;
-        let ids = sample(line, &place).await.map_err(refused)?;
+        let documents = size(connection, &place).await.map_err(refused)?;
+        let ids = sample(connection, &place).await.map_err(refused)?;
         if ids.is_empty() {
             return Err(Trouble(format!(
                 "{place} does not exist or is empty: name another --collection"
@@ -115,11 +119,11 @@ impl Ground {
         })
     }
 
-    async fn largest(line: &mut Line) -> Result<Self, Trouble> {
+    async fn largest(connection: &mut Connection) -> Result<Self, Trouble> {
         let mut largest: Option<(i64, Namespace)> = None;
         let mut refusal = None;
-        for place in collections(line, &mut refusal).await {
-            match size(line, &place).await {
+        for place in collections(connection, &mut refusal).await {
+            match size(connection, &place).await {
                 Ok(size) if size > largest.as_ref().map_or(0, |(size, _)| *size) => {
                     largest = Some((size, place));
                 }
@@ -128,7 +132,7 @@ impl Ground {
             }
         }
         if let Some((_, place)) = largest {
-            return Self::at(line, place, false).await;
+            return Self::at(connection, place, false).await;
         }
         let why = match refusal {
             Some(refusal) => format!("this user may read no collection ({refusal})"),
@@ -163,17 +167,17 @@ fn own_place() -> Namespace {
     }
 }
 
-async fn open(target: &Target) -> Result<Line, Trouble> {
-    let opened = Road::Direct(target.direct()?).open().await;
+async fn open(target: &Target) -> Result<Connection, Trouble> {
+    let opened = Endpoint::Direct(target.direct()?).open().await;
     opened.map_err(|error| Trouble(format!("{}: {}", target.node, reason(&error))))
 }
 
 /// Every collection that may be read, of databases that are not the server's own.
-async fn collections(line: &mut Line, refusal: &mut Option<String>) -> Vec<Namespace> {
+async fn collections(connection: &mut Connection, refusal: &mut Option<String>) -> Vec<Namespace> {
     let command = rawdoc! {
         "listDatabases": 1, "nameOnly": true, "authorizedDatabases": true, "$db": "admin",
     };
-    let databases = match line.command(&command).await {
+    let databases = match connection.command(&command).await {
         Ok(reply) => names(raw::find(reply.body(), b"databases")),
         Err(error) => {
             *refusal = Some(reason(&error));
@@ -189,7 +193,7 @@ async fn collections(line: &mut Line, refusal: &mut Option<String>) -> Vec<Names
             "listCollections": 1, "nameOnly": true, "authorizedCollections": true,
             "filter": { "type": "collection" }, "$db": database.as_str(),
         };
-        match line.command(&command).await {
+        match connection.command(&command).await {
             Ok(reply) => {
                 let names = names(batch(&reply)).into_iter();
                 let own = names.filter(|name| !name.starts_with("system."));
@@ -206,21 +210,24 @@ async fn collections(line: &mut Line, refusal: &mut Option<String>) -> Vec<Names
 }
 
 /// Documents by the collection's own bookkeeping, which costs no scan.
-async fn size(line: &mut Line, place: &Namespace) -> Result<i64, ClientError> {
+async fn size(connection: &mut Connection, place: &Namespace) -> Result<i64, ClientError> {
     let command = rawdoc! { "count": place.collection.as_str(), "$db": place.database.as_str() };
-    let reply = line.command(&command).await?;
+    let reply = connection.command(&command).await?;
     let number = raw::find(reply.body(), b"n").and_then(|n| n.as_number_i64());
     Ok(number.unwrap_or(0))
 }
 
-async fn sample(line: &mut Line, place: &Namespace) -> Result<Vec<RawDocumentBuf>, ClientError> {
+async fn sample(
+    connection: &mut Connection,
+    place: &Namespace,
+) -> Result<Vec<RawDocumentBuf>, ClientError> {
     let command = rawdoc! {
         "aggregate": place.collection.as_str(),
         "pipeline": [{ "$sample": { "size": SAMPLE } }, { "$project": { "_id": 1 } }],
         "cursor": { "batchSize": SAMPLE },
         "$db": place.database.as_str(),
     };
-    let reply = line.command(&command).await?;
+    let reply = connection.command(&command).await?;
     let batch = batch(&reply)
         .and_then(|batch| batch.as_array())
         .unwrap_or_default();
@@ -247,7 +254,7 @@ fn names(array: Option<Element<'_>>) -> Vec<String> {
 }
 
 /// Makes the database of our own anew, unless somebody else's data is in it.
-async fn make_own(line: &mut Line) -> Result<(), Trouble> {
+async fn make_own(connection: &mut Connection) -> Result<(), Trouble> {
     let failed = |error: ClientError| {
         Trouble(format!(
             "cannot make the database {DATABASE} ({}): give the user the roles readWrite and \
@@ -256,7 +263,7 @@ async fn make_own(line: &mut Line) -> Result<(), Trouble> {
         ))
     };
     let list = rawdoc! { "listCollections": 1, "nameOnly": true, "$db": DATABASE };
-    let there = line.command(&list).await.map_err(failed)?;
+    let there = connection.command(&list).await.map_err(failed)?;
     if let Some(stranger) = names(batch(&there)).iter().find(|name| *name != COLLECTION) {
         return Err(Trouble(format!(
             "the database {DATABASE} holds the collection {stranger}, which is not ours: nothing \
@@ -264,14 +271,18 @@ async fn make_own(line: &mut Line) -> Result<(), Trouble> {
         )));
     }
     let drop = rawdoc! { "dropDatabase": 1, "$db": DATABASE };
-    line.command(&drop).await.map_err(failed)?;
+    connection.command(&drop).await.map_err(failed)?;
     let body = rawdoc! { "insert": COLLECTION, "ordered": false, "$db": DATABASE };
     let padding = "x".repeat(400);
     let documents: Vec<_> = (0..DOCUMENTS)
         .map(|id| rawdoc! { "_id": id, "n": 0, "padding": padding.as_str() })
         .collect();
     let insert = message_with(&body, "documents", &documents);
-    line.ask(insert).await.map(std::mem::drop).map_err(failed)
+    connection
+        .ask(insert)
+        .await
+        .map(std::mem::drop)
+        .map_err(failed)
 }
 
 /// Drops the database of our own if it is there and only ours; tells whether it did.
@@ -279,15 +290,15 @@ async fn make_own(line: &mut Line) -> Result<(), Trouble> {
 /// # Errors
 /// The server was not reached, or refused.
 pub(super) async fn drop_own(target: &Target) -> Result<bool, Trouble> {
-    let mut line = open(target).await?;
+    let mut connection = open(target).await?;
     let list = rawdoc! { "listCollections": 1, "nameOnly": true, "$db": DATABASE };
     let refused = |error: ClientError| Trouble(reason(&error));
-    let there = line.command(&list).await.map_err(refused)?;
+    let there = connection.command(&list).await.map_err(refused)?;
     let there = names(batch(&there));
     if there.is_empty() || there.iter().any(|name| name != COLLECTION) {
         return Ok(false);
     }
     let drop = rawdoc! { "dropDatabase": 1, "$db": DATABASE };
-    line.command(&drop).await.map_err(refused)?;
+    connection.command(&drop).await.map_err(refused)?;
     Ok(true)
 }

@@ -17,7 +17,7 @@ use weir_kit::messages::message;
 
 /// Where clients connect.
 #[derive(Clone)]
-pub(super) enum Road {
+pub(super) enum Endpoint {
     /// To a Weir on loopback, which wants no login there.
     Weir(SocketAddr),
     /// To a node, as the connection string says.
@@ -32,24 +32,24 @@ pub(super) struct Direct {
 }
 
 /// An open connection.
-pub(super) enum Line {
+pub(super) enum Connection {
     Weir(client::Connection),
     Direct(Box<upstream::Connection>),
 }
 
-impl Road {
+impl Endpoint {
     /// Opens a connection, logged in where that is needed.
-    pub(super) async fn open(&self) -> Result<Line, ClientError> {
+    pub(super) async fn open(&self) -> Result<Connection, ClientError> {
         match self {
             Self::Weir(address) => {
                 let first = legacy::op_query(0, "admin.$cmd", handshake().as_bytes());
                 let opened = client::Connection::shake_hands(*address, first).await?;
-                Ok(Line::Weir(opened.0))
+                Ok(Connection::Weir(opened.0))
             }
             Self::Direct(direct) => {
                 let _turn = direct.logins.acquire().await;
                 match direct.connector.connect(&direct.node).await {
-                    Ok(connection) => Ok(Line::Direct(Box::new(connection))),
+                    Ok(connection) => Ok(Connection::Direct(Box::new(connection))),
                     Err(failure) => Err(ClientError::Refused(io::Error::other(failure.error))),
                 }
             }
@@ -57,7 +57,7 @@ impl Road {
     }
 }
 
-impl Line {
+impl Connection {
     /// Sends one message and waits for a successful answer to it.
     pub(super) async fn ask(&mut self, message: Vec<u8>) -> Result<Reply, ClientError> {
         match self {

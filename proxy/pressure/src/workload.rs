@@ -3,7 +3,7 @@
 use bson::{RawDocumentBuf, rawdoc};
 
 use crate::args::{Namespace, Scenario};
-use crate::ground::{self, Ground};
+use crate::dataset::{self, Dataset};
 use weir_kit::messages::{message, message_with};
 use weir_kit::random::Random;
 
@@ -24,25 +24,25 @@ pub(super) enum Ask {
 }
 
 /// Everything that may be asked.
-pub(super) struct Work {
+pub(super) struct Workload {
     scenario: Scenario,
     reads: Vec<Vec<u8>>,
     page: Option<(Vec<u8>, Namespace)>,
     writes: Vec<Vec<u8>>,
 }
 
-impl Work {
+impl Workload {
     /// What clients ask in `scenario` on this ground.
-    pub(super) fn new(scenario: Scenario, ground: &Ground) -> Self {
-        let (reads, page) = match &ground.place {
+    pub(super) fn new(scenario: Scenario, dataset: &Dataset) -> Self {
+        let (reads, page) = match &dataset.place {
             None => (vec![message(&rawdoc! { "ping": 1, "$db": "admin" })], None),
             Some(place) => {
-                let finds = ground.ids.iter().map(|id| find(place, id));
+                let finds = dataset.ids.iter().map(|id| find(place, id));
                 (finds.collect(), Some((page(place), place.clone())))
             }
         };
-        let writes = if ground.writes {
-            (0..ground::DOCUMENTS).map(increment).collect()
+        let writes = if dataset.writes {
+            (0..dataset::DOCUMENTS).map(increment).collect()
         } else {
             Vec::new()
         };
@@ -111,7 +111,7 @@ fn page(place: &Namespace) -> Vec<u8> {
 
 fn increment(id: i32) -> Vec<u8> {
     message_with(
-        &rawdoc! { "update": ground::COLLECTION, "ordered": true, "$db": ground::DATABASE },
+        &rawdoc! { "update": dataset::COLLECTION, "ordered": true, "$db": dataset::DATABASE },
         "updates",
         &[rawdoc! { "q": { "_id": id }, "u": { "$inc": { "n": 1 } } }],
     )
@@ -123,8 +123,8 @@ mod tests {
     use weir::wire::op_msg::OpMsg;
     use weir::wire::raw;
 
-    fn ground(writes: bool) -> Ground {
-        Ground {
+    fn dataset(writes: bool) -> Dataset {
+        Dataset {
             place: Some(Namespace {
                 database: "shop".to_owned(),
                 collection: "orders".to_owned(),
@@ -143,9 +143,9 @@ mod tests {
         String::from_utf8_lossy(first.key).into_owned()
     }
 
-    fn names(work: &Work) -> Vec<String> {
+    fn names(workload: &Workload) -> Vec<String> {
         let mut random = Random::for_student(1, 1);
-        let asks = (0..1_000).map(|_| match work.next(&mut random) {
+        let asks = (0..1_000).map(|_| match workload.next(&mut random) {
             Ask::Once(message) => name(&message),
             Ask::Page(message) => format!("page {}", name(&message)),
         });
@@ -155,7 +155,7 @@ mod tests {
     #[test]
     fn reads_only_means_reads_only() {
         for scenario in [Scenario::Steady, Scenario::Mixed, Scenario::Exam] {
-            let names = names(&Work::new(scenario, &ground(false)));
+            let names = names(&Workload::new(scenario, &dataset(false)));
             assert!(names.iter().all(|name| name.ends_with("find")), "{names:?}");
             let pages = names.iter().filter(|name| name.starts_with("page")).count();
             let expected = if scenario == Scenario::Mixed {
@@ -169,15 +169,15 @@ mod tests {
 
     #[test]
     fn a_quarter_of_all_are_updates_where_writing_is_allowed() {
-        let names = names(&Work::new(Scenario::Steady, &ground(true)));
+        let names = names(&Workload::new(Scenario::Steady, &dataset(true)));
         let updates = names.iter().filter(|name| *name == "update").count();
         assert!((200..300).contains(&updates), "{updates} of 1000");
     }
 
     #[test]
     fn any_id_is_asked_for_as_it_is_stored() {
-        let work = Work::new(Scenario::Steady, &ground(false));
-        let message = &work.reads[0];
+        let work = Workload::new(Scenario::Steady, &dataset(false));
+        let message = &workload.reads[0];
         let parsed = OpMsg::parse(message).unwrap();
         let filter = raw::find(&message[parsed.body], b"filter").unwrap();
         let expected = rawdoc! { "_id": { "year": 2024, "number": 7 } };
@@ -186,12 +186,12 @@ mod tests {
 
     #[test]
     fn without_data_a_ping_is_asked() {
-        let bare = Ground {
+        let bare = Dataset {
             place: None,
             ids: Vec::new(),
-            ..ground(false)
+            ..dataset(false)
         };
-        let names = names(&Work::new(Scenario::Mixed, &bare));
+        let names = names(&Workload::new(Scenario::Mixed, &bare));
         assert!(names.iter().all(|name| name == "ping"));
     }
 }
