@@ -30,7 +30,7 @@ pub struct DemoArgs {
     #[arg(long, value_name = "URI")]
     pub upstream: Option<String>,
 
-    /// The road to Weir that is shown.
+    /// The deployment that is shown.
     #[arg(long = "as", value_enum, default_value_t = Scenario::Service)]
     pub scenario: Scenario,
 
@@ -69,7 +69,7 @@ impl DemoArgs {
     }
 }
 
-/// How clients come to Weir.
+/// The deployment that the demo shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Scenario {
     /// One Weir that all clients share; clients are simulated Lambda environments.

@@ -40,7 +40,7 @@ pub(super) enum DemoError {
     },
     /// No PyMongo.
     #[error(
-        "this road is shown with Python processes, and PyMongo could not be had ({0}): \
+        "this deployment is shown with Python processes, and PyMongo could not be had ({0}): \
          install Python 3.9 or newer with venv and pip (Debian: apt install python3-venv)"
     )]
     Python(String),

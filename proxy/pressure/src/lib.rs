@@ -8,9 +8,9 @@
 //! | [`args`] | the options of `weir bench pressure` |
 //! | `find_target`, `target` | the deployment as it was found |
 //! | `plan` | which clients and pools are tried, and how long that takes; pure |
-//! | `ground` | where the load reads, and the database of our own for `--write` |
-//! | `work` | the messages that clients send |
-//! | `line` | one client's connection: to Weir, or straight to a server |
+//! | `dataset` | where the load reads, and the database of our own for `--write` |
+//! | `workload` | the messages that clients send |
+//! | `connection` | one client's connection: to Weir, or straight to a server |
 //! | `load` | many clients at once, counted |
 //! | `proxy` | the Weir under pressure, watched from inside |
 //! | `sweep` | every clients × pool in turn |

@@ -50,7 +50,7 @@ impl Sweep<'_> {
         dataset: &Dataset,
         outcome: &mut Outcome,
     ) -> Result<(), Trouble> {
-        let work = Arc::new(Workload::new(self.args.scenario, dataset));
+        let workload = Arc::new(Workload::new(self.args.scenario, dataset));
         for &pool in &self.plan.pools {
             let config = Target::load(&target.uri, Some(pool)).await;
             let config = config.map_err(|problems| Trouble(problems.to_string()))?;
@@ -83,7 +83,7 @@ impl Sweep<'_> {
         dataset: &Dataset,
         outcome: &mut Outcome,
     ) -> Result<(), Trouble> {
-        let work = Arc::new(Workload::new(self.args.scenario, dataset));
+        let workload = Arc::new(Workload::new(self.args.scenario, dataset));
         let direct = compare.direct()?;
         for (at, &clients) in self.plan.compared.iter().enumerate() {
             let place = Place {

@@ -32,7 +32,7 @@ pub(super) struct Workload {
 }
 
 impl Workload {
-    /// What clients ask in `scenario` on this ground.
+    /// What clients ask in `scenario` on this dataset.
     pub(super) fn new(scenario: Scenario, dataset: &Dataset) -> Self {
         let (reads, page) = match &dataset.place {
             None => (vec![message(&rawdoc! { "ping": 1, "$db": "admin" })], None),
@@ -176,7 +176,7 @@ mod tests {
 
     #[test]
     fn any_id_is_asked_for_as_it_is_stored() {
-        let work = Workload::new(Scenario::Steady, &dataset(false));
+        let workload = Workload::new(Scenario::Steady, &dataset(false));
         let message = &workload.reads[0];
         let parsed = OpMsg::parse(message).unwrap();
         let filter = raw::find(&message[parsed.body], b"filter").unwrap();
