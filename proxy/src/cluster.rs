@@ -134,6 +134,7 @@ impl Cluster {
     }
 
     /// The topology that the table is made of.
+    #[cfg(any(test, feature = "internals"))]
     #[must_use]
     pub const fn topology(&self) -> &Topology {
         &self.topology

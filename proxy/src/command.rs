@@ -10,6 +10,8 @@ pub mod facts;
 pub mod kind;
 pub mod outcome;
 
-pub use facts::{Facts, FactsError, Span};
+#[cfg_attr(not(feature = "internals"), allow(unused_imports))]
+pub use facts::Span;
+pub use facts::{Facts, FactsError};
 pub use kind::Treatment;
 pub use outcome::Outcome;

@@ -102,6 +102,7 @@ impl Listener {
     }
 
     /// The port, for TCP.
+    #[cfg(any(test, feature = "internals"))]
     #[must_use]
     pub fn local_addr(&self) -> Option<SocketAddr> {
         match self {

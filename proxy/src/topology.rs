@@ -29,8 +29,10 @@ pub mod verdict;
 pub use address::NodeAddress;
 pub use hello::Hello;
 pub use sdam::Seeds;
+#[cfg_attr(not(feature = "internals"), allow(unused_imports))]
+pub use snapshot::Tags;
 pub use snapshot::{
-    Limits, Node, NodeKind, Snapshot, Tags, TopologyEvent, TopologyKind, TopologyVersion,
+    Limits, Node, NodeKind, Snapshot, TopologyEvent, TopologyKind, TopologyVersion,
 };
 pub use verdict::{Phase, StateChange, StateChangeKind};
 

@@ -50,9 +50,15 @@ pub mod op_msg;
 pub mod raw;
 pub mod reply;
 
+#[cfg_attr(not(feature = "internals"), allow(unused_imports))]
 pub use build::DocumentBuilder;
+#[cfg_attr(not(feature = "internals"), allow(unused_imports))]
 pub use compressed::Compressor;
+#[cfg_attr(not(feature = "internals"), allow(unused_imports))]
 pub use error::WireError;
+#[cfg_attr(not(feature = "internals"), allow(unused_imports))]
 pub use header::{HEADER_LEN, Header, MAX_MESSAGE_LEN, opcode, set_request_id, set_response_to};
+#[cfg_attr(not(feature = "internals"), allow(unused_imports))]
 pub use op_msg::OpMsg;
+#[cfg_attr(not(feature = "internals"), allow(unused_imports))]
 pub use raw::{Element, elements, find};

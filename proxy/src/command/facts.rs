@@ -43,6 +43,7 @@ impl Span {
     }
 
     /// The offset of the span's first byte.
+    #[cfg(any(test, feature = "internals"))]
     #[must_use]
     pub const fn start(self) -> usize {
         self.at as usize
@@ -108,8 +109,6 @@ pub struct Facts {
     pub cursor_id: i64,
     /// The command opens a cursor whose getMores wait for data.
     pub awaits_data: bool,
-    /// The value of the command's own key (collection name, cursor id, list).
-    pub argument: Span,
 }
 
 impl Facts {
@@ -164,7 +163,6 @@ impl Facts {
             max_time: None,
             cursor_id: 0,
             awaits_data: false,
-            argument: Span::new(base + first.value_at, first.value.len()),
         }
     }
 

@@ -49,6 +49,7 @@ impl Labels {
     }
 
     /// The labels of this set that `other` lacks.
+    #[cfg(any(test, feature = "internals"))]
     #[must_use]
     pub const fn without(self, other: Self) -> Self {
         Self(self.0 & !other.0)

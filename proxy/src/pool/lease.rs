@@ -69,6 +69,7 @@ impl Lease {
     }
 
     /// The connection, for reading its properties. The lease stays untouched.
+    #[cfg(any(test, feature = "internals"))]
     #[must_use]
     pub fn peek(&self) -> Option<&Connection> {
         self.slot.as_ref().map(|slot| &*slot.conn)

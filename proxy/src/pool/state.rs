@@ -331,6 +331,7 @@ impl<C, W> Machine<C, W> {
     }
 
     /// The sizes that the pool was made with.
+    #[cfg(any(test, feature = "internals"))]
     #[must_use]
     pub const fn limits(&self) -> &Limits {
         &self.limits
@@ -343,6 +344,7 @@ impl<C, W> Machine<C, W> {
     }
 
     /// How many operations wait.
+    #[cfg(any(test, feature = "internals"))]
     #[must_use]
     pub const fn queued(&self) -> usize {
         self.queue.len()

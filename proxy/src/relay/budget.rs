@@ -65,6 +65,7 @@ impl Budget {
     }
 
     /// The limit, bytes.
+    #[cfg(any(test, feature = "internals"))]
     #[must_use]
     pub const fn limit(&self) -> usize {
         self.limit

@@ -64,6 +64,7 @@ impl ReadPreference {
     };
 
     /// A preference that has only a mode.
+    #[cfg(any(test, feature = "internals"))]
     #[must_use]
     pub const fn mode(mode: Mode) -> Self {
         Self {

@@ -209,6 +209,7 @@ impl Deployment {
     }
 
     /// The newest `electionId` and `setVersion` that a primary reported.
+    #[cfg(any(test, feature = "internals"))]
     #[must_use]
     pub fn newest_election(&self) -> (Option<[u8; 12]>, Option<i64>) {
         (self.max_election_id, self.max_set_version)

@@ -32,20 +32,13 @@ pub struct ServerHello {
     pub document: Arc<[u8]>,
     /// `serviceId` of a load-balanced server.
     pub service_id: Option<[u8; 12]>,
-    /// The server is another Weir, which keeps transactions of one connection apart.
-    pub is_weir: bool,
-    /// `connectionId`, as it appears in the server's logs; 0: the server sent none.
-    pub connection_id: i64,
 }
 
 impl ServerHello {
     fn read(document: &[u8]) -> Self {
-        let id = find(document, b"connectionId").and_then(|f| f.as_number_i64());
         Self {
             document: Arc::from(document),
             service_id: find(document, b"serviceId").and_then(|f| f.as_object_id()),
-            is_weir: find(document, b"weir").is_some(),
-            connection_id: id.unwrap_or_default(),
         }
     }
 }

@@ -76,6 +76,7 @@ impl DocumentBuilder {
     }
 
     /// Adds bytes with a subtype (0 for plain ones).
+    #[cfg(any(test, feature = "internals"))]
     pub fn binary(&mut self, key: &str, subtype: u8, value: &[u8]) -> &mut Self {
         self.start(kind::BINARY, key.as_bytes());
         self.bytes

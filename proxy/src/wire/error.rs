@@ -146,6 +146,7 @@ pub enum WireError {
     #[error("OP_QUERY has no complete namespace")]
     Namespace,
     /// An OP_REPLY without a document.
+    #[cfg(any(test, feature = "internals"))]
     #[error("OP_REPLY carries no document")]
     EmptyReply,
     /// A compressor that Weir does not support.

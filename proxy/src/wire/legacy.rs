@@ -11,6 +11,7 @@ use super::le;
 use super::raw;
 
 /// OP_QUERY flag bit 2: a secondary may answer.
+#[cfg(any(test, feature = "internals"))]
 const SECONDARY_OK: i32 = 4;
 /// OP_REPLY flag bit 3, which servers have set on every reply since 1.6.
 const AWAIT_CAPABLE: i32 = 8;
@@ -118,6 +119,7 @@ pub fn op_reply(request_id: i32, response_to: i32, document: &[u8]) -> Vec<u8> {
 ///
 /// # Errors
 /// The message is no OP_REPLY or has no document.
+#[cfg(any(test, feature = "internals"))]
 pub fn parse_op_reply(message: &[u8]) -> Result<Range<usize>, WireError> {
     const COUNT_AT: usize = REPLY_DOCUMENTS_AT - 4;
 
@@ -131,6 +133,7 @@ pub fn parse_op_reply(message: &[u8]) -> Result<Range<usize>, WireError> {
 
 /// An OP_QUERY that runs one command, also on a secondary. `namespace` is `database.$cmd` and must
 /// not contain NUL.
+#[cfg(any(test, feature = "internals"))]
 pub fn op_query(request_id: i32, namespace: &str, document: &[u8]) -> Vec<u8> {
     let length = HEADER_LEN + 4 + namespace.len() + 1 + 8 + document.len();
     let header = Header {

@@ -12,6 +12,7 @@ use super::raw;
 
 mod section;
 
+#[cfg(any(test, feature = "internals"))]
 pub use section::Sequences;
 use section::{Identifiers, Section};
 
@@ -136,6 +137,7 @@ impl OpMsg {
 
     /// The document sequences of the parsed message, in order. With any other bytes the iteration
     /// may end early.
+    #[cfg(any(test, feature = "internals"))]
     #[inline]
     pub fn sequences<'a>(&self, message: &'a [u8]) -> Sequences<'a> {
         Sequences::new(

@@ -82,6 +82,7 @@ pub fn find<'a>(document: &'a [u8], key: &[u8]) -> Option<Element<'a>> {
 
 /// The documents that follow each other in `bytes`, as in a document sequence. They are split by
 /// their length prefixes only. The iteration ends at a length that does not fit.
+#[cfg(any(test, feature = "internals"))]
 #[inline]
 pub fn documents(mut bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
     std::iter::from_fn(move || {
@@ -107,6 +108,7 @@ pub struct Element<'a> {
 
 impl Element<'_> {
     /// Offset of the element's first byte, its type, inside the document.
+    #[cfg(any(test, feature = "internals"))]
     #[inline]
     pub fn start(&self) -> usize {
         self.value_at.saturating_sub(self.key.len() + 2)

@@ -10,7 +10,139 @@ use super::{
 /// Each package's top-level modules from left to right. Modules in one group do not import each
 /// other in a circle, which another test holds; a module imports only from its own group and
 /// from groups to its right.
-const RANKS: &[(&str, &[&[&str]])] = &[];
+///
+/// What a request meets first stands first: `listener → downstream → relay → {cluster, route, pool,
+/// command, topology} → upstream → wire`, and what runs around it.
+const RANKS: &[(&str, &[&[&str]])] = &[
+    (
+        "weir",
+        &[
+            &["check", "proxy"],
+            &["admin"],
+            &["listener"],
+            &["downstream"],
+            &["relay"],
+            &["cluster", "route"],
+            &["pool", "drain", "metrics"],
+            &["command"],
+            &["upstream", "error"],
+            &["topology", "config", "socket", "limits", "random", "buffer"],
+            &["scram"],
+            &["wire"],
+        ],
+    ),
+    ("weir-program", &[&["cli"]]),
+    (
+        "weir-demo",
+        &[
+            &["show"],
+            &["layer", "phase", "stage", "table", "verdict", "words"],
+            &[
+                "endpoint",
+                "fleet",
+                "functions",
+                "observer",
+                "report",
+                "seed",
+                "sidecar",
+            ],
+            &["error", "outage", "students"],
+            &["driver", "monitor"],
+            &["world"],
+            &["args", "tally"],
+            &["exam", "link"],
+        ],
+    ),
+    (
+        "weir-pressure",
+        &[
+            &["find_target", "text"],
+            &["sweep"],
+            &["load", "outcome"],
+            &["cell", "plan", "workload"],
+            &["dataset", "knee", "proxy"],
+            &["args", "target"],
+            &["connection"],
+        ],
+    ),
+    (
+        "weir-extension",
+        &[
+            &["environment"],
+            &["emf", "failover", "lifecycle", "log", "start"],
+            &["connection_budget", "post_invoke"],
+            &["api", "settings", "telemetry", "upstream"],
+            &["env", "fallback"],
+        ],
+    ),
+    (
+        "weir-shim",
+        &[
+            &["install", "plan", "probe"],
+            &["rewrite", "strings"],
+            &["json", "settings"],
+            &["chosen", "target"],
+            &["uri"],
+        ],
+    ),
+    (
+        "weir-benches",
+        &[
+            &["suite"],
+            &["table"],
+            &["targets"],
+            &["cell", "text"],
+            &["measure"],
+            &["contender", "process"],
+            &["args", "server"],
+            &["generator"],
+            &["connection"],
+        ],
+    ),
+    (
+        "weir-kit",
+        &[
+            &[
+                "client",
+                "emulator",
+                "interrupts",
+                "python",
+                "random",
+                "screen",
+                "text",
+            ],
+            &["messages", "mongod", "numbers", "paint"],
+            &["parts", "paths"],
+            &["process"],
+        ],
+    ),
+    (
+        "weir-tests",
+        &[
+            &[
+                "balancer", "cluster", "demo", "lambda", "python", "role", "sockets", "spec",
+            ],
+            &[
+                "certificates",
+                "drivers",
+                "memory",
+                "relay",
+                "scripted",
+                "skip",
+                "weir",
+            ],
+            &["background", "paths", "random", "raw"],
+            &["message", "wait"],
+        ],
+    ),
+    (
+        "weir-lab",
+        &[
+            &["lambda", "reliability", "rolling", "suites"],
+            &["matrix", "soak"],
+        ],
+    ),
+];
 
 /// Imports to the left that are plain data.
 const PLAIN_DATA: [&str; 1] = ["topology::NodeAddress"];
@@ -172,39 +304,6 @@ fn rank(package: &str, module: &str) -> Option<usize> {
     ranks(package)
         .iter()
         .position(|group| group.contains(&module))
-}
-
-#[test]
-fn suggest() {
-    let modules = sources::all();
-    for package in &PACKAGES {
-        let root = modules
-            .iter()
-            .find(|m| m.package == package.name && m.path.is_empty())
-            .unwrap();
-        let graph = siblings(root, &modules);
-        let mut depth: BTreeMap<String, usize> =
-            root.children.iter().map(|c| (c.clone(), 0)).collect();
-        for _ in 0..60 {
-            for (from, tos) in &graph {
-                for to in tos {
-                    let d = depth[from] + 1;
-                    if depth[to] < d && d < 60 {
-                        depth.insert(to.clone(), d);
-                    }
-                }
-            }
-        }
-        let mut groups: BTreeMap<usize, Vec<&str>> = BTreeMap::new();
-        for (m, d) in &depth {
-            groups.entry(*d).or_default().push(m);
-        }
-        println!("SUG (\"{}\", &[", package.name);
-        for (_, g) in groups {
-            println!("SUG     &{g:?},");
-        }
-        println!("SUG ]),");
-    }
 }
 
 #[test]

@@ -70,6 +70,7 @@ impl Lanes {
     }
 
     /// Slots that only finishing work may use.
+    #[cfg(any(test, feature = "internals"))]
     #[must_use]
     pub const fn reserve(&self) -> usize {
         self.reserve

@@ -157,6 +157,13 @@ pub enum Effect<C, W> {
     Close(Slot<C>, CloseReason),
     /// Call [`Machine::tick`](super::Machine::tick) at that time: a handshake is wanted that may
     /// not begin yet.
+    #[cfg_attr(
+        not(any(test, feature = "internals")),
+        expect(
+            dead_code,
+            reason = "the worker asks for the time itself; the model test reads it"
+        )
+    )]
     TickAt(Duration),
 }
 

@@ -160,12 +160,14 @@ impl<'a> Identifiers<'a> {
 
 /// Iterator of [`OpMsg::sequences`](super::OpMsg::sequences): the identifier and the documents of
 /// each sequence. [`raw::documents`] splits the latter.
+#[cfg(any(test, feature = "internals"))]
 #[derive(Clone, Debug)]
 pub struct Sequences<'a> {
     sections: &'a [u8],
     at: usize,
 }
 
+#[cfg(any(test, feature = "internals"))]
 impl<'a> Sequences<'a> {
     #[inline]
     pub(super) fn new(sections: &'a [u8], at: usize) -> Self {
@@ -173,6 +175,7 @@ impl<'a> Sequences<'a> {
     }
 }
 
+#[cfg(any(test, feature = "internals"))]
 impl<'a> Iterator for Sequences<'a> {
     type Item = (&'a [u8], &'a [u8]);
 
