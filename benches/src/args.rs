@@ -33,7 +33,7 @@ pub(crate) struct Args {
     pub(crate) rounds: usize,
 
     /// Contenders to measure; everything that is there when absent.
-    #[arg(long, alias = "roads", value_delimiter = ',', value_enum)]
+    #[arg(long, alias = "endpoints", value_delimiter = ',', value_enum)]
     pub(crate) contenders: Vec<ContenderName>,
 
     /// Writes the result to this file as Markdown.

@@ -1,4 +1,4 @@
-//! A short run from end to end: every load works on every road that is here, and
+//! A short run from end to end: every load works on every endpoint that is here, and
 //! the report says what was measured.
 
 use std::fs;
@@ -30,16 +30,16 @@ fn a_short_run_measures_every_load_and_writes_the_report() {
     for part in ["find by `_id`", "connect at once", "Idle clients", "16 MB"] {
         assert!(text.contains(part), "{part} is missing in:\n{text}");
     }
-    let roads: &[&str] = if skipped {
+    let endpoints: &[&str] = if skipped {
         &["direct", "Weir"]
     } else {
         &["direct", "HAProxy", "Weir"]
     };
-    for road in roads {
+    for endpoint in endpoints {
         let row = text
             .lines()
-            .find(|line| line.starts_with("| 8 |") && line.contains(road))
-            .unwrap_or_else(|| panic!("no row for {road} in:\n{text}"));
+            .find(|line| line.starts_with("| 8 |") && line.contains(endpoint))
+            .unwrap_or_else(|| panic!("no row for {endpoint} in:\n{text}"));
         let rate: f64 = row.split('|').nth(4).unwrap().trim().parse().unwrap();
         assert!(rate > 10.0, "{row}");
     }

@@ -8,20 +8,20 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, sleep};
 use weir::{Controls, Tally};
 
-use crate::afterwards::Afterwards;
 use crate::api::{Api, ApiError, News, Registered};
-use crate::counters::Counters;
+use crate::emf::Emf;
+use crate::env::Env;
+use crate::failover::Failover;
 use crate::lifecycle::{Lifecycle, Step};
 use crate::log;
-use crate::serving::{self, Refused, Serving};
+use crate::post_invoke::PostInvoke;
 use crate::settings::Settings;
-use crate::surroundings::Surroundings;
-use crate::ways::Ways;
+use crate::start::{self, Refused, Serving};
 
 /// For farewells at the end; 300 ms are there in all.
 const CLOSE_TIME: Duration = Duration::from_millis(200);
 
-/// Where no invocation is told of, counters are written so often.
+/// How often counters are written where Lambda reports no invocations.
 const REPORT_EVERY: Duration = Duration::from_secs(60);
 
 /// Lambda registers an extension once: what follows a bad end goes on with what was registered
@@ -29,37 +29,34 @@ const REPORT_EVERY: Duration = Duration::from_secs(60);
 static REGISTERED: OnceLock<Registered> = OnceLock::new();
 
 /// Serves the function until the environment ends.
-pub(crate) async fn run(surroundings: &Surroundings) {
+pub(crate) async fn run(env: &Env) {
     let started = Instant::now();
-    let settings = Settings::read(surroundings);
+    let settings = Settings::read(env);
     for warning in &settings.warnings {
         tracing::warn!("{warning}");
     }
-    let (controls, ways) = if settings.off {
+    let (controls, failover) = if settings.off {
         tracing::info!("WEIR_EXTENSION_OFF is set: nobody is served");
         (None, None)
     } else {
-        serve(surroundings, &settings).await
+        serve(env, &settings).await
     };
-    let mut environment = Environment::new(surroundings, &settings, controls);
-    environment.ways = ways;
+    let mut environment = Environment::new(env, &settings, controls);
+    environment.failover = failover;
     let started = Some(started);
-    environment.live(surroundings, started, &REGISTERED).await;
+    environment.live(env, started, &REGISTERED).await;
 }
 
 /// Serves nobody, but answers Lambda until the environment ends.
-pub(crate) async fn idle(surroundings: &Surroundings) {
-    let settings = Settings::read(surroundings);
-    let mut environment = Environment::new(surroundings, &settings, None);
-    environment.live(surroundings, None, &REGISTERED).await;
+pub(crate) async fn idle(env: &Env) {
+    let settings = Settings::read(env);
+    let mut environment = Environment::new(env, &settings, None);
+    environment.live(env, None, &REGISTERED).await;
 }
 
 /// Starts to serve. Without controls: it cannot, which the log says.
-async fn serve(
-    surroundings: &Surroundings,
-    settings: &Settings,
-) -> (Option<Controls>, Option<Ways>) {
-    match serving::start(surroundings, settings).await {
+async fn serve(env: &Env, settings: &Settings) -> (Option<Controls>, Option<Failover>) {
+    match start::start(env, settings).await {
         Ok(Serving {
             proxy,
             controls,
@@ -69,8 +66,8 @@ async fn serve(
             tracing::info!(
                 listen = %proxy.addresses().join(", "),
                 upstream_from = %chosen.from,
-                road = ?chosen.road,
-                kind = ?surroundings.kind(),
+                upstream_kind = ?chosen.upstream_kind,
+                kind = ?env.kind(),
                 "serving the function"
             );
             tokio::spawn(async move {
@@ -81,12 +78,13 @@ async fn serve(
                 }
             });
             let (after, share) = (settings.fallback_after, settings.fallback_share);
-            let ways = may_fall_back.then(|| Ways::look_after(controls.clone(), after, share));
-            (Some(controls), ways)
+            let failover =
+                may_fall_back.then(|| Failover::look_after(controls.clone(), after, share));
+            (Some(controls), failover)
         }
         Err(Refused { why, taken: true }) => {
             tracing::error!(
-                "the function is not served, and the shim takes whoever listens there for the \
+                "the function is not served, and the shim takes the program that listens there for the \
                  extension: {why}"
             );
             (None, None)
@@ -105,45 +103,38 @@ async fn serve(
 struct Environment {
     life: Lifecycle,
     controls: Option<Controls>,
-    ways: Option<Ways>,
-    counters: Option<Counters>,
+    failover: Option<Failover>,
+    counters: Option<Emf>,
     notice: Duration,
-    afterwards: Afterwards,
+    afterwards: PostInvoke,
 }
 
 impl Environment {
-    fn new(surroundings: &Surroundings, settings: &Settings, controls: Option<Controls>) -> Self {
-        let function = surroundings
-            .get("AWS_LAMBDA_FUNCTION_NAME")
-            .unwrap_or("unknown");
+    fn new(env: &Env, settings: &Settings, controls: Option<Controls>) -> Self {
+        let function = env.get("AWS_LAMBDA_FUNCTION_NAME").unwrap_or("unknown");
         let namespace = settings.namespace.as_deref();
         Self {
-            life: Lifecycle::new(surroundings.kind(), settings.stays() && controls.is_some()),
-            afterwards: Afterwards::new(settings),
+            life: Lifecycle::new(env.kind(), settings.stays() && controls.is_some()),
+            afterwards: PostInvoke::new(settings),
             controls,
-            ways: None,
-            counters: namespace.map(|namespace| Counters::new(namespace, function)),
+            failover: None,
+            counters: namespace.map(|namespace| Emf::new(namespace, function)),
             notice: settings.notice,
         }
     }
 
-    async fn live(
-        &mut self,
-        surroundings: &Surroundings,
-        started: Option<Instant>,
-        known: &OnceLock<Registered>,
-    ) {
+    async fn live(&mut self, env: &Env, started: Option<Instant>, known: &OnceLock<Registered>) {
         let Ok(mut terminate) = signal(SignalKind::terminate()) else {
             return tracing::error!("signals cannot be received");
         };
-        let Some(address) = surroundings.get("AWS_LAMBDA_RUNTIME_API") else {
+        let Some(address) = env.get("AWS_LAMBDA_RUNTIME_API") else {
             tracing::warn!(
                 "AWS_LAMBDA_RUNTIME_API is not set: this is not Lambda; serving until SIGTERM"
             );
             terminate.recv().await;
             return self.end("SIGTERM").await;
         };
-        let api = Api::new(address, &surroundings.name);
+        let api = Api::new(address, &env.name);
         let registered = match known.get() {
             Some(registered) => registered,
             None => match self.register(&api, &mut terminate).await {
@@ -215,7 +206,7 @@ impl Environment {
         }
     }
 
-    /// The next event. Where invocations are not told of, time passes meanwhile.
+    /// The next event. Where Lambda reports no invocations, time passes meanwhile.
     async fn next(&mut self, api: &Api, registered: &Registered) -> Result<News, ApiError> {
         let mut next = pin!(api.next(registered));
         loop {
@@ -264,8 +255,8 @@ impl Environment {
     /// What the copied environment knew is another one's.
     async fn renew(&mut self) {
         self.with(Controls::renew);
-        if let Some(ways) = &mut self.ways {
-            ways.renew().await;
+        if let Some(failover) = &mut self.failover {
+            failover.renew().await;
         }
     }
 

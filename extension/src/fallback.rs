@@ -173,7 +173,7 @@ mod tests {
             fallback.look(true, false, at(ms));
             fallback.look(true, false, at(ms + 2_000)) == Turn::Divert
         };
-        let environments = (0..20_000).map(|_| Fallback::new(AFTER, 0.05, crate::ways::draw));
+        let environments = (0..20_000).map(|_| Fallback::new(AFTER, 0.05, crate::failover::draw));
         let mut environments: Vec<_> = environments.collect();
         assert!(
             environments

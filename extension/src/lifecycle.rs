@@ -9,7 +9,7 @@
 use std::time::Duration;
 
 use crate::api::News;
-use crate::surroundings::Kind;
+use crate::env::Kind;
 
 /// Pause between two attempts: the first and the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(25);

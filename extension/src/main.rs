@@ -7,21 +7,21 @@
 //! extension still answers Lambda, and one log line says what to do. It accepts no clients, so that
 //! the shim keeps the function's own connection string.
 //!
-//! | file | its part |
+//! | module | its part |
 //! |---|---|
-//! | [`surroundings`] | the environment variables; the only file that reads them |
+//! | [`env`] | the environment variables; the only file that reads them |
 //! | [`settings`] | the table of settings; a wrong value is a warning, not an error |
-//! | [`sizes`] | how many connections an environment holds; pure |
+//! | [`connection_budget`] | how many connections an environment holds; pure |
 //! | [`upstream`] | which connection string the extension uses; pure |
-//! | [`serving`] | builds a listening Weir from the settings |
+//! | [`start`] | builds a listening Weir from the settings |
 //! | [`api`] | the calls of the Extensions API |
 //! | [`lifecycle`] | what to do after each event; a pure state machine |
 //! | [`environment`] | carries out the steps of `lifecycle` |
-//! | [`afterwards`] | the work at the end of an invocation |
-//! | [`ways`] | watches the shared Weir and the fallback upstream |
+//! | [`post_invoke`] | the work at the end of an invocation |
+//! | [`failover`] | watches the shared Weir and the fallback upstream |
 //! | [`fallback`] | when to use the fallback upstream; pure |
 //! | [`telemetry`] | Lambda's reports that an invocation is over |
-//! | [`counters`] | counters as CloudWatch metrics |
+//! | [`emf`] | counters as CloudWatch metrics |
 //! | [`log`] | log lines with the id of the invocation |
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -29,22 +29,22 @@ use std::process::ExitCode;
 
 use tokio::runtime::Builder;
 
-use crate::surroundings::Surroundings;
+use crate::env::Env;
 
-mod afterwards;
 mod api;
-mod counters;
+mod connection_budget;
+mod emf;
+mod env;
 mod environment;
+mod failover;
 mod fallback;
 mod lifecycle;
 mod log;
-mod serving;
+mod post_invoke;
 mod settings;
-mod sizes;
-mod surroundings;
+mod start;
 mod telemetry;
 mod upstream;
-mod ways;
 
 /// Always successful: another exit code would fail the function.
 fn main() -> ExitCode {
@@ -60,12 +60,12 @@ fn main() -> ExitCode {
         }
         _ => {}
     }
-    let surroundings = Surroundings::read();
-    log::start(surroundings.get("WEIR_LOG_FILTER"));
+    let env = Env::read();
+    log::start(env.get("WEIR_LOG_FILTER"));
     std::panic::set_hook(Box::new(log::of_panic));
-    if !lives(|| environment::run(&surroundings)) {
+    if !lives(|| environment::run(&env)) {
         // The function works on with its own connection string.
-        lives(|| environment::idle(&surroundings));
+        lives(|| environment::idle(&env));
     }
     ExitCode::SUCCESS
 }

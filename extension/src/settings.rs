@@ -7,8 +7,8 @@ use std::time::Duration;
 use weir::config::settings::SETTINGS;
 use weir::config::units;
 
+use crate::env::Env;
 use crate::fallback;
-use crate::surroundings::Surroundings;
 
 /// The prefix of Weir's own variables.
 const OWN: &str = "WEIR_";
@@ -111,15 +111,15 @@ pub(crate) struct Settings {
 
 impl Settings {
     /// Reads all settings. Nothing is an error; see `warnings`.
-    pub(crate) fn read(surroundings: &Surroundings) -> Self {
+    pub(crate) fn read(env: &Env) -> Self {
         let mut read = Lenient {
-            surroundings,
+            env,
             warnings: Vec::new(),
         };
         let emf = read.get("WEIR_EMF", true, switch);
         let mut settings = Self {
             off: read.get("WEIR_EXTENSION_OFF", false, switch),
-            listen: surroundings
+            listen: env
                 .get("WEIR_LISTEN")
                 .unwrap_or(weir::config::defaults::LISTEN)
                 .to_owned(),
@@ -131,13 +131,8 @@ impl Settings {
             notice: read.get("WEIR_DEADLINE_NOTICE", Duration::from_millis(200), duration),
             doubt_after: read.get("WEIR_DOUBT_AFTER", Duration::from_secs(10), duration),
             check_time: read.get("WEIR_CHECK_TIME", Duration::from_millis(500), duration),
-            namespace: emf.then(|| {
-                surroundings
-                    .get("WEIR_EMF_NAMESPACE")
-                    .unwrap_or("Weir")
-                    .to_owned()
-            }),
-            shared: shared(surroundings),
+            namespace: emf.then(|| env.get("WEIR_EMF_NAMESPACE").unwrap_or("Weir").to_owned()),
+            shared: shared(env),
             warnings: Vec::new(),
         };
         read.name_unknown();
@@ -156,23 +151,23 @@ impl Settings {
     }
 }
 
-fn shared(surroundings: &Surroundings) -> BTreeMap<String, String> {
+fn shared(env: &Env) -> BTreeMap<String, String> {
     let names = SETTINGS.iter().map(|setting| setting.variable);
     names
         .filter(|name| !NOT_HERE.contains(name))
-        .filter_map(|name| Some((name.to_owned(), surroundings.get(name)?.to_owned())))
+        .filter_map(|name| Some((name.to_owned(), env.get(name)?.to_owned())))
         .collect()
 }
 
 struct Lenient<'a> {
-    surroundings: &'a Surroundings,
+    env: &'a Env,
     warnings: Vec<String>,
 }
 
 impl Lenient<'_> {
     /// A variable's value, or its default.
     fn get<T>(&mut self, name: &str, default: T, parse: fn(&str) -> Result<T, String>) -> T {
-        let Some(text) = self.surroundings.get(name) else {
+        let Some(text) = self.env.get(name) else {
             return default;
         };
         match parse(text) {
@@ -195,7 +190,7 @@ impl Lenient<'_> {
                 || VARIABLES.iter().any(|variable| variable.name == name)
                 || SETTINGS.iter().any(|setting| setting.variable == name)
         };
-        let all = self.surroundings.all().iter();
+        let all = self.env.all().iter();
         for (name, _) in all.filter(|(_, value)| !value.trim().is_empty()) {
             let name = name.as_str();
             if name.starts_with(OWN) && !is_known(name) {
@@ -244,7 +239,7 @@ mod tests {
     use super::*;
 
     fn read<const N: usize>(variables: [(&str, &str); N]) -> Settings {
-        Settings::read(&Surroundings::from(variables))
+        Settings::read(&Env::from(variables))
     }
 
     #[test]
@@ -290,11 +285,11 @@ mod tests {
 
     #[test]
     fn settings_that_are_shared_are_handed_on() {
-        let surroundings = Surroundings::from([
+        let env = Env::from([
             ("WEIR_QUEUE_TIMEOUT", "7s"),
             ("WEIR_CONFIG", "/etc/weir.toml"),
         ]);
-        let weir = Settings::read(&surroundings).of_weir();
+        let weir = Settings::read(&env).of_weir();
         assert_eq!(weir.get("WEIR_QUEUE_TIMEOUT").unwrap(), "7s");
         assert!(!weir.contains_key("WEIR_CONFIG"));
     }

@@ -4,14 +4,14 @@
 //! function's process alone. So the extension finds there whom to log in as, and, where no
 //! shared Weir is named, where to go.
 
-use self::own::NotFound;
+use self::function_uri::NotFound;
 use weir_shim::settings;
 use weir_shim::uri::{Parts, is_named};
 
 use self::parts::login_options;
-use crate::surroundings::Surroundings;
+use crate::env::Env;
 
-mod own;
+mod function_uri;
 mod parts;
 
 /// Options that size a driver's pool. The extension's is sized by `WEIR_MAX_CONNECTIONS`: what
@@ -27,7 +27,7 @@ pub(crate) struct Chosen {
     /// The connection string, secrets included.
     pub(crate) text: String,
     /// What stands there.
-    pub(crate) road: Road,
+    pub(crate) upstream_kind: UpstreamKind,
     /// The variable it comes from.
     pub(crate) from: String,
     /// The function's own string, if it is another one: for the fallback.
@@ -40,39 +40,39 @@ pub(crate) struct Chosen {
 
 /// What the extension connects to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Road {
+pub(crate) enum UpstreamKind {
     /// A shared Weir, or another load-balanced service: one address, nothing to be watched.
     Service,
     /// The database itself.
     Direct,
 }
 
-/// Chooses. `listen` is the extension's own address: a string that leads there is no road.
+/// Chooses. `listen` is the extension's own address: a string that leads there is no upstream_kind.
 ///
 /// # Errors
 /// What is missing or contradictory, and what to do about it.
-pub(crate) fn choose(surroundings: &Surroundings, listen: &str) -> Result<Chosen, String> {
-    let found = own::find(surroundings, listen);
+pub(crate) fn choose(env: &Env, listen: &str) -> Result<Chosen, String> {
+    let found = function_uri::find(env, listen);
     // The shim moves what is named, come what may: one cluster's work would go to the other.
     if let Err(NotFound::Several(why)) = &found
-        && settings::named(surroundings.all()).is_some()
+        && settings::named(env.all()).is_some()
     {
         return Err(why.clone());
     }
     let user = found.as_ref().ok().and_then(|found| found.user.clone());
     let warning = found.as_ref().ok().and_then(other_users);
     let original = found.map(|found| found.own);
-    if let Some(text) = surroundings.get("WEIR_UPSTREAM") {
+    if let Some(text) = env.get("WEIR_UPSTREAM") {
         return Ok(Chosen {
             text: without_pool(text),
-            road: road_of(text),
+            upstream_kind: upstream_kind_of(text),
             from: "WEIR_UPSTREAM".to_owned(),
             original: original.ok().map(|own| own.text).filter(|own| own != text),
             user,
             warning,
         });
     }
-    if let Some(service) = surroundings.get("WEIR_SERVICE") {
+    if let Some(service) = env.get("WEIR_SERVICE") {
         let original = match original {
             Ok(own) => Some(own.text),
             // The shim changes nothing where strings contradict each other. Who listened all the
@@ -82,11 +82,11 @@ pub(crate) fn choose(surroundings: &Surroundings, listen: &str) -> Result<Chosen
         };
         let here = match &original {
             Some(_) => None,
-            None => own::leading_here(surroundings, listen),
+            None => function_uri::leading_here(env, listen),
         };
         let text = service_string(service, original.as_deref().or(here.as_deref()))?;
         return Ok(Chosen {
-            road: road_of(&text),
+            upstream_kind: upstream_kind_of(&text),
             text,
             from: "WEIR_SERVICE".to_owned(),
             original,
@@ -97,7 +97,7 @@ pub(crate) fn choose(surroundings: &Surroundings, listen: &str) -> Result<Chosen
     let own = original.map_err(|not_found| not_found.to_string())?;
     Ok(Chosen {
         text: without_pool(&own.text),
-        road: road_of(&own.text),
+        upstream_kind: upstream_kind_of(&own.text),
         from: own.name,
         original: None,
         user,
@@ -105,7 +105,7 @@ pub(crate) fn choose(surroundings: &Surroundings, listen: &str) -> Result<Chosen
     })
 }
 
-fn other_users(found: &own::Found) -> Option<String> {
+fn other_users(found: &function_uri::Found) -> Option<String> {
     let others: Vec<&str> = found.others.iter().map(String::as_str).collect();
     let name = &found.own.name;
     (!others.is_empty()).then(|| {
@@ -168,16 +168,16 @@ fn service_string(service: &str, original: Option<&str>) -> Result<String, Strin
     ))
 }
 
-fn road_of(text: &str) -> Road {
+fn upstream_kind_of(text: &str) -> UpstreamKind {
     let parts = Parts::parse(text);
     let balanced = parts.is_ok_and(|parts| {
         let mut options = parts.options();
         options.any(|option| option.eq_ignore_ascii_case("loadbalanced=true"))
     });
     if balanced {
-        Road::Service
+        UpstreamKind::Service
     } else {
-        Road::Direct
+        UpstreamKind::Direct
     }
 }
 
@@ -196,7 +196,7 @@ pub(crate) fn without_pool(text: &str) -> String {
 impl std::fmt::Debug for Chosen {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Chosen")
-            .field("road", &self.road)
+            .field("upstream_kind", &self.upstream_kind)
             .field("from", &self.from)
             .finish_non_exhaustive()
     }

@@ -137,7 +137,10 @@ impl Admin {
 
 /// Serves HTTP until `stop`.
 pub async fn serve(listener: TcpListener, admin: Arc<Admin>, stop: CancellationToken) {
-    tokio::spawn(stop.clone().run_until_cancelled_owned(tidy_up(TIDY_EVERY)));
+    tokio::spawn(
+        stop.clone()
+            .run_until_cancelled_owned(run_upkeep_every(TIDY_EVERY)),
+    );
     loop {
         let accepted = tokio::select! {
             () = stop.cancelled() => return,
@@ -164,7 +167,7 @@ pub async fn serve(listener: TcpListener, admin: Arc<Admin>, stop: CancellationT
 
 /// The recorder keeps every single value of a histogram until somebody asks for `/metrics` or
 /// tidies up; where nobody asks, memory would grow with every operation.
-pub async fn tidy_up(every: Duration) {
+pub async fn run_upkeep_every(every: Duration) {
     loop {
         tokio::time::sleep(every).await;
         if let Some(recorder) = recorder() {

@@ -29,7 +29,7 @@ pub use report::CheckReport;
 /// Looks at the upstream of every listener, each for no longer than `limit`.
 ///
 /// # Errors
-/// Settings that no upstream could mend.
+/// Settings that are wrong whatever the upstream is.
 pub async fn check(
     config: &Config,
     show_secrets: bool,

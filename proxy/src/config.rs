@@ -3,7 +3,7 @@
 //!
 //! The way from text to types is split so that each half can be tested alone:
 //!
-//! | file | its part |
+//! | module | its part |
 //! |---|---|
 //! | [`settings`] | the table: every flag, its variable, its file key, its default, its help |
 //! | [`mod@env`] | the [`Strings`] trait; the only file that reads the environment |
@@ -152,11 +152,11 @@ impl Config {
         let mut problems = Vec::new();
         let read = |path: &str| std::fs::read_to_string(path);
         let raw = raw::Raw::gather(flags, strings, read, &mut problems);
-        let surroundings = uri::Surroundings {
+        let platform = uri::Platform {
             function_environment: env::is_function_environment(strings),
-            ..uri::Surroundings::default()
+            ..uri::Platform::default()
         };
-        build::build(&raw, terminal, surroundings, problems).await
+        build::build(&raw, terminal, platform, problems).await
     }
 
     /// Reads only the address of the admin server, for commands that ask a running Weir.

@@ -26,7 +26,7 @@ pub fn raise_open_files() -> u64 {
     open_files()
 }
 
-/// Files that Weir may need besides clients and connections: listeners, logs, look-ups.
+/// Files that Weir may need in addition to clients and connections: listeners, logs, look-ups.
 const SPARE_FILES: u64 = 64;
 
 /// How many files may be open now.

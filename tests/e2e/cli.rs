@@ -9,8 +9,8 @@ use serde_json::Value;
 use weir_kit::mongod::{Server, ServerOptions, free_port};
 use weir_kit::process::{Scratch, Signal};
 use weir_tests::cluster::{PASSWORD_IN_URI, USER, shared};
+use weir_tests::paths::{blocking, mongod, paths};
 use weir_tests::raw::Raw;
-use weir_tests::surroundings::{blocking, mongod, surroundings};
 use weir_tests::weir::{WeirProcess, program};
 
 use crate::support;
@@ -137,7 +137,7 @@ async fn check_leaves_no_connection_behind() -> Result<()> {
 #[tokio::test]
 async fn a_standalone_is_refused_alike_by_check_and_at_start() -> Result<()> {
     let binary = mongod().await?;
-    let scratch = Scratch::new(&surroundings().temporary, "weir-standalone")?;
+    let scratch = Scratch::new(&paths().temporary, "weir-standalone")?;
     let port = free_port()?;
     let server = blocking({
         let scratch = Arc::clone(&scratch);

@@ -6,13 +6,13 @@ use std::process::Command;
 use anyhow::{Context, Result};
 use weir_kit::process::Scratch;
 use weir_tests::demo::{Demo, END_LIMIT, cell, row};
+use weir_tests::paths::paths;
 use weir_tests::python::{Generation, Python};
-use weir_tests::surroundings::surroundings;
 use weir_tests::wait::until_true;
 
 #[tokio::test]
 async fn few_students_are_served_both_ways_and_nothing_is_left() -> Result<()> {
-    let scratch = Scratch::new(&surroundings().temporary, "weir-demo-test")?;
+    let scratch = Scratch::new(&paths().temporary, "weir-demo-test")?;
     let demo = Demo::start(&scratch, &["--clients", "40", "--seconds", "5", "--exit"]).await?;
     let code = demo.end().await?;
     let said = demo.said();
@@ -41,7 +41,7 @@ async fn few_students_are_served_both_ways_and_nothing_is_left() -> Result<()> {
     Ok(())
 }
 
-/// Whoever kills it, the database is started again, and the table tells what that was.
+/// Whatever kills it, the database is started again, and the table says what that was.
 async fn outage_is_told(demo: &Demo) -> Result<()> {
     let code = demo.end().await?;
     let said = demo.said();
@@ -90,7 +90,7 @@ async fn outage_is_told(demo: &Demo) -> Result<()> {
 
 #[tokio::test]
 async fn a_killed_database_is_a_wait_through_weir() -> Result<()> {
-    let scratch = Scratch::new(&surroundings().temporary, "weir-demo-test")?;
+    let scratch = Scratch::new(&paths().temporary, "weir-demo-test")?;
     let arguments = [
         "--clients",
         "40",
@@ -123,7 +123,7 @@ async fn a_database_killed_by_hand_is_started_again_too() -> Result<()> {
         weir_tests::skip::skip("a kill by hand", "this system has no /proc");
         return Ok(());
     }
-    let scratch = Scratch::new(&surroundings().temporary, "weir-demo-test")?;
+    let scratch = Scratch::new(&paths().temporary, "weir-demo-test")?;
     let demo = Demo::start(&scratch, &["--clients", "40", "--seconds", "16", "--exit"]).await?;
     // Students arrive for eight seconds; the log has a line every two.
     let playing = || {
@@ -154,7 +154,7 @@ async fn workers_are_served_through_their_sidecars_and_nothing_is_left() -> Resu
     if !python().await {
         return Ok(());
     }
-    let scratch = Scratch::new(&surroundings().temporary, "weir-demo-test")?;
+    let scratch = Scratch::new(&paths().temporary, "weir-demo-test")?;
     let arguments = [
         "--as",
         "sidecar",
@@ -203,7 +203,7 @@ async fn an_interrupt_leaves_no_worker_and_no_sidecar() -> Result<()> {
     if !python().await {
         return Ok(());
     }
-    let scratch = Scratch::new(&surroundings().temporary, "weir-demo-test")?;
+    let scratch = Scratch::new(&paths().temporary, "weir-demo-test")?;
     let cluster = weir_tests::cluster::Cluster::builder().start().await?;
     let uri = cluster.uri();
     let arguments = [
@@ -249,7 +249,7 @@ async fn an_interrupt_leaves_no_worker_and_no_sidecar() -> Result<()> {
 
 #[tokio::test]
 async fn an_interrupt_in_the_middle_leaves_nothing() -> Result<()> {
-    let scratch = Scratch::new(&surroundings().temporary, "weir-demo-test")?;
+    let scratch = Scratch::new(&paths().temporary, "weir-demo-test")?;
     let demo = Demo::start(&scratch, &["--clients", "40", "--seconds", "30"]).await?;
     let playing = || demo.said().contains(" in exam ");
     until_true("the first phase", END_LIMIT, playing).await?;

@@ -69,7 +69,7 @@ async fn all_at_once(weir: &WeirProcess, clients: usize) -> Result<()> {
 /// A node that does not answer is declared dead not earlier than this.
 const DEAD_AFTER: Duration = Duration::from_secs(5);
 
-/// Nobody answers the farewell of what is given up there. Weir itself never holds more than
+/// Nobody closes the other side of what is given up there. Weir itself never holds more than
 /// it may; what its monitors have given up may stand in the kernel's table beside that, but
 /// only while the node is dead.
 #[tokio::test]

@@ -12,8 +12,8 @@ use mongodb::Client;
 use serde_json::Value;
 use weir_kit::process::{Process, Scratch, Signal};
 use weir_tests::cluster::Cluster;
+use weir_tests::paths::{blocking, paths};
 use weir_tests::sockets::{Sampler, can_count};
-use weir_tests::surroundings::{blocking, surroundings};
 use weir_tests::wait::until_true;
 use weir_tests::weir::program;
 
@@ -32,7 +32,7 @@ struct Bench {
 
 impl Bench {
     async fn start(arguments: &[&str]) -> Result<Self> {
-        let scratch = Scratch::new(&surroundings().temporary, "weir-pressure-test")?;
+        let scratch = Scratch::new(&paths().temporary, "weir-pressure-test")?;
         let mut command = Command::new(program().await?);
         command
             .args(["bench", "pressure"])

@@ -8,9 +8,9 @@ use mongodb::Client;
 use weir_kit::process::Scratch;
 use weir_tests::certificates::Certificates;
 use weir_tests::cluster::{shared, unique};
+use weir_tests::paths::paths;
 use weir_tests::python::{Generation, Python};
 use weir_tests::raw::Raw;
-use weir_tests::surroundings::surroundings;
 use weir_tests::weir::{Builder, WeirProcess};
 
 use crate::support::FACES;
@@ -22,7 +22,7 @@ struct Stage {
 
 impl Stage {
     fn set() -> Result<Self> {
-        let scratch = Scratch::new(&surroundings().temporary, "weir-secure")?;
+        let scratch = Scratch::new(&paths().temporary, "weir-secure")?;
         let certificates = Certificates::make(scratch.path())?;
         Ok(Self {
             _scratch: scratch,

@@ -17,8 +17,8 @@ use weir_lab::matrix::program::{Program, prepare_all};
 use weir_lab::matrix::report;
 use weir_lab::matrix::stage::{Face, Stage};
 use weir_tests::drivers::newest_of_each;
+use weir_tests::paths::blocking;
 use weir_tests::skip::skip_language;
-use weir_tests::surroundings::blocking;
 
 /// The programs of this machine; what is missing is said and counted, once.
 async fn programs() -> Result<Vec<Program>> {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use weir_lab::matrix::program::prepare_all;
 use weir_lab::reliability::event::Event;
-use weir_lab::reliability::record::{Class, Road};
+use weir_lab::reliability::record::{Class, Endpoint};
 use weir_lab::reliability::{Options, run};
 use weir_tests::drivers;
 use weir_tests::skip::skip_language;
@@ -39,11 +39,11 @@ async fn elections_and_kills_cost_time_and_nothing_else() -> Result<()> {
         let title = outcome.event.title();
         let wrong = outcome.violations();
         ensure!(wrong.is_empty(), "{title}: {wrong:#?}");
-        let verdict = outcome.verdict(Road::Weir);
+        let verdict = outcome.verdict(Endpoint::Weir);
         ensure!(verdict.acknowledged > 30, "{title}: hardly any load");
         for driver in outcome.drivers() {
             for class in Class::ALL {
-                let cell = outcome.cell(driver, Road::Weir, class);
+                let cell = outcome.cell(driver, Endpoint::Weir, class);
                 ensure!(cell.operations > 3, "{title}: {} {cell:?}", class.title());
             }
         }

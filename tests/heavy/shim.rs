@@ -16,8 +16,8 @@ use serde_json::{Value, json};
 use weir_lab::matrix::program::{Program, prepare_all, two_at_a_time};
 use weir_tests::cluster::Cluster;
 use weir_tests::drivers::newest_of_each;
+use weir_tests::paths::blocking;
 use weir_tests::skip::skip;
-use weir_tests::surroundings::blocking;
 use weir_tests::weir::{WeirProcess, program_called};
 
 /// Of one driver's program with all its strings.

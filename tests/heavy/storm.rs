@@ -18,9 +18,9 @@ async fn a_storm_stays_below_the_cap_and_costs_no_error() -> Result<()> {
         return Ok(());
     }
     let [direct, weir] = both(ENVIRONMENTS).await?;
-    for (road, it) in [("directly", &direct), ("with the layer", &weir)] {
+    for (endpoint, it) in [("directly", &direct), ("with the layer", &weir)] {
         println!(
-            "{road}: {} server connections, first result after {:?} (p50), {:?} (p99), {} errors",
+            "{endpoint}: {} server connections, first result after {:?} (p50), {:?} (p99), {} errors",
             it.server,
             it.percentile(50),
             it.percentile(99),

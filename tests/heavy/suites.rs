@@ -6,9 +6,9 @@ mod judging;
 use anyhow::{Result, ensure};
 use weir_lab::suites::edition::{V1, build};
 use weir_lab::suites::stage::Stage;
-use weir_lab::suites::{Road, execute, judge, known, report};
+use weir_lab::suites::{Endpoint, execute, judge, known, report};
+use weir_tests::paths::blocking;
 use weir_tests::skip::{is_installed, skip_language};
-use weir_tests::surroundings::blocking;
 
 /// Whole files of them, some seconds each.
 const SHORT: &str = "TestUnifiedSpec/(crud|sessions|retryable-writes|transactions|versioned-api)|\
@@ -33,10 +33,10 @@ async fn the_go_drivers_own_tests_pass_through_weir() -> Result<()> {
         built: &built,
         stage: Some(&stage),
     };
-    let mut outcome = execute::all(runner, &[Road::Mongos], &choice).await?;
+    let mut outcome = execute::all(runner, &[Endpoint::Mongos], &choice).await?;
     let known = known::of(V1.name)?;
     for judged in outcome.faces.values_mut() {
-        let stale = judge::excuse(&mut judged.fates, &known, Road::Mongos, false);
+        let stale = judge::excuse(&mut judged.fates, &known, Endpoint::Mongos, false);
         let (lost, counts) = (report::losses(judged), report::count(judged));
         ensure!(lost.is_empty(), "lost: {lost:#?}");
         ensure!(stale.is_empty(), "fit nothing any more: {stale:#?}");

@@ -8,10 +8,10 @@ use bson::doc;
 use serde_json::json;
 use weir_tests::cluster::{PASSWORD_IN_URI, USER, shared};
 use weir_tests::lambda::{Extension, ScriptedApi};
+use weir_tests::paths::blocking;
 use weir_tests::raw::Raw;
 use weir_tests::role::lets_in;
 use weir_tests::scripted::{Face, Scripted};
-use weir_tests::surroundings::blocking;
 use weir_tests::weir::program_called;
 
 use crate::support::{ends_well, works};

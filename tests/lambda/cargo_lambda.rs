@@ -70,7 +70,7 @@ async fn init_long_before_the_first_invocation() -> Result<()> {
     let many = json!({ "do": "many", "times": 200, "mark": unique("many") });
     let many = emulator.succeed(many).await?;
     ensure!(many["count"] == 200, "{many}");
-    // This emulator tells of an end only to what it has started itself.
+    // This emulator reports an end only to what it has started itself.
     extension.signal(Signal::Terminate)?;
     ensure!(extension.ends(LIMIT).await?.success());
     ensure!(invocations(&extension)? == 8, "{:?}", extension.out());

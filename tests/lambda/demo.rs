@@ -10,8 +10,8 @@ use weir_tests::cluster::Cluster;
 use weir_tests::demo::{Demo, END_LIMIT, cell};
 use weir_tests::lambda::emulator::can_be_had;
 use weir_tests::lambda::parts;
+use weir_tests::paths::{blocking, paths};
 use weir_tests::skip::skip;
-use weir_tests::surroundings::{blocking, surroundings};
 use weir_tests::wait::until_true;
 use weir_tests::weir::program_called;
 
@@ -44,7 +44,7 @@ async fn functions_are_served_with_the_layer_and_nothing_is_left() -> Result<()>
     if !is_possible().await? {
         return Ok(());
     }
-    let scratch = Scratch::new(&surroundings().temporary, "weir-demo-test")?;
+    let scratch = Scratch::new(&paths().temporary, "weir-demo-test")?;
     let layer = layer(&scratch).await?.display().to_string();
     let sizes = ["--clients", "10", "--seconds", "16", "--exit"];
     let arguments = [&["--as", "lambda", "--layer", &layer], &sizes[..]].concat();
@@ -81,7 +81,7 @@ async fn an_interrupt_leaves_no_environment_and_no_weir() -> Result<()> {
     if !is_possible().await? {
         return Ok(());
     }
-    let scratch = Scratch::new(&surroundings().temporary, "weir-demo-test")?;
+    let scratch = Scratch::new(&paths().temporary, "weir-demo-test")?;
     let layer = layer(&scratch).await?.display().to_string();
     let cluster = Cluster::builder().start().await?;
     let uri = cluster.uri();

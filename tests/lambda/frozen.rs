@@ -149,7 +149,7 @@ async fn a_password_that_changes_meanwhile_leaves_open_connections_alone() -> Re
     Ok(())
 }
 
-/// The function is told of the login, long before its time is over.
+/// The function hears about the login long before its time is over.
 async fn is_told(emulator: &Emulator) -> Result<Value> {
     let began = Instant::now();
     let answer = emulator.invoke(json!({})).await?;

@@ -7,8 +7,8 @@ use anyhow::{Context, Result, ensure};
 use serde_json::json;
 use weir_tests::cluster::{shared, unique};
 use weir_tests::lambda::{Emulator, Function, Language, parts, quota};
+use weir_tests::paths::paths;
 use weir_tests::relay::{Fault, Side};
-use weir_tests::surroundings::surroundings;
 use weir_tests::wait::{LIMIT, until, until_true};
 
 use crate::stage::Stage;
@@ -160,7 +160,7 @@ async fn when_another_extension_fails_ours_leaves_nothing_behind() -> Result<()>
 /// The same in the middle of its life: Lambda starts everything anew.
 #[tokio::test]
 async fn after_another_extension_has_died_the_function_works_again() -> Result<()> {
-    let died = surroundings().temporary.join(unique("other-died"));
+    let died = paths().temporary.join(unique("other-died"));
     let dies = |mut function: Function| {
         function.other_extension = Some(parts::source("python").join("other.py"));
         function.with("OTHER_DIED", &died.display().to_string())

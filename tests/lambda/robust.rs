@@ -43,7 +43,7 @@ async fn a_log_that_cannot_be_written_ends_nothing() -> Result<()> {
     let mut log = process.0.stderr.take().context("no standard error")?;
     ensure!(log.read(&mut [0])? == 1, "it says that it serves");
     drop(log);
-    // Each of them is said, in vain.
+    // Each of them is written, and nobody reads it.
     api.break_nexts(5);
     api.let_go();
     api.is_asked().await?;

@@ -1,4 +1,4 @@
-//! On the road to the database itself a connection of its own watches it. It is frozen and
+//! On the endpoint to the database itself a connection of its own watches it. It is frozen and
 //! copied like the others, and what it says afterwards is about itself.
 
 use std::time::{Duration, Instant};

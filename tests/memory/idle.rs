@@ -11,9 +11,9 @@ use weir_kit::process::Scratch;
 use weir_tests::certificates::Certificates;
 use weir_tests::cluster::shared;
 use weir_tests::memory::{can_ask, resident_kib};
+use weir_tests::paths::paths;
 use weir_tests::raw::Raw;
 use weir_tests::skip::skip;
-use weir_tests::surroundings::surroundings;
 use weir_tests::weir::WeirProcess;
 
 const CLIENTS: u64 = 400;
@@ -59,7 +59,7 @@ async fn an_idle_client_costs_little_with_tls_too() -> Result<()> {
         skip("memory of idle clients", "there is no /proc here");
         return Ok(());
     }
-    let scratch = Scratch::new(&surroundings().temporary, "weir-idle")?;
+    let scratch = Scratch::new(&paths().temporary, "weir-idle")?;
     let certificates = Certificates::make(scratch.path())?;
     let upstream = shared::single().await?.uri();
     let builder = || WeirProcess::builder().upstream(&upstream);

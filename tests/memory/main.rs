@@ -32,7 +32,7 @@ async fn waits_that_nobody_scrapes_leave_no_memory_behind() -> Result<()> {
     }
     drop(admin::recorder());
     let metrics = Metrics::new("memory");
-    let tidying = tokio::spawn(admin::tidy_up(Duration::from_millis(10)));
+    let tidying = tokio::spawn(admin::run_upkeep_every(Duration::from_millis(10)));
     let before = resident()?;
     for operation in 0..OPERATIONS {
         metrics.waited(Lane::Normal, Instant::now());

@@ -16,8 +16,8 @@ use weir_kit::mongod::{MongodError, ReplicaSet, Server};
 use weir_kit::process::Signal;
 
 use crate::certificates::Certificates;
+use crate::paths::blocking;
 use crate::relay::Relay;
-use crate::surroundings::blocking;
 use crate::wait::{LIMIT, until};
 
 mod builder;

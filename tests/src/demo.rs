@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use tokio::sync::{Mutex, MutexGuard};
 use weir_kit::process::{Process, Scratch, Signal};
 
-use crate::surroundings::{blocking, mongod};
+use crate::paths::{blocking, mongod};
 use crate::weir::program;
 
 /// Two short phases, two servers, and a machine with much else to do.

@@ -18,9 +18,12 @@
 //! | [`certificates`] | an authority, a server's and a client's certificate |
 //! | [`lambda`] | AWS Lambda's side of the extension: a script, and AWS's emulator |
 //! | [`wait`] | waiting for a condition with a deadline |
+//! | [`memory`] | the memory of a process |
+//! | [`role`] | a fake login by a role of AWS |
+//! | [`spec`] | the drivers' public specification files |
 //! | [`skip`] | what was not tested on this machine, counted and said |
 //! | [`background`] | a thread for helpers that several tests share |
-//! | [`surroundings`] | where parts and temporary files are |
+//! | [`paths`] | where parts and temporary files are |
 //!
 //! Nothing sleeps to let things settle, and whatever is started here ends with
 //! the test process, however that ends.
@@ -34,6 +37,7 @@ pub mod drivers;
 pub mod lambda;
 pub mod memory;
 pub mod message;
+pub mod paths;
 pub mod python;
 pub mod random;
 pub mod raw;
@@ -43,6 +47,5 @@ pub mod scripted;
 pub mod skip;
 pub mod sockets;
 pub mod spec;
-pub mod surroundings;
 pub mod wait;
 pub mod weir;

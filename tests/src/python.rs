@@ -14,8 +14,8 @@ use serde_json::Value;
 use tokio::sync::OnceCell;
 use weir_kit::process::{Process, Scratch};
 
+use crate::paths::{blocking, paths};
 use crate::skip::skip;
-use crate::surroundings::{blocking, surroundings};
 
 /// A script that takes longer is killed.
 const LIMIT: Duration = Duration::from_secs(120);
@@ -98,7 +98,7 @@ impl Python {
     }
 
     fn run_blocking(&self, script: &str, arguments: &[String]) -> Result<Value> {
-        let scratch = Scratch::new(&surroundings().temporary, "weir-python")?;
+        let scratch = Scratch::new(&paths().temporary, "weir-python")?;
         let mut command = Command::new(&self.program);
         command
             .arg(self.scripts.join(script))
@@ -132,7 +132,7 @@ impl Python {
 }
 
 fn environment(generation: Generation) -> Result<Python> {
-    let parts = surroundings().parts();
+    let parts = paths().parts();
     let program = weir_kit::python::environment(&parts, generation.version())?;
     Ok(Python {
         program,

@@ -14,7 +14,7 @@ use crate::scripted::{Act, Answerer};
 /// The STS host that it names.
 const HOST: &str = "sts.eu-central-1.amazonaws.com";
 
-/// Lets in whoever signs with the key called `id`, and carries out everything.
+/// Lets in every client that signs with the key called `id`, and carries out everything.
 pub fn lets_in(id: &'static str) -> Answerer {
     Arc::new(move |received| {
         let body = &received.message.body;

@@ -39,7 +39,7 @@ pub enum Face {
     Weir,
     /// Neither: hello is not answered at all.
     Silent,
-    /// These fields, besides `ok`.
+    /// These fields, in addition to `ok`.
     Custom(Document),
 }
 

@@ -16,7 +16,7 @@ use tokio::net::TcpStream;
 use weir_kit::process::{Process, Signal};
 
 use self::log::Log;
-use crate::surroundings::blocking;
+use crate::paths::blocking;
 use crate::wait::{LIMIT, until, within};
 
 mod builder;

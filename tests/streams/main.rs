@@ -1,7 +1,7 @@
 //! Two hundred change streams on a pool of ten.
 //!
 //! Ordinary work runs all the time. The streams are opened, closed, opened again and so on,
-//! for a few seconds each: what the machine does besides falls on both sides alike. Each
+//! for a few seconds each: other work of the machine falls on both sides alike. Each
 //! time with streams is held against the mean of the times without before and after it, and
 //! the median of these ratios is judged. While streams are open an event is inserted every
 //! second, and its way to each of them is timed.

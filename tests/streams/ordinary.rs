@@ -51,7 +51,7 @@ impl Ordinary {
 }
 
 /// Nineteen reads, then a write. A server hands every stream every write that it makes, so
-/// with many writes it is busy with the streams whoever carries them.
+/// with many writes it is busy with the streams whichever way they reach it.
 async fn work(
     weir: SocketAddr,
     database: String,

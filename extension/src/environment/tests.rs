@@ -22,11 +22,11 @@ async fn who_is_registered_goes_straight_to_answering() {
         stream.write_all(reply.as_bytes()).await.unwrap();
         String::from_utf8(head).unwrap()
     });
-    let surroundings = Surroundings::from([("AWS_LAMBDA_RUNTIME_API", address.as_str())]);
-    let settings = Settings::read(&surroundings);
+    let env = Env::from([("AWS_LAMBDA_RUNTIME_API", address.as_str())]);
+    let settings = Settings::read(&env);
     let known = OnceLock::from(Registered::known_as("id-7"));
-    let mut environment = Environment::new(&surroundings, &settings, None);
-    environment.live(&surroundings, None, &known).await;
+    let mut environment = Environment::new(&env, &settings, None);
+    environment.live(&env, None, &known).await;
     let first = answering.await.unwrap();
     assert!(
         first.starts_with("GET /2020-01-01/extension/event/next"),

@@ -5,13 +5,13 @@ const ATLAS: &str =
 const LISTEN: &str = "127.0.0.1:27017";
 
 fn chosen<const N: usize>(variables: [(&str, &str); N]) -> Result<Chosen, String> {
-    choose(&Surroundings::from(variables), LISTEN)
+    choose(&Env::from(variables), LISTEN)
 }
 
 #[test]
 fn without_a_service_the_functions_own_string_is_the_road() {
     let chosen = chosen([("MONGO_AUTH_CREDENTIALS", ATLAS), ("STAGE", "prod")]).unwrap();
-    assert_eq!(chosen.road, Road::Direct);
+    assert_eq!(chosen.upstream_kind, UpstreamKind::Direct);
     assert_eq!(chosen.from, "MONGO_AUTH_CREDENTIALS");
     let expected = "mongodb+srv://user:p%40ss@cluster.x.mongodb.net/exam?retryWrites=true";
     assert_eq!(chosen.text, expected, "the pool is the extension's own");
@@ -22,7 +22,7 @@ fn without_a_service_the_functions_own_string_is_the_road() {
 fn a_service_gets_the_functions_login() {
     for service in ["weir.internal:27017", "mongodb://weir.internal:27017"] {
         let chosen = chosen([("WEIR_SERVICE", service), ("DB", ATLAS)]).unwrap();
-        assert_eq!(chosen.road, Road::Service);
+        assert_eq!(chosen.upstream_kind, UpstreamKind::Service);
         assert_eq!(
             chosen.text,
             "mongodb://user:p%40ss@weir.internal:27017/?loadBalanced=true&connectTimeoutMS=2000\
@@ -32,16 +32,16 @@ fn a_service_gets_the_functions_login() {
     }
 }
 
-/// The shim moves both, whoever the extension serves.
+/// The shim moves both, whichever of them the extension serves.
 #[test]
 fn named_strings_of_two_clusters_are_never_served() {
     let other = "mongodb://user:p%40ss@other.x.net/";
-    for road in [
+    for upstream_kind in [
         ("WEIR_SERVICE", "mongodb://a:b@weir:1/"),
         ("WEIR_UPSTREAM", ATLAS),
     ] {
         let named = ("WEIR_SHIM_VARS", "ONE,TWO");
-        let why = chosen([road, named, ("ONE", ATLAS), ("TWO", other)]).unwrap_err();
+        let why = chosen([upstream_kind, named, ("ONE", ATLAS), ("TWO", other)]).unwrap_err();
         assert!(why.contains("WEIR_SHIM_VARS"), "{why}");
     }
 }
@@ -61,7 +61,7 @@ fn a_service_may_have_its_own_login_and_options() {
     );
     let plain = "mongodb://weir:1/?loadBalanced=false";
     let plain = chosen([("WEIR_SERVICE", plain)]).unwrap();
-    assert_eq!(plain.road, Road::Direct);
+    assert_eq!(plain.upstream_kind, UpstreamKind::Direct);
 }
 
 #[test]
@@ -101,7 +101,10 @@ fn a_role_needs_a_user_of_the_services() {
             "mongodb://u:p@weir:1/?loadBalanced=true&connectTimeoutMS=2000"
         );
         // At the database itself the role logs in.
-        assert_eq!(chosen([("DB", own)]).unwrap().road, Road::Direct);
+        assert_eq!(
+            chosen([("DB", own)]).unwrap().upstream_kind,
+            UpstreamKind::Direct
+        );
     }
 }
 
@@ -110,8 +113,8 @@ fn a_complete_upstream_is_used_as_it_is_written() {
     let upstream = "mongodb://a:b@one,two/?replicaSet=rs0";
     let chosen = chosen([("WEIR_UPSTREAM", upstream), ("DB", ATLAS)]).unwrap();
     assert_eq!(
-        (chosen.text.as_str(), chosen.road),
-        (upstream, Road::Direct)
+        (chosen.text.as_str(), chosen.upstream_kind),
+        (upstream, UpstreamKind::Direct)
     );
     assert_eq!(chosen.original.as_deref(), Some(ATLAS));
 }
@@ -173,7 +176,7 @@ fn a_string_that_leads_here_says_who_logs_in_to_the_service() {
     assert_eq!(text("mongodb://localhost/").unwrap(), bare);
     // It is no way to the database.
     assert_eq!(chosen([service, ("DB", here)]).unwrap().original, None);
-    // Whoever else says it says it first.
+    // The service's own option comes first.
     let own = ("WEIR_SERVICE", "mongodb://a:b@weir:1");
     let own = chosen([own, ("DB", here)]).unwrap();
     assert!(own.text.starts_with("mongodb://a:b@weir:1"), "{}", own.text);

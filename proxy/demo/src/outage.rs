@@ -1,6 +1,6 @@
 //! The death of the demo's database, and its return.
 //!
-//! Whoever kills it, be it `--kill-database` or a hand, it is started again, as a service
+//! Whatever kills it, be it `--kill-database` or a hand, it is started again, as a service
 //! would be, and both moments are noted.
 
 use std::net::SocketAddr;

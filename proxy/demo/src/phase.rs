@@ -224,7 +224,7 @@ impl Phase<'_> {
     }
 }
 
-/// What the screen has told of the database's outages.
+/// Which of the database's outages the screen has reported.
 struct Story {
     began: Instant,
     /// So many outages have been told to their end.

@@ -120,8 +120,8 @@ impl Show<'_> {
     async fn find_mongod(&self) -> Result<Binary, DemoError> {
         self.screen
             .step("Looking for mongod; without one, a build is fetched once (42 MB)");
-        let surroundings = self.setting.paths.clone();
-        let found = spawn_blocking(move || Binary::find(&surroundings)).await;
+        let paths = self.setting.paths.clone();
+        let found = spawn_blocking(move || Binary::find(&paths)).await;
         let binary = found.map_err(std::io::Error::other)??;
         self.screen
             .remark(&format!("mongod: {}", binary.path.display()));

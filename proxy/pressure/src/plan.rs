@@ -12,7 +12,7 @@ const UNKNOWN_ROOM: u32 = 40;
 const SHARE: u64 = 4;
 /// Data connections without which a Weir does not start.
 const LEAST_DATA: u32 = 2;
-/// Files besides the sockets of the clients.
+/// Files that are not sockets of clients.
 const OTHER_FILES: u64 = 200;
 
 /// Longest wait for every client to have had its first answer.

@@ -1,6 +1,6 @@
 //! The command line: what was asked for, the runtime it needs, and the exit code.
 //!
-//! | file | its part |
+//! | module | its part |
 //! |---|---|
 //! | [`args`] | subcommands and flags |
 //! | [`serve`] | `weir serve`, and `weir` alone |

@@ -1,4 +1,4 @@
-//! From what was seen to what is reported: roles, versions, and every trouble with its mend.
+//! From what was seen to what is reported: roles, versions, and every problem with its hint.
 //! Pure.
 
 use crate::check::advice;
@@ -119,7 +119,7 @@ impl Judge<'_> {
         if snapshot.kind == TopologyKind::ReplicaSetNoPrimary {
             problems.push(
                 "the replica set has no primary that Weir can see: writes would wait \
-                 --hold-timeout and then fail; mend the nodes named here, or look at rs.status() \
+                 --hold-timeout and then fail; repair the nodes named here, or look at rs.status() \
                  on a member"
                     .to_owned(),
             );

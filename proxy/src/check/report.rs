@@ -36,7 +36,7 @@ pub struct ListenerReport {
     pub client_strings: Vec<ClientStringReport>,
     /// Whether Weir, started now, could serve reads and writes.
     pub serves: bool,
-    /// What is wrong, each with its mend. Empty means it is fine.
+    /// What is wrong, each with its hint. Empty means that all is well.
     pub problems: Vec<String>,
     /// What to know about the upstream, though it stops nothing.
     pub remarks: Vec<String>,

@@ -1,5 +1,5 @@
 //! Raw strings become a [`Config`]. Every value is read and every rule is checked before the
-//! first of the problems is reported, so that one run tells all there is to mend.
+//! first of the problems is reported, so that one run names everything to correct.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -13,7 +13,7 @@ use crate::config::listen::ListenAddrError;
 use crate::config::raw::{Layered, Raw};
 use crate::config::settings::name;
 use crate::config::units::{self, UnitError};
-use crate::config::uri::Surroundings;
+use crate::config::uri::Platform;
 use crate::config::{
     Behind, Config, ListenAddr, LogFormat, Origin, Problem, Problems, defaults, effective,
 };
@@ -28,7 +28,7 @@ const MIN_IN_FLIGHT: usize = 16 << 20;
 pub(super) async fn build(
     raw: &Raw,
     terminal: bool,
-    surroundings: Surroundings,
+    platform: Platform,
     mut problems: Vec<Problem>,
 ) -> Result<Config, Problems> {
     let mut config = process(raw, terminal, &mut problems);
@@ -38,7 +38,7 @@ pub(super) async fn build(
         .enumerate()
         .filter_map(|(index, listener)| {
             let place = (index, raw.listeners.len());
-            ListenerDraft::read(listener, place, surroundings, &mut problems)
+            ListenerDraft::read(listener, place, platform, &mut problems)
         })
         .collect();
     check_names(raw, &mut problems);
@@ -48,7 +48,7 @@ pub(super) async fn build(
     }
 
     for draft in drafts {
-        match draft.resolve(surroundings).await {
+        match draft.resolve(platform).await {
             Ok((listener, effective, warnings)) => {
                 config.listeners.push(listener);
                 config.effective.extend(effective);

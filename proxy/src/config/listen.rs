@@ -47,7 +47,7 @@ impl fmt::Display for ListenAddr {
     }
 }
 
-/// Why a text is no address to listen on. `Display` says what is wrong, [`ListenAddrError::mend`]
+/// Why a text is no address to listen on. `Display` says what is wrong, [`ListenAddrError::hint`]
 /// how to write it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ListenAddrError {

@@ -47,7 +47,7 @@ pub struct Layered {
 pub struct Given {
     /// One text, or several for a list.
     pub texts: Vec<String>,
-    /// Where to mend it.
+    /// Where to correct it.
     pub origin: Origin,
 }
 

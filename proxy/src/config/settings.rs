@@ -203,7 +203,7 @@ pub const SETTINGS: &[Setting] = &[
     setting!(name::CONNECTION_LIFETIME, "WEIR_CONNECTION_LIFETIME", Some("connection_lifetime"), EACH, Form::Duration, DefaultValue::Duration(defaults::CONNECTION_LIFETIME),
         "Age at which an upstream connection is replaced, jittered so that connections of one start do not end together."),
     setting!(name::ALLOW_ANONYMOUS, "WEIR_ALLOW_ANONYMOUS", Some("allow_anonymous"), EACH, Form::Switch, DefaultValue::Off,
-        "Serve clients without credentials on addresses other than loopback and unix sockets. Whoever reaches the port then acts as the upstream user."),
+        "Serve clients without credentials on addresses other than loopback and unix sockets. Every client that reaches the port then acts as the upstream user."),
     setting!(name::TLS_CERTIFICATE, "WEIR_TLS_CERTIFICATE", Some("tls_certificate"), ONE, Form::Text("FILE"), DefaultValue::Depends("plain TCP"),
         "PEM file with the certificate chain shown to clients; switches TLS on. Unix sockets stay without."),
     setting!(name::TLS_KEY, "WEIR_TLS_KEY", Some("tls_key"), ONE, Form::Text("FILE"), DefaultValue::Depends("the certificate's file"),

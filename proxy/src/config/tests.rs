@@ -5,7 +5,7 @@ use std::io;
 
 use super::raw::Raw;
 use super::settings::{Form, SETTINGS, Scope, Setting, name};
-use super::uri::Surroundings;
+use super::uri::Platform;
 use super::*;
 
 const URI: &str = "mongodb://user:swordfish@db.example:27017/?replicaSet=rs0";
@@ -46,7 +46,7 @@ impl Layers {
             _ => Err(io::Error::from(io::ErrorKind::NotFound)),
         };
         let raw = Raw::gather(&self.flags, &self.variables, read, &mut problems);
-        build::build(&raw, false, Surroundings::default(), problems).await
+        build::build(&raw, false, Platform::default(), problems).await
     }
 
     async fn ok(&self) -> Config {
@@ -186,7 +186,7 @@ async fn every_setting_refuses_nonsense_and_names_every_place() {
         ] {
             let problems = layers.refused().await;
             assert!(problems.contains(&place), "{place} is not in {problems}");
-            assert!(problems.contains("; "), "no mend in {problems}");
+            assert!(problems.contains("; "), "no hint in {problems}");
         }
     }
 }

@@ -97,7 +97,7 @@ pub fn server_config(tls: &ListenerTls) -> Result<ServerConfig, TlsError> {
 }
 
 /// What to do about a handshake that failed for a reason the connection string
-/// can mend.
+/// can correct.
 pub fn advice(error: &rustls::Error) -> Option<&'static str> {
     let rustls::Error::InvalidCertificate(error) = error else {
         return None;

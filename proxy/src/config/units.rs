@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-/// Why a text is not the value it should be. `Display` says what is wrong, [`UnitError::mend`]
+/// Why a text is not the value it should be. `Display` says what is wrong, [`UnitError::hint`]
 /// how to write it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UnitError {

@@ -34,14 +34,14 @@ const MONITOR_APP_NAME: &str = "weir";
 
 /// What the string does not say, but its meaning depends on.
 #[derive(Clone, Copy, Debug)]
-pub struct Surroundings {
+pub struct Platform {
     /// Monitoring polls instead of streaming unless the string decides.
     pub function_environment: bool,
     /// Longest time for the DNS look-ups of a `mongodb+srv://` string.
     pub srv_timeout: Duration,
 }
 
-impl Default for Surroundings {
+impl Default for Platform {
     fn default() -> Self {
         Self {
             function_environment: false,
@@ -110,8 +110,8 @@ impl Upstream {
     ///
     /// # Errors
     /// Everything that is wrong with it. No sentence holds the password.
-    pub async fn parse(text: &str, surroundings: Surroundings) -> Result<Self, Vec<Problem>> {
-        Draft::read(text)?.resolve(surroundings).await
+    pub async fn parse(text: &str, platform: Platform) -> Result<Self, Vec<Problem>> {
+        Draft::read(text)?.resolve(platform).await
     }
 
     /// The connection string as it was given, password included.

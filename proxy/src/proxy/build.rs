@@ -105,7 +105,7 @@ impl Build<'_> {
         // What can never be served there ends nothing here.
         match build.service(budget, &watch::Sender::new(None)) {
             Err(StartError::Setup(error)) => {
-                tracing::warn!(listener = listener.name, %error, "there is no spare road");
+                tracing::warn!(listener = listener.name, %error, "no fallback upstream is available for this listener");
                 Ok(None)
             }
             built => built.map(Some),

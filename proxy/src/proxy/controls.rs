@@ -113,7 +113,7 @@ impl Controls {
     }
 
     /// This process has been thawed: connections that lay idle for long are verified or
-    /// replaced before they are used. Whoever needs one sooner verifies it himself.
+    /// replaced before they are used. An operation that needs one sooner verifies it itself.
     pub async fn verify(&self) {
         join_all(
             self.parts
@@ -139,8 +139,8 @@ impl Controls {
         watchers.for_each(|later| later.resume());
     }
 
-    /// Closes the connections, whose clients stay; the next operation opens another. Waits for the
-    /// server's farewell for at most `limit`. What is watched is watched again when an operation
+    /// Closes the connections, whose clients stay; the next operation opens another. Waits
+    /// for the server to close its side, for at most `limit`. What is watched is watched again when an operation
     /// finds no node, or from [`Controls::resume`] on.
     pub async fn release(&self, limit: Duration) {
         let watchers = self.parts.iter().filter_map(|part| part.later.as_ref());

@@ -173,7 +173,7 @@ impl Later {
                     break;
                 }
             }
-            // A flow may be dead, and says no farewell.
+            // A flow may be dead, and then the server never closes it.
             drop(tokio::time::timeout(STOP_TIME, monitor.stop()).await);
             if state.borrow().phase == Phase::Stopped {
                 return;

@@ -5,7 +5,7 @@ import time
 import pymongo
 
 from common import Commands, with_option
-from roads import Watcher
+from endpoints import Watcher
 
 LIMIT_MS = 25_000
 COUNTED = {

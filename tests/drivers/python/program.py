@@ -14,13 +14,13 @@ import connect
 import load
 import probe
 import reading
-import roads
+import endpoints
 import rolling
 import writing
 from common import NotApplicable, Plan
 
 LIMIT = 30
-FEATURES = {**basics.FEATURES, **writing.FEATURES, **reading.FEATURES, **roads.FEATURES}
+FEATURES = {**basics.FEATURES, **writing.FEATURES, **reading.FEATURES, **endpoints.FEATURES}
 
 
 def say(line):

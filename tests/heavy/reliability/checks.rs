@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 use weir_lab::reliability::event::{Event, Window};
 use weir_lab::reliability::goals::goals;
-use weir_lab::reliability::record::{Class, Heard, Line, Record, Road};
+use weir_lab::reliability::record::{Class, Endpoint, Heard, Line, Record};
 use weir_lab::reliability::report::markdown;
 use weir_lab::reliability::stage::CAP;
 use weir_lab::reliability::verdict::Outcome;
@@ -42,19 +42,19 @@ fn outcome(event: Event, records: Vec<Record>, windows: &[(f64, f64)]) -> Outcom
     });
     let heard = Heard {
         driver: DRIVER,
-        road: Road::Weir,
+        endpoint: Endpoint::Weir,
         records,
         pools: Vec::new(),
     };
     let mut outcome = Outcome::new(event, windows.collect(), vec![heard]);
-    outcome.ledgers = BTreeMap::from([(Road::Weir, (Tally::default(), Vec::new()))]);
+    outcome.ledgers = BTreeMap::from([(Endpoint::Weir, (Tally::default(), Vec::new()))]);
     outcome
 }
 
 fn gaps(ends: &[f64], windows: &[(f64, f64)]) -> Vec<f64> {
     let records = ends.iter().map(|end| read(end - 1.0, 1.0, None));
     let outcome = outcome(Event::Kill, records.collect(), windows);
-    outcome.cell(DRIVER, Road::Weir, Class::Read).gaps
+    outcome.cell(DRIVER, Endpoint::Weir, Class::Read).gaps
 }
 
 #[test]
@@ -73,13 +73,13 @@ fn an_error_is_no_success_and_counts_by_what_was_seen() {
         read(600.0, 1.0, None),
     ];
     let outcome = outcome(Event::Kill, records, &[(5.0, 700.0)]);
-    let cell = outcome.cell(DRIVER, Road::Weir, Class::Read);
+    let cell = outcome.cell(DRIVER, Endpoint::Weir, Class::Read);
     assert_eq!(
         (cell.operations, cell.worst, cell.gaps[0]),
         (3, 500.0, 596.0)
     );
     assert_eq!(cell.errors["AutoReconnect"], 1);
-    assert_eq!(outcome.verdict(Road::Weir).retryable_errors, 1);
+    assert_eq!(outcome.verdict(Endpoint::Weir).retryable_errors, 1);
     assert!(markdown(&[outcome]).contains("| retryable read | PyMongo |"));
 }
 
@@ -103,7 +103,7 @@ fn what_must_not_be_is_noticed() {
     many.sockets = Some(CAP);
     assert_eq!(many.violations().len(), 0);
     many.ledgers
-        .insert(Road::Weir, (Tally::default(), vec!["lost".to_owned()]));
+        .insert(Endpoint::Weir, (Tally::default(), vec!["lost".to_owned()]));
     assert_eq!(many.violations().len(), 1);
     many.ledgers.clear();
     assert_eq!(many.violations().len(), 1, "nobody looked");
@@ -159,7 +159,7 @@ fn goals_are_met_by_what_was_seen_only() {
     let kills = |times: usize, tally: Tally| {
         let windows = vec![(5.0, 6.0); times];
         let mut kills = outcome(Event::Kill, vec![read(1.0, 1.0, None)], &windows);
-        kills.ledgers = BTreeMap::from([(Road::Weir, (tally, Vec::new()))]);
+        kills.ledgers = BTreeMap::from([(Endpoint::Weir, (tally, Vec::new()))]);
         goals(&[kills])[0].met
     };
     let done = || Tally {

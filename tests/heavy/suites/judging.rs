@@ -1,6 +1,6 @@
 //! How the driver's own tests are judged.
 
-use weir_lab::suites::Road;
+use weir_lab::suites::Endpoint;
 use weir_lab::suites::judge::{Fate, Ran, compare, excuse, suite_of};
 use weir_lab::suites::known::Known;
 use weir_lab::suites::report;
@@ -147,12 +147,12 @@ fn a_reason_excuses_its_losses_and_must_fit_one() {
         known(Some("load-balanced"), "T/b"),
         known(None, "U"),
     ];
-    let stale = excuse(&mut fates, &entries, Road::Mongos, false);
+    let stale = excuse(&mut fates, &entries, Endpoint::Mongos, false);
     assert_eq!(fates.get("T/a"), Some(&Fate::Known("so".to_owned())));
     let stale: Vec<_> = stale.iter().map(|entry| entry.test.as_str()).collect();
     assert_eq!(stale, ["T/b"]);
     // In a whole run an entry that met nothing is stale too.
-    let stale = excuse(&mut fates, &entries, Road::Mongos, true);
+    let stale = excuse(&mut fates, &entries, Endpoint::Mongos, true);
     assert_eq!(stale.len(), 3);
 }
 

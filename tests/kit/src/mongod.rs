@@ -63,7 +63,7 @@ pub enum MongodError {
         tail: String,
     },
 
-    /// Waited in vain.
+    /// It did not happen in time.
     #[error("{what} took longer than {limit:?}")]
     TooLong {
         /// What was waited for.

@@ -13,7 +13,7 @@
 //! | [`report`] | the tables |
 //!
 //! Each event has a load of its own: the programs begin, every class of work succeeds once
-//! on each road, the event happens so often as is asked, every class has succeeded again
+//! on each endpoint, the event happens so often as is asked, every class has succeeded again
 //! after each time, the programs end, and the books are checked.
 
 use std::time::Duration;

@@ -20,8 +20,8 @@ use weir_kit::process::Scratch;
 
 use crate::matrix::program::{Program, prepare_all};
 use weir_tests::drivers::newest_of_each;
+use weir_tests::paths::{blocking, paths};
 use weir_tests::skip::skip_language;
-use weir_tests::surroundings::{blocking, surroundings};
 use weir_tests::wait::{LIMIT, until};
 
 /// A program that does not end when told is killed.
@@ -60,12 +60,12 @@ struct Running {
     thread: JoinHandle<Result<Vec<Value>>>,
 }
 
-/// What one program did on one road.
+/// What one program did on one endpoint.
 #[derive(Clone, Debug)]
 pub struct Done {
     /// The driver.
     pub title: String,
-    /// The road.
+    /// The endpoint.
     pub target: String,
     /// How many operations it tried.
     pub operations: u64,
@@ -86,7 +86,7 @@ impl Work {
         targets: &[(&str, String)],
         workers: usize,
     ) -> Result<Self> {
-        let scratch = Scratch::new(&surroundings().temporary, "weir-rolling")?;
+        let scratch = Scratch::new(&paths().temporary, "weir-rolling")?;
         let stop = scratch.path().join("stop");
         let named = |(name, uri): &(&str, String)| json!({ "name": name, "uri": uri });
         let list: Vec<Value> = targets.iter().map(named).collect();

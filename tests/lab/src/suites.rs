@@ -5,8 +5,8 @@
 //! | [`edition`] | fetches a generation of the driver and compiles its tests |
 //! | [`stage`] | the replica set, two Weirs, and a balancer in front of them |
 //! | [`verbose`] | reads what a Go test program says |
-//! | [`execute`] | runs the programs of an edition along one road |
-//! | [`judge`] | compares two roads test by test |
+//! | [`execute`] | runs the programs of an edition along one endpoint |
+//! | [`judge`] | compares two endpoints test by test |
 //! | [`known`] | losses with their reasons |
 //! | [`report`] | counts for people, and `docs/results/suites.md` |
 //!
@@ -23,7 +23,7 @@ pub mod verbose;
 
 /// How the driver reaches the servers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Road {
+pub enum Endpoint {
     /// The replica set itself.
     Direct,
     /// Weir as a mongos.
@@ -32,7 +32,7 @@ pub enum Road {
     LoadBalanced,
 }
 
-impl Road {
+impl Endpoint {
     /// Those through Weir.
     pub const FACES: [Self; 2] = [Self::Mongos, Self::LoadBalanced];
 

@@ -15,8 +15,8 @@ use weir_kit::process::{Scratch, until};
 
 use super::{Cluster, PASSWORD, USER};
 use crate::certificates::Certificates;
+use crate::paths::{blocking, mongod, paths};
 use crate::relay::Relay;
-use crate::surroundings::{blocking, mongod, surroundings};
 use crate::wait::LIMIT;
 
 /// Elections in tests are quicker than the server's 10 s.
@@ -130,7 +130,7 @@ impl Builder {
     }
 
     fn start_blocking(mut self, binary: &Binary) -> Result<Cluster> {
-        let scratch = Scratch::new(&surroundings().temporary, "weir-cluster")?;
+        let scratch = Scratch::new(&paths().temporary, "weir-cluster")?;
         let certificates = self
             .tls
             .then(|| Certificates::make(scratch.path()))

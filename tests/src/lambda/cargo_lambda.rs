@@ -13,8 +13,8 @@ use weir_kit::process::{Process, Scratch, Signal};
 
 use super::function::Function;
 use super::{http, parts};
+use crate::paths::{blocking, paths};
 use crate::skip::skip;
-use crate::surroundings::{blocking, surroundings};
 use crate::wait::{LIMIT, until, until_true};
 use crate::weir::log::Log;
 use crate::weir::program_called;
@@ -48,7 +48,7 @@ impl CargoLambda {
                 return Ok(None);
             }
         };
-        let scratch = Scratch::new(&surroundings().temporary, "weir-cargo-lambda")?;
+        let scratch = Scratch::new(&paths().temporary, "weir-cargo-lambda")?;
         fs::write(scratch.path().join("Cargo.toml"), PACKAGE)?;
         fs::create_dir(scratch.path().join("src"))?;
         fs::write(scratch.path().join("src/main.rs"), "fn main() {}")?;
@@ -82,7 +82,7 @@ impl CargoLambda {
     /// # Errors
     /// When the system or the shim refuses.
     pub async fn run(&self, function: &Function, more: &[(&str, &str)]) -> Result<Started> {
-        let scratch = Scratch::new(&surroundings().temporary, "weir-function")?;
+        let scratch = Scratch::new(&paths().temporary, "weir-function")?;
         let mut command = Command::new(program_called("weir-shim").await?);
         command
             .args(&function.command)

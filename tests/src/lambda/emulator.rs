@@ -20,8 +20,8 @@ use super::function::Function;
 use super::processes::{self, Found};
 use super::quota::Quota;
 use super::{http, parts};
+use crate::paths::{blocking, paths};
 use crate::skip::skip;
-use crate::surroundings::{blocking, surroundings};
 use crate::wait::{LIMIT, until, until_true};
 use crate::weir::log::Log;
 use crate::weir::program_called;
@@ -91,7 +91,7 @@ impl Emulator {
 
     fn spawn(function: &Function, programs: &[PathBuf; 3], quota: Option<Quota>) -> Result<Self> {
         let [emulator, ..] = programs;
-        let scratch = Scratch::new(&surroundings().temporary, "weir-lambda")?;
+        let scratch = Scratch::new(&paths().temporary, "weir-lambda")?;
         let address = SocketAddr::from(([127, 0, 0, 1], free_port()?));
         let runtime_api = SocketAddr::from(([127, 0, 0, 1], free_port()?));
         let mut command = Command::new("unshare");

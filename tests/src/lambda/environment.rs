@@ -21,7 +21,7 @@ use weir_kit::emulator::Addresses;
 use weir_kit::process::{Process, Scratch};
 
 use super::ScriptedApi;
-use crate::surroundings::surroundings;
+use crate::paths::paths;
 use crate::wait::{LIMIT, within};
 use crate::weir::program_called;
 
@@ -51,7 +51,7 @@ impl Programs {
             extension: program_called("weir-extension").await?,
             shim: program_called("weir-shim").await?,
             function: program_called("weir-function").await?,
-            scratch: Scratch::new(&surroundings().temporary, "weir-environments")?,
+            scratch: Scratch::new(&paths().temporary, "weir-environments")?,
             addresses: Arc::new(Addresses::draw()?),
         })
     }

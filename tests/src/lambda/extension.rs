@@ -12,7 +12,7 @@ use weir_kit::mongod::free_port;
 use weir_kit::process::{Process, Scratch, Signal};
 
 use super::ScriptedApi;
-use crate::surroundings::{blocking, surroundings};
+use crate::paths::{blocking, paths};
 use crate::wait::{LIMIT, until};
 use crate::weir::log::Log;
 use crate::weir::program_called;
@@ -46,7 +46,7 @@ impl Extension {
     }
 
     fn spawn(program: &Path, api: &str, variables: &[(&str, &str)]) -> Result<Self> {
-        let scratch = Scratch::new(&surroundings().temporary, "weir-extension")?;
+        let scratch = Scratch::new(&paths().temporary, "weir-extension")?;
         let listen = SocketAddr::from(([127, 0, 0, 1], free_port()?));
         let mut command = Command::new(program);
         command

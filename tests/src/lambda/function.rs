@@ -7,8 +7,8 @@ use anyhow::Result;
 use weir_kit::mongod::free_port;
 
 use super::parts;
+use crate::paths::blocking;
 use crate::skip::skip;
-use crate::surroundings::blocking;
 use crate::weir::program_called;
 
 /// The variable with a function's own connection string, as its team set it.

@@ -9,7 +9,7 @@ use std::process::Command;
 use weir_kit::parts::{download_wheel, once, step, take_from_wheel};
 
 use crate::drivers::newest_version;
-use crate::surroundings::surroundings;
+use crate::paths::paths;
 
 /// AWS's runtime client for Java.
 const JAVA_RUNTIME: &str = "2.9.0";
@@ -32,7 +32,7 @@ pub fn source(language: &str) -> PathBuf {
 /// # Errors
 /// The last line of what pip said.
 pub fn emulator() -> io::Result<PathBuf> {
-    weir_kit::emulator::fetch(&surroundings().parts())
+    weir_kit::emulator::fetch(&paths().parts())
 }
 
 /// `cargo-lambda`, whose `watch` is another emulator.
@@ -46,15 +46,11 @@ pub fn cargo_lambda() -> io::Result<PathBuf> {
         ));
     }
     let (requirement, sha256) = CARGO_LAMBDA;
-    let place = once(
-        &surroundings().parts(),
-        "cargo-lambda-1.9.2",
-        |scratch, ready| {
-            download_wheel(requirement, sha256, scratch)?;
-            let member = "cargo_lambda-1.9.2.data/scripts/cargo-lambda";
-            take_from_wheel(scratch, member, &ready.join("cargo-lambda"))
-        },
-    )?;
+    let place = once(&paths().parts(), "cargo-lambda-1.9.2", |scratch, ready| {
+        download_wheel(requirement, sha256, scratch)?;
+        let member = "cargo_lambda-1.9.2.data/scripts/cargo-lambda";
+        take_from_wheel(scratch, member, &ready.join("cargo-lambda"))
+    })?;
     Ok(place.join("cargo-lambda"))
 }
 
@@ -63,7 +59,7 @@ pub fn cargo_lambda() -> io::Result<PathBuf> {
 /// # Errors
 /// The last line of what pip said.
 pub fn python() -> io::Result<PathBuf> {
-    weir_kit::python::for_lambda(&surroundings().parts())
+    weir_kit::python::for_lambda(&paths().parts())
 }
 
 /// The newest Node driver, for `NODE_PATH`.
@@ -73,7 +69,7 @@ pub fn python() -> io::Result<PathBuf> {
 pub fn node_modules() -> io::Result<PathBuf> {
     let driver = newest_version("node");
     let name = format!("lambda-node-mongodb-{driver}");
-    let place = once(&surroundings().parts(), &name, |scratch, ready| {
+    let place = once(&paths().parts(), &name, |scratch, ready| {
         step(
             Command::new("npm")
                 .args(["install", "--silent", "--no-audit", "--no-fund", "--prefix"])
@@ -92,7 +88,7 @@ pub fn node_modules() -> io::Result<PathBuf> {
 pub fn java_class_path() -> io::Result<String> {
     let (driver, runtime) = (newest_version("java"), JAVA_RUNTIME);
     let folder = source("java");
-    let parts = surroundings().parts();
+    let parts = paths().parts();
     let name = format!("lambda-java-{driver}-{runtime}");
     let jars = once(&parts, &name, |scratch, ready| {
         step(

@@ -11,7 +11,7 @@ use weir_kit::process::{Process, Scratch};
 
 use super::log::Log;
 use super::{WeirProcess, program};
-use crate::surroundings::surroundings;
+use crate::paths::paths;
 
 /// A process to be.
 #[derive(Clone, Debug, Default)]
@@ -98,7 +98,7 @@ impl Builder {
     /// When the program cannot be built or started.
     pub async fn launch(self) -> Result<WeirProcess> {
         let program = program().await?;
-        let scratch = Scratch::new(&surroundings().temporary, "weir-proxy")?;
+        let scratch = Scratch::new(&paths().temporary, "weir-proxy")?;
         let place = |given: Option<SocketAddr>| match given {
             Some(given) => Ok(given),
             None => free_port().map(|port| SocketAddr::from(([127, 0, 0, 1], port))),

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, ensure};
 use tokio::sync::{Mutex, OnceCell};
 
-use crate::surroundings::blocking;
+use crate::paths::blocking;
 
 /// The `weir` program, built if need be.
 ///

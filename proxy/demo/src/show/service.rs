@@ -22,7 +22,7 @@ const PORT: u16 = 27_017;
 const ADMIN_PORT: u16 = 9_604;
 /// How often Weir is started on other ports when one was taken meanwhile.
 const ATTEMPTS: u32 = 3;
-/// Files besides the sockets of the students.
+/// Files that are not sockets of students.
 const OTHER_FILES: u64 = 200;
 
 /// Both ends of every socket through Weir are in this process.

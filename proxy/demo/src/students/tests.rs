@@ -73,7 +73,7 @@ impl Scripted {
         }
     }
 
-    /// What arrived besides hello.
+    /// What arrived other than hello.
     fn commands(&self) -> Vec<(String, i64)> {
         self.seen.commands.lock().clone()
     }

@@ -62,7 +62,7 @@ async fn serve(config: Config, signals: Signals) -> Result<(), StartError> {
     proxy.run().await
 }
 
-/// SIGTERM and SIGINT. Made once and kept: a stream tells of signals since its making, so one
+/// SIGTERM and SIGINT. Made once and kept: a stream reports signals since its making, so one
 /// made anew for each signal would miss the second if it comes right after the first.
 struct Signals {
     terminate: Signal,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::config::build::origin_of;
 use crate::config::raw::Layered;
 use crate::config::settings::name;
-use crate::config::uri::Surroundings;
+use crate::config::uri::Platform;
 use crate::config::uri::draft::Draft;
 use crate::config::{ListenAddr, Mechanism, Origin, Problem, defaults};
 
@@ -48,7 +48,7 @@ impl Joined {
         own: &Shared,
         values: &Layered,
         draft: &Draft<'_>,
-        surroundings: Surroundings,
+        platform: Platform,
         problems: &mut Vec<Problem>,
     ) -> Self {
         let options = draft.options();
@@ -60,7 +60,7 @@ impl Joined {
         };
         join.name_client_options(&options.client);
         let max_connections = join.max_connections(own.max_connections, options.max_pool_size);
-        let data = join.data_connections(max_connections, draft.monitor_sockets(surroundings));
+        let data = join.data_connections(max_connections, draft.monitor_sockets(platform));
         let min_connections =
             join.min_connections(own.min_connections, options.min_pool_size, data);
         let queue_timeout = join.either(
@@ -210,7 +210,7 @@ impl Join<'_> {
         }
     }
 
-    /// Whoever must log in must be able to.
+    /// Clients that must log in need a login that they can make.
     fn check_login(&mut self, own: &Shared, draft: &Draft<'_>) {
         let open = |address: &&ListenAddr| !address.is_local() && !own.allow_anonymous;
         let Some(address) = own.listen.iter().find(open) else {

@@ -8,7 +8,7 @@ use crate::config::build::{Reader, count, origin_of};
 use crate::config::raw::{Layered, RawListener};
 use crate::config::settings::name;
 use crate::config::units;
-use crate::config::uri::Surroundings;
+use crate::config::uri::Platform;
 use crate::config::uri::draft::Draft;
 use crate::config::{
     Effective, ListenAddr, ListenerConfig, ListenerTls, Origin, Problem, Upstream, defaults,
@@ -50,13 +50,13 @@ impl<'a> ListenerDraft<'a> {
     pub(super) fn read(
         raw: &'a RawListener,
         (index, of): (usize, usize),
-        surroundings: Surroundings,
+        platform: Platform,
         problems: &mut Vec<Problem>,
     ) -> Option<Self> {
         let name = listener_name(raw, index, of, problems);
         let config = own(name, &raw.values, problems);
         let draft = draft(&raw.values, &config.name, problems)?;
-        let joined = Joined::of(&config.shared, &raw.values, &draft, surroundings, problems);
+        let joined = Joined::of(&config.shared, &raw.values, &draft, platform, problems);
         let draft = Self {
             config,
             joined,
@@ -73,10 +73,7 @@ impl<'a> ListenerDraft<'a> {
     }
 
     /// Looks up the hosts, the last thing that can go wrong.
-    pub(super) async fn resolve(
-        self,
-        surroundings: Surroundings,
-    ) -> Result<Complete, Vec<Problem>> {
+    pub(super) async fn resolve(self, platform: Platform) -> Result<Complete, Vec<Problem>> {
         let Self {
             config: own,
             joined,
@@ -85,7 +82,7 @@ impl<'a> ListenerDraft<'a> {
         } = self;
         let place = origin_of(values, name::UPSTREAM);
         let upstream = draft
-            .resolve(surroundings)
+            .resolve(platform)
             .await
             .map_err(|problems| at(&place, problems))?;
         let warnings = upstream.warnings.iter().chain(&joined.warnings);

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::config::uri::Surroundings;
+use crate::config::uri::Platform;
 
 fn sidecar() -> Placement {
     Placement::Address("127.0.0.1:27017".to_owned())
@@ -94,9 +94,7 @@ fn what_describes_the_cluster_goes_with_a_reason() {
 async fn certificates_stay_with_weir() {
     let text = "mongodb://CN%3Dapp@a/db?authMechanism=MONGODB-X509&authSource=%24external\
                 &tls=true&tlsCertificateKeyFile=/c.pem&w=1";
-    let upstream = Upstream::parse(text, Surroundings::default())
-        .await
-        .unwrap();
+    let upstream = Upstream::parse(text, Platform::default()).await.unwrap();
     let made = &client_strings(&upstream, &[sidecar()], false)[0];
     assert_eq!(made.reveal(), "mongodb://127.0.0.1:27017/db?w=1");
     let dropped: Vec<&str> = made.dropped.iter().map(|(name, _)| name.as_str()).collect();
@@ -128,7 +126,7 @@ async fn a_roles_keys_stay_with_weir() {
 
 #[tokio::test]
 async fn a_listener_with_tls_asks_for_it() {
-    let upstream = Upstream::parse("mongodb://u:p@a/?tls=true", Surroundings::default())
+    let upstream = Upstream::parse("mongodb://u:p@a/?tls=true", Platform::default())
         .await
         .unwrap();
     let placements = [sidecar(), Placement::Unix("/run/weir".to_owned())];

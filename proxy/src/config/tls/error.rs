@@ -1,4 +1,4 @@
-//! What is wrong with TLS files: the file, the fault, the mend.
+//! What is wrong with TLS files: the file, the fault and a hint.
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -10,8 +10,8 @@ use crate::config::uri::rules;
 use crate::config::uri::table;
 use crate::config::uri::text::{OptionText, UriText};
 use crate::config::uri::{
-    Credential, DriverSeed, HEARTBEAT, Host, LookUpError, Mechanism, Monitoring, SeedSettings,
-    Surroundings, Upstream, look_up,
+    Credential, DriverSeed, HEARTBEAT, Host, LookUpError, Mechanism, Monitoring, Platform,
+    SeedSettings, Upstream, look_up,
 };
 use crate::config::{Problem, Secret};
 
@@ -52,15 +52,12 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// Completes the string with what DNS says and what the surroundings decide.
+    /// Completes the string with what DNS says and what the platform decide.
     ///
     /// # Errors
     /// One problem when the hosts cannot be looked up, or what DNS adds contradicts the string.
-    pub(crate) async fn resolve(
-        self,
-        surroundings: Surroundings,
-    ) -> Result<Upstream, Vec<Problem>> {
-        let looked = look_up(&self.for_driver(), surroundings.srv_timeout)
+    pub(crate) async fn resolve(self, platform: Platform) -> Result<Upstream, Vec<Problem>> {
+        let looked = look_up(&self.for_driver(), platform.srv_timeout)
             .await
             .map_err(|error| vec![self.look_up_problem(&error)])?;
         let tls = self
@@ -71,7 +68,7 @@ impl<'a> Draft<'a> {
             .options
             .load_balanced
             .unwrap_or(self.options.load_balanced);
-        let monitoring = self.monitoring(surroundings);
+        let monitoring = self.monitoring(platform);
         let connect_timeout = self
             .options
             .connect_timeout
@@ -130,15 +127,15 @@ impl<'a> Draft<'a> {
     }
 
     /// Sockets per node that watching costs, as far as the text says.
-    pub(crate) fn monitor_sockets(&self, surroundings: Surroundings) -> usize {
-        self.monitoring(surroundings)
+    pub(crate) fn monitor_sockets(&self, platform: Platform) -> usize {
+        self.monitoring(platform)
             .sockets(self.options.load_balanced)
     }
 
-    fn monitoring(&self, surroundings: Surroundings) -> Monitoring {
+    fn monitoring(&self, platform: Platform) -> Monitoring {
         match self.options.monitoring {
             Some(monitoring) => monitoring,
-            None if surroundings.function_environment => Monitoring::Poll,
+            None if platform.function_environment => Monitoring::Poll,
             None => Monitoring::Stream,
         }
     }

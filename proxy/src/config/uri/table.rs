@@ -9,7 +9,7 @@ pub(crate) enum Treatment {
     Client,
     /// It has no meaning here; the sentence says why.
     Ignored(&'static str),
-    /// Leaving it out would change where or how safely Weir connects; the sentence is the mend.
+    /// Leaving it out would change where or how safely Weir connects; the sentence is the hint.
     Refused(&'static str),
 }
 

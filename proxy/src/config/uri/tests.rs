@@ -5,14 +5,14 @@ use proptest::prelude::*;
 use super::*;
 
 async fn parse(text: &str) -> Upstream {
-    match Upstream::parse(text, Surroundings::default()).await {
+    match Upstream::parse(text, Platform::default()).await {
         Ok(upstream) => upstream,
         Err(problems) => panic!("{text}: {}", show(&problems)),
     }
 }
 
 async fn refuse(text: &str) -> String {
-    match Upstream::parse(text, Surroundings::default()).await {
+    match Upstream::parse(text, Platform::default()).await {
         Ok(_) => panic!("{text} was accepted"),
         Err(problems) => show(&problems),
     }
@@ -168,12 +168,12 @@ async fn monitoring_costs_what_the_mode_costs() {
         ("?serverMonitoringMode=poll", false, 1),
         ("?loadBalanced=true", false, 0),
     ] {
-        let surroundings = Surroundings {
+        let platform = Platform {
             function_environment: function,
-            ..Surroundings::default()
+            ..Platform::default()
         };
         let text = format!("mongodb://h/{query}");
-        let upstream = Upstream::parse(&text, surroundings).await.unwrap();
+        let upstream = Upstream::parse(&text, platform).await.unwrap();
         assert_eq!(upstream.monitor_sockets(), sockets, "{query} {function}");
         let seeded = upstream.seed.client_options().server_monitoring_mode;
         let expected = match upstream.monitoring {
@@ -495,12 +495,12 @@ async fn unescaped_characters_in_the_login_are_explained() {
 
 #[tokio::test(start_paused = true)]
 async fn srv_without_dns_is_one_clear_problem() {
-    let surroundings = Surroundings {
+    let platform = Platform {
         srv_timeout: Duration::from_millis(1),
-        ..Surroundings::default()
+        ..Platform::default()
     };
     let text = "mongodb+srv://user:swordfish@cluster0.invalid.example/db";
-    let problems = Upstream::parse(text, surroundings).await.unwrap_err();
+    let problems = Upstream::parse(text, platform).await.unwrap_err();
     let problems = show(&problems);
     assert!(problems.contains("cluster0.invalid.example"), "{problems}");
     assert!(problems.contains("DNS"), "{problems}");
@@ -532,7 +532,7 @@ proptest! {
                     .build()
                     .unwrap();
                 let first = format!("{draft:?}");
-                match runtime.block_on(draft.resolve(Surroundings::default())) {
+                match runtime.block_on(draft.resolve(Platform::default())) {
                     Ok(upstream) => format!("{first} {upstream:?} {upstream:#?} {}", upstream.redacted()),
                     Err(problems) => format!("{first} {}", show(&problems)),
                 }

@@ -8,7 +8,7 @@ globalThis.plan = JSON.parse(process.env.WEIR_PLAN);
 globalThis.features = {};
 
 const files = ['support', 'connecting', 'crud', 'bulk', 'transactions', 'consistency', 'streams',
-  'retries', 'routing', 'roads', 'commands'];
+  'retries', 'routing', 'endpoints', 'commands'];
 for (const name of files) load(`${__dirname}/features/${name}.js`);
 
 function runFeature(name) {

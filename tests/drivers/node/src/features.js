@@ -20,7 +20,7 @@ const features = {
   ...require('./features/writes'),
   ...require('./features/compression'),
   ...require('./features/deadlines'),
-  ...require('./features/roads'),
+  ...require('./features/endpoints'),
   ...require('./features/sessions'),
   ...require('./features/commands'),
 };

@@ -47,7 +47,7 @@ pub fn free_port() -> Result<u16, MongodError> {
 pub struct ServerOptions {
     /// The replica set's name; without one it is a standalone.
     pub set_name: Option<String>,
-    /// Loopback addresses besides 127.0.0.1 to listen on.
+    /// Loopback addresses to listen on in addition to 127.0.0.1.
     pub also_bind: Vec<IpAddr>,
     /// `--maxConns`: above it the server refuses connections, as a tier does.
     /// (6.0 admits one more than it is told.)

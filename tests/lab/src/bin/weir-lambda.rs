@@ -55,9 +55,9 @@ async fn main() -> Result<ExitCode> {
     for part in &wanted.parts {
         let section = match part.as_str() {
             "storm" => {
-                let roads = storm::both(wanted.environments.unwrap_or(200)).await?;
-                failed |= report(&roads);
-                numbers::storm(&roads)
+                let endpoints = storm::both(wanted.environments.unwrap_or(200)).await?;
+                failed |= report(&endpoints);
+                numbers::storm(&endpoints)
             }
             "drill" => drilled(wanted.environments.unwrap_or(100)).await?,
             _ => numbers::overhead(&overhead::measure().await?),
@@ -75,13 +75,13 @@ async fn main() -> Result<ExitCode> {
 }
 
 /// Prints the first errors of a storm, and whether the layer broke its promise.
-fn report(roads: &[storm::Outcome; 2]) -> bool {
-    for (road, outcome) in ["directly", "with the layer"].iter().zip(roads) {
+fn report(endpoints: &[storm::Outcome; 2]) -> bool {
+    for (endpoint, outcome) in ["directly", "with the layer"].iter().zip(endpoints) {
         for error in outcome.errors.iter().take(5) {
-            println!("{road}: {error}");
+            println!("{endpoint}: {error}");
         }
     }
-    let [_, weir] = roads;
+    let [_, weir] = endpoints;
     let kept = weir.keeps_its_promises();
     if let Err(why) = &kept {
         println!("FAILED: {why:#}");

@@ -8,8 +8,8 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use weir_lab::suites::edition::{Edition, V1, V2, build};
 use weir_lab::suites::stage::Stage;
-use weir_lab::suites::{Road, execute, judge, known, report};
-use weir_tests::surroundings::blocking;
+use weir_lab::suites::{Endpoint, execute, judge, known, report};
+use weir_tests::paths::blocking;
 
 const USAGE: &str = "weir-suites go [--edition v1|v2] [--face mongos|load-balanced] \
                      [--package FOLDER] [--run PATTERN] [--members N] [--keep FOLDER [--resume | --judge]] \
@@ -27,7 +27,7 @@ three. Two Weirs stand before it with `--enable-test-commands` and `--no-probe`.
 
 struct Wanted {
     editions: Vec<Edition>,
-    faces: Vec<Road>,
+    faces: Vec<Endpoint>,
     choice: execute::Choice,
     members: usize,
     /// Judge the outputs in the folder again, run nothing.
@@ -42,7 +42,7 @@ impl Wanted {
         }
         let mut wanted = Self {
             editions: vec![V1, V2],
-            faces: Road::FACES.to_vec(),
+            faces: Endpoint::FACES.to_vec(),
             choice: execute::Choice::default(),
             members: 3,
             judge: false,
@@ -88,7 +88,7 @@ impl Wanted {
     }
 
     fn has_all_faces(&self) -> bool {
-        self.faces.len() == Road::FACES.len()
+        self.faces.len() == Endpoint::FACES.len()
     }
 }
 
@@ -123,7 +123,10 @@ async fn run() -> Result<bool> {
         let mut outcome = execute::all(runner, &wanted.faces, &wanted.choice).await?;
         good &= excuse(&wanted, edition, &mut outcome)?;
         sections.push(report::section(&edition, &outcome));
-        println!("{}: seconds by road {:?}", edition.version, outcome.took);
+        println!(
+            "{}: seconds by endpoint {:?}",
+            edition.version, outcome.took
+        );
     }
     if wanted.write {
         let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(PAGE);

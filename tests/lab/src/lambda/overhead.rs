@@ -14,7 +14,7 @@ use weir_tests::weir::{WeirProcess, program_called};
 
 /// Cold starts.
 const STARTS: usize = 30;
-/// Operations on each road.
+/// Operations on each endpoint.
 const OPERATIONS: usize = 2_000;
 /// Invocations.
 const INVOCATIONS: usize = 50;
@@ -34,7 +34,7 @@ pub struct Overhead {
     pub program: u64,
 }
 
-/// What was measured on one road.
+/// What was measured on one endpoint.
 #[derive(Clone, Copy, Debug)]
 pub struct Column {
     /// From the start to the question for the first event.

@@ -24,7 +24,7 @@ pub const SERVER_LIMIT: u32 = 500;
 /// Between two looks at the sockets.
 const EVERY: Duration = Duration::from_millis(50);
 
-/// What a storm came to on one road.
+/// What a storm came to on one endpoint.
 #[derive(Clone, Debug)]
 pub struct Outcome {
     /// Environments that were started.
@@ -76,7 +76,7 @@ impl Outcome {
     }
 }
 
-/// Both roads, each with a server of its own.
+/// Both endpoints, each with a server of its own.
 ///
 /// # Errors
 /// When something does not start. What the environments meet is in the outcomes.

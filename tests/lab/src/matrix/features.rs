@@ -78,12 +78,12 @@ pub struct Cell {
     pub scripted: bool,
 }
 
-/// One driver on one road.
+/// One driver on one endpoint.
 #[derive(Clone, Debug)]
 pub struct Run {
     /// The driver.
     pub driver: Driver,
-    /// The road.
+    /// The endpoint.
     pub face: Face,
     /// By feature.
     pub cells: BTreeMap<String, Cell>,
@@ -107,7 +107,7 @@ pub struct Matrix {
 /// What was wanted.
 #[derive(Clone, Debug)]
 pub struct Choice {
-    /// Roads, in order.
+    /// Endpoints, in order.
     pub faces: Vec<Face>,
     /// Features, in order.
     pub features: Vec<String>,
@@ -122,7 +122,7 @@ impl Default for Choice {
     }
 }
 
-/// Runs every program on every road, two at a time; `told` hears of each feature at once.
+/// Runs every program on every endpoint, two at a time; `told` hears of each feature at once.
 pub fn run(
     stage: &Stage,
     programs: &[Program],

@@ -14,7 +14,7 @@ use serde_json::Value;
 use weir_kit::process::{Process, Scratch};
 
 use weir_tests::drivers::Driver;
-use weir_tests::surroundings::surroundings;
+use weir_tests::paths::paths;
 use weir_tests::weir::built_programs;
 
 /// The longest an installation may take.
@@ -55,7 +55,7 @@ pub fn prepare(driver: Driver) -> Result<Prepared> {
         let missing = format!("there is no tests/drivers/{}", driver.language);
         return Ok(Prepared::Missing(missing));
     };
-    let parts = surroundings().parts();
+    let parts = paths().parts();
     fs::create_dir_all(&parts)?;
     let program = Program {
         driver,
@@ -63,7 +63,7 @@ pub fn prepare(driver: Driver) -> Result<Prepared> {
         folder,
         wrapper: None,
     };
-    let scratch = Scratch::new(&surroundings().temporary, "weir-prepare")?;
+    let scratch = Scratch::new(&paths().temporary, "weir-prepare")?;
     let complaints = scratch.path().join("errors");
     let mut command = program.command("prepare");
     command
@@ -134,7 +134,7 @@ impl Program {
     /// When it says something that is no JSON, ends badly or takes longer than `limit`.
     pub fn run(&self, plan: &Value, limit: Duration, mut heard: impl FnMut(Value)) -> Result<()> {
         let end = Instant::now() + limit;
-        let scratch = Scratch::new(&surroundings().temporary, "weir-driver")?;
+        let scratch = Scratch::new(&paths().temporary, "weir-driver")?;
         let complaints = scratch.path().join("errors");
         let mut command = self.command("run");
         command

@@ -15,7 +15,7 @@ use self::tries::Seen;
 use super::document::Notes;
 use super::features::FEATURES;
 use super::stage::Face;
-use weir_tests::surroundings::surroundings;
+use weir_tests::paths::paths;
 
 pub use self::tries::lines;
 
@@ -76,7 +76,7 @@ pub fn try_server(version: &str, how: &str, told: &dyn Fn(&str)) -> Result<Colum
 
 /// The server's program, or why this machine cannot have it.
 fn prepare(version: &str) -> Result<Result<PathBuf, String>> {
-    let place = surroundings().parts().join(format!("server-{version}"));
+    let place = paths().parts().join(format!("server-{version}"));
     fs::create_dir_all(&place)?;
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../servers/prepare");
     let output = Command::new(script)

@@ -14,8 +14,8 @@ use weir_kit::mongod::Server;
 use super::store::Store;
 use weir_tests::cluster::{Builder, Cluster, PASSWORD_IN_URI, USER};
 use weir_tests::drivers::Driver;
+use weir_tests::paths::paths;
 use weir_tests::skip::skip;
-use weir_tests::surroundings::surroundings;
 use weir_tests::weir::WeirProcess;
 
 /// On a machine that is busy with two programs an election would be our own doing.
@@ -23,7 +23,7 @@ const ELECTION_TIMEOUT: Duration = Duration::from_secs(10);
 /// The first wire version with the client's bulkWrite.
 pub const BULK_WRITE: i64 = 25;
 
-/// A road to the server.
+/// A endpoint to the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Face {
     /// Without Weir.
@@ -99,7 +99,7 @@ impl Stage {
         let tls = match tls {
             Ok(tls) => Some(tls),
             // Not every build of a server reads our certificates; ours does.
-            Err(error) if surroundings().mongod.is_some() => {
+            Err(error) if paths().mongod.is_some() => {
                 skip("TLS to the upstream", &error.to_string());
                 None
             }

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::event::Event;
-use super::record::{Class, Road};
+use super::record::{Class, Endpoint};
 use super::stage::CAP;
 use super::verdict::Outcome;
 
@@ -60,7 +60,7 @@ fn of_event(outcome: &Outcome) -> Option<Goal> {
 
 /// Nothing lost, nothing twice, no error of retryable work.
 fn survived(outcome: &Outcome, title: &str, times: usize) -> Goal {
-    let it = outcome.verdict(Road::Weir);
+    let it = outcome.verdict(Endpoint::Weir);
     let happened = outcome.windows.len();
     let fine = it.lost == 0 && it.doubled == 0 && it.retryable_errors == 0;
     let late = outcome.windows.iter().any(|window| window.late.is_some());
@@ -80,7 +80,7 @@ fn survived(outcome: &Outcome, title: &str, times: usize) -> Goal {
 
 /// No operation failed, and an end with 0 in time.
 fn left(outcome: &Outcome) -> Goal {
-    let it = outcome.verdict(Road::Weir);
+    let it = outcome.verdict(Endpoint::Weir);
     let deadline = outcome.event.deadline().unwrap_or_default().as_secs_f64();
     let failed = it.retryable_errors + it.other_errors;
     let ends: Vec<Option<f64>> = outcome.windows.iter().map(|window| window.left).collect();
@@ -119,7 +119,7 @@ fn refused(outcome: &Outcome) -> Goal {
     for heard in outcome
         .heard
         .iter()
-        .filter(|heard| heard.road == Road::Weir)
+        .filter(|heard| heard.endpoint == Endpoint::Weir)
     {
         for error in heard
             .records
@@ -134,11 +134,11 @@ fn refused(outcome: &Outcome) -> Goal {
         }
     }
     let gaps = outcome.drivers().into_iter().flat_map(|driver| {
-        let cells = Class::ALL.map(|class| outcome.cell(driver, Road::Weir, class));
+        let cells = Class::ALL.map(|class| outcome.cell(driver, Endpoint::Weir, class));
         cells.into_iter().flat_map(|cell| cell.gaps)
     });
     let longest = gaps.fold(0.0, f64::max) / 1_000.0;
-    let it = outcome.verdict(Road::Weir);
+    let it = outcome.verdict(Endpoint::Weir);
     let late = outcome.windows.iter().any(|window| window.late.is_some());
     Goal {
         wanted: "The upstream refuses Weir's login after a bad change of the password: every \

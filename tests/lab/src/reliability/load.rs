@@ -10,10 +10,10 @@ use anyhow::{Context, Result, anyhow};
 use serde_json::{Value, json};
 use weir_kit::process::Scratch;
 
-use super::record::{Class, Heard, Line, Road};
+use super::record::{Class, Endpoint, Heard, Line};
 use super::stage::{COUNTERS, DATABASE, Stage};
 use crate::matrix::program::Program;
-use weir_tests::surroundings::{blocking, surroundings};
+use weir_tests::paths::{blocking, paths};
 use weir_tests::wait::until;
 
 /// No load is longer.
@@ -41,35 +41,35 @@ pub(super) struct Load {
 }
 
 /// The name of a program's counters and streams.
-pub(super) fn name(event: &str, program: &Program, road: Road) -> String {
-    format!("{event}-{}-{}", program.driver.key(), road.name())
+pub(super) fn name(event: &str, program: &Program, endpoint: Endpoint) -> String {
+    format!("{event}-{}-{}", program.driver.key(), endpoint.name())
 }
 
 impl Load {
-    /// Starts each program on both roads.
+    /// Starts each program on both endpoints.
     pub(super) fn start(
         stage: &Stage,
         event: &str,
         programs: &[Program],
         pace: Pace,
     ) -> Result<Self> {
-        let scratch = Scratch::new(&surroundings().temporary, "weir-load")?;
+        let scratch = Scratch::new(&paths().temporary, "weir-load")?;
         let stop = stop(scratch.path());
         let mut running = Vec::new();
         for program in programs {
-            for road in Road::ALL {
+            for endpoint in Endpoint::ALL {
                 let plan = json!({
                     "mode": "load",
-                    "uri": stage.uri(road),
+                    "uri": stage.uri(endpoint),
                     "database": DATABASE,
-                    "name": name(event, program, road),
+                    "name": name(event, program, endpoint),
                     "classes": Class::ALL.map(Class::key),
                     "workers": pace.workers,
                     "pause_ms": u64::try_from(pace.pause.as_millis())?,
                     "counters": COUNTERS,
                     "stop": stop,
                 });
-                running.push(run(program.clone(), road, plan)?);
+                running.push(run(program.clone(), endpoint, plan)?);
             }
         }
         Ok(Self {
@@ -98,7 +98,7 @@ impl Load {
         let mut late = Vec::new();
         for (heard, thread) in &self.programs {
             let heard = lock(heard);
-            let title = format!("{} {}", heard.driver.title(), heard.road.name());
+            let title = format!("{} {}", heard.driver.title(), heard.endpoint.name());
             for class in Class::ALL {
                 // The latest ones are last.
                 let mut latest = heard.records.iter().rev();
@@ -122,7 +122,7 @@ impl Load {
         for (heard, thread) in self.programs {
             let ended = blocking(move || thread.join()).await?;
             let said = lock(&heard).clone();
-            let title = format!("{} {}", said.driver.title(), said.road.name());
+            let title = format!("{} {}", said.driver.title(), said.endpoint.name());
             ended
                 .map_err(|_| anyhow!("a thread panicked"))?
                 .with_context(|| title)?;
@@ -136,10 +136,14 @@ fn stop(folder: &Path) -> PathBuf {
     folder.join("stop")
 }
 
-fn run(program: Program, road: Road, plan: Value) -> Result<(Shared, JoinHandle<Result<()>>)> {
+fn run(
+    program: Program,
+    endpoint: Endpoint,
+    plan: Value,
+) -> Result<(Shared, JoinHandle<Result<()>>)> {
     let heard = Arc::new(Mutex::new(Heard {
         driver: program.driver,
-        road,
+        endpoint,
         records: Vec::new(),
         pools: Vec::new(),
     }));

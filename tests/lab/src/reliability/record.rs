@@ -79,16 +79,16 @@ impl Class {
     }
 }
 
-/// A road to the replica set.
+/// A endpoint to the replica set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Road {
+pub enum Endpoint {
     /// As a replica set.
     Direct,
     /// Through one Weir.
     Weir,
 }
 
-impl Road {
+impl Endpoint {
     /// Both.
     pub const ALL: [Self; 2] = [Self::Direct, Self::Weir];
 
@@ -185,8 +185,8 @@ impl Line {
 pub struct Heard {
     /// Its driver.
     pub driver: Driver,
-    /// The road it took.
-    pub road: Road,
+    /// The endpoint it took.
+    pub endpoint: Endpoint,
     /// Its operations.
     pub records: Vec<Record>,
     /// Its connections.

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::goals;
-use super::record::{Class, Road};
+use super::record::{Class, Endpoint};
 use super::stage::CAP;
 use super::verdict::{Cell, Outcome};
 
@@ -26,21 +26,21 @@ fn summary(outcomes: &[Outcome]) -> String {
          most sockets to a node |\n|---|---|---|---|---|---|---|---|---|---|---|---|\n",
     );
     for outcome in outcomes {
-        for road in Road::ALL {
-            let it = outcome.verdict(road);
-            let sockets = match (road, outcome.sockets) {
-                (Road::Weir, Some(sockets)) => format!("{sockets} of {CAP}"),
-                (Road::Weir, None) => "not counted".to_owned(),
-                (Road::Direct, _) => String::new(),
+        for endpoint in Endpoint::ALL {
+            let it = outcome.verdict(endpoint);
+            let sockets = match (endpoint, outcome.sockets) {
+                (Endpoint::Weir, Some(sockets)) => format!("{sockets} of {CAP}"),
+                (Endpoint::Weir, None) => "not counted".to_owned(),
+                (Endpoint::Direct, _) => String::new(),
             };
-            let (event, times) = match road {
-                Road::Direct => (outcome.event.title(), outcome.windows.len().to_string()),
-                Road::Weir => ("", String::new()),
+            let (event, times) = match endpoint {
+                Endpoint::Direct => (outcome.event.title(), outcome.windows.len().to_string()),
+                Endpoint::Weir => ("", String::new()),
             };
             let _ = writeln!(
                 out,
                 "| {event} | {times} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {sockets} |",
-                road.name(),
+                endpoint.name(),
                 it.acknowledged,
                 it.lost,
                 it.doubled,
@@ -79,8 +79,8 @@ fn table(outcome: &Outcome) -> String {
     for class in Class::ALL {
         for (index, driver) in outcome.drivers().into_iter().enumerate() {
             let title = if index == 0 { class.title() } else { "" };
-            let direct = fields(&outcome.cell(driver, Road::Direct, class));
-            let weir = fields(&outcome.cell(driver, Road::Weir, class));
+            let direct = fields(&outcome.cell(driver, Endpoint::Direct, class));
+            let weir = fields(&outcome.cell(driver, Endpoint::Weir, class));
             let name = driver.name;
             let _ = writeln!(out, "| {title} | {name} | {direct} | {weir} |");
         }

@@ -10,7 +10,7 @@ use futures_util::TryStreamExt;
 use super::event::Event;
 use super::front::{Departure, Front};
 use super::load::{self, Pace};
-use super::record::{Class, Heard, Road};
+use super::record::{Class, Endpoint, Heard};
 use crate::matrix::program::Program;
 use crate::soak::ledger::{Ledger, Tally, Told};
 use weir_tests::cluster::Cluster;
@@ -37,7 +37,7 @@ const QUIESCE: &str = "shutdownTimeoutMillisForSignaledShutdown=2000";
 /// How long the set waits for a lost primary.
 const ELECTION: Duration = Duration::from_secs(2);
 
-/// What the ledger says of one road: how often, and what does not fit.
+/// What the ledger says of one endpoint: how often, and what does not fit.
 pub type Books = (Tally, Vec<String>);
 
 /// Everything that is not a load program.
@@ -109,10 +109,10 @@ impl Stage {
     }
 
     /// The application's string.
-    pub(super) fn uri(&self, road: Road) -> String {
-        match road {
-            Road::Direct => login(&hosts(&self.cluster), "&replicaSet=rs0"),
-            Road::Weir => self.front.uri(),
+    pub(super) fn uri(&self, endpoint: Endpoint) -> String {
+        match endpoint {
+            Endpoint::Direct => login(&hosts(&self.cluster), "&replicaSet=rs0"),
+            Endpoint::Weir => self.front.uri(),
         }
     }
 
@@ -126,8 +126,8 @@ impl Stage {
         let mut counters = Vec::new();
         let mut streams = Vec::new();
         for program in programs {
-            for road in Road::ALL {
-                let name = load::name(event, program, road);
+            for endpoint in Endpoint::ALL {
+                let name = load::name(event, program, endpoint);
                 for worker in 0..pace.workers {
                     streams.push(format!("events-{name}-{worker}"));
                     let counted = Class::ALL.into_iter().filter(|class| class.is_counted());
@@ -193,8 +193,8 @@ impl Stage {
         Ok(Some(highest))
     }
 
-    /// Holds what the applications were told of their writes against the server's counters.
-    pub(super) async fn check(&self, heard: &[Heard]) -> Result<BTreeMap<Road, Books>> {
+    /// Compares what the applications heard about their writes with the server's counters.
+    pub(super) async fn check(&self, heard: &[Heard]) -> Result<BTreeMap<Endpoint, Books>> {
         self.cluster.settled().await?;
         let client = self.cluster.client().await?;
         let counters = client.database(DATABASE).collection::<Document>("counters");
@@ -206,9 +206,9 @@ impl Stage {
             .context("the counters")?;
         client.shutdown().immediate(true).await;
         let mut books = BTreeMap::new();
-        for road in Road::ALL {
+        for endpoint in Endpoint::ALL {
             let ledger = Ledger::default();
-            let of_road = heard.iter().filter(|each| each.road == road);
+            let of_road = heard.iter().filter(|each| each.endpoint == endpoint);
             for record in of_road.flat_map(|each| &each.records) {
                 if let Some((counter, number)) = &record.written {
                     let told = match record.error {
@@ -225,7 +225,7 @@ impl Stage {
                     .binary_search_by(|each| each.as_str().cmp(name))
                     .is_ok()
             });
-            books.insert(road, ledger.check(of_road)?);
+            books.insert(endpoint, ledger.check(of_road)?);
         }
         Ok(books)
     }

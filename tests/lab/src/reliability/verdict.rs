@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use super::event::{Event, Window};
-use super::record::{Class, Heard, Pool, Record, Road};
+use super::record::{Class, Endpoint, Heard, Pool, Record};
 use super::stage::{Books, CAP};
 use weir_tests::drivers::Driver;
 
-/// What one driver saw of one class of work on one road.
+/// What one driver saw of one class of work on one endpoint.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Cell {
     /// Operations.
@@ -20,7 +20,7 @@ pub struct Cell {
     pub gaps: Vec<f64>,
 }
 
-/// What all drivers saw on one road.
+/// What all drivers saw on one endpoint.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Verdict {
     /// Writes that were acknowledged.
@@ -54,8 +54,8 @@ pub struct Outcome {
     pub windows: Vec<Window>,
     /// What each program saw.
     pub heard: Vec<Heard>,
-    /// The ledger of each road.
-    pub ledgers: BTreeMap<Road, Books>,
+    /// The ledger of each endpoint.
+    pub ledgers: BTreeMap<Endpoint, Books>,
     /// The most sockets that Weir had to a node, if they could be counted.
     pub sockets: Option<usize>,
 }
@@ -81,10 +81,10 @@ impl Outcome {
         drivers
     }
 
-    /// What one driver saw of one class of work on one road.
+    /// What one driver saw of one class of work on one endpoint.
     #[must_use]
-    pub fn cell(&self, driver: Driver, road: Road, class: Class) -> Cell {
-        let wanted = |heard: &&Heard| heard.driver == driver && heard.road == road;
+    pub fn cell(&self, driver: Driver, endpoint: Endpoint, class: Class) -> Cell {
+        let wanted = |heard: &&Heard| heard.driver == driver && heard.endpoint == endpoint;
         let records: Vec<&Record> = self
             .heard
             .iter()
@@ -116,17 +116,17 @@ impl Outcome {
         cell
     }
 
-    /// What all drivers saw on one road.
+    /// What all drivers saw on one endpoint.
     #[must_use]
-    pub fn verdict(&self, road: Road) -> Verdict {
+    pub fn verdict(&self, endpoint: Endpoint) -> Verdict {
         let mut verdict = Verdict::default();
-        if let Some((tally, _)) = self.ledgers.get(&road) {
+        if let Some((tally, _)) = self.ledgers.get(&endpoint) {
             verdict.acknowledged = tally.done;
             verdict.lost = tally.lost;
             verdict.doubled = tally.doubled;
         }
         let since = self.windows.first().map_or(0.0, |window| window.from);
-        for heard in self.heard.iter().filter(|heard| heard.road == road) {
+        for heard in self.heard.iter().filter(|heard| heard.endpoint == endpoint) {
             for record in &heard.records {
                 verdict.worst = verdict.worst.max(record.ms);
                 match record.class.is_retryable() {
@@ -154,8 +154,8 @@ impl Outcome {
     /// What must not be, through Weir.
     #[must_use]
     pub fn violations(&self) -> Vec<String> {
-        let verdict = self.verdict(Road::Weir);
-        let mut wrong: Vec<String> = self.ledgers.get(&Road::Weir).map_or_else(
+        let verdict = self.verdict(Endpoint::Weir);
+        let mut wrong: Vec<String> = self.ledgers.get(&Endpoint::Weir).map_or_else(
             || vec!["the books were not checked".to_owned()],
             |(_, wrong)| wrong.clone(),
         );
@@ -183,7 +183,11 @@ impl Outcome {
         for late in self.windows.iter().filter_map(|each| each.late.as_ref()) {
             wrong.push(late.clone());
         }
-        for heard in self.heard.iter().filter(|heard| heard.road == Road::Weir) {
+        for heard in self
+            .heard
+            .iter()
+            .filter(|heard| heard.endpoint == Endpoint::Weir)
+        {
             for record in &heard.records {
                 wrong.extend(self.violation(heard, record));
             }
@@ -221,12 +225,12 @@ impl Outcome {
     #[must_use]
     pub fn in_short(&self) -> Vec<String> {
         let mut lines = Vec::new();
-        for road in Road::ALL {
-            let it = self.verdict(road);
+        for endpoint in Endpoint::ALL {
+            let it = self.verdict(endpoint);
             lines.push(format!(
                 "  {:<6} {} acknowledged, {} lost, {} twice; errors: {} retryable, {} other; \
                  worst {:.1} s; pools cleared {}, connections made {}",
-                road.name(),
+                endpoint.name(),
                 it.acknowledged,
                 it.lost,
                 it.doubled,

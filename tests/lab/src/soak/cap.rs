@@ -12,7 +12,7 @@ use weir_tests::sockets::Peak;
 
 /// Counts each Weir's sockets together with those that one before it has left behind. Beyond
 /// the cap may be, in the kernel's table alone, what was given up towards a node that was
-/// silent: nobody answers its farewell.
+/// silent: nobody closes the other side.
 ///
 /// Moments are told in seconds since the load `began`.
 pub(super) fn check(

@@ -295,7 +295,10 @@ impl Client {
     }
 
     fn gave_up(&self, what: &str) -> Result<()> {
-        self.violation(what, &doc! { "asked in vain": i64::try_from(PATIENCE)? });
+        self.violation(
+            what,
+            &doc! { "asked without an answer": i64::try_from(PATIENCE)? },
+        );
         Ok(())
     }
 }

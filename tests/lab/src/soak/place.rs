@@ -25,7 +25,7 @@ const DRAIN: Duration = Duration::from_secs(8);
 const SLOW: usize = 3;
 const SLOW_MS: i32 = 3_000;
 
-/// What has been done to one process; whoever is connected to it keeps this.
+/// What has been done to one process; every client that is connected to it keeps this.
 #[derive(Debug, Default)]
 pub(super) struct Life {
     killed: AtomicBool,

@@ -99,7 +99,7 @@ impl Client {
                 return Ok(Told::Unknown);
             }
         }
-        self.violation("a commit asked for in vain", &doc! {});
+        self.violation("a commit asked for without an answer", &doc! {});
         Ok(Told::Unknown)
     }
 
@@ -121,7 +121,7 @@ impl Client {
                 self.violation("the wrong label for an abort", &reply);
             }
         }
-        self.violation("an abort asked for in vain", &doc! {});
+        self.violation("an abort asked for without an answer", &doc! {});
         Ok(())
     }
 }

@@ -13,7 +13,7 @@ use serde_json::Value;
 use weir_kit::parts::{once, step};
 use weir_kit::process::Scratch;
 
-use weir_tests::surroundings::surroundings;
+use weir_tests::paths::paths;
 
 /// A test program: the tests of one Go package.
 #[derive(Clone, Copy, Debug)]
@@ -210,7 +210,7 @@ fn binary_name(program: &Program) -> String {
 /// # Errors
 /// When Go, pip or a registry is not there.
 pub fn build(edition: Edition) -> Result<Built> {
-    let parts = surroundings().parts();
+    let parts = paths().parts();
     let name = format!("go-driver-{}", edition.version);
     let make = |scratch: &Arc<Scratch>, ready: &Path| {
         make(edition, scratch, ready).map_err(std::io::Error::other)

@@ -1,4 +1,4 @@
-//! The programs of an edition along one road.
+//! The programs of an edition along one endpoint.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,12 +9,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use weir_kit::process::{Process, Scratch};
 
-use super::Road;
+use super::Endpoint;
 use super::edition::{Built, Program};
 use super::judge::{Fate, Fates, Ran, compare};
 use super::stage::Stage;
 use super::verbose;
-use weir_tests::surroundings::{blocking, surroundings};
+use weir_tests::paths::{blocking, paths};
 
 /// Ends the output of a program that had to be killed.
 const OUT_OF_TIME: &str = "\nkilled: out of time\n";
@@ -48,10 +48,10 @@ impl Choice {
     }
 
     /// A file for the output of one run.
-    fn file(&self, built: &Built, program: &Program, road: Road) -> Option<PathBuf> {
+    fn file(&self, built: &Built, program: &Program, endpoint: Endpoint) -> Option<PathBuf> {
         let tests = self.tests.as_deref().unwrap_or_default();
-        let (edition, road) = (built.edition.name, road.name());
-        let name = format!("{edition}-{}-{road}-{tests}", program.package);
+        let (edition, endpoint) = (built.edition.name, endpoint.name());
+        let name = format!("{edition}-{}-{endpoint}-{tests}", program.package);
         let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
         let name: String = name.chars().map(plain).take(200).collect();
         Some(self.keep.as_ref()?.join(name))
@@ -68,18 +68,18 @@ pub struct Runner<'a> {
 }
 
 impl Runner<'_> {
-    /// One program along one road.
+    /// One program along one endpoint.
     ///
     /// # Errors
     /// When it cannot be started, ends without having run anything, or was not kept.
-    pub async fn run(&self, program: &Program, road: Road, choice: &Choice) -> Result<Ran> {
-        let file = choice.file(self.built, program, road);
+    pub async fn run(&self, program: &Program, endpoint: Endpoint, choice: &Choice) -> Result<Ran> {
+        let file = choice.file(self.built, program, endpoint);
         let kept = file.as_ref().filter(|_| choice.resume);
         let kept = kept.and_then(|file| fs::read_to_string(file).ok());
         let output = match (self.stage, file) {
             _ if kept.is_some() => kept.unwrap_or_default(),
             (Some(stage), file) => {
-                let output = start(self.built, program, stage, road, choice).await?;
+                let output = start(self.built, program, stage, endpoint, choice).await?;
                 if let Some(file) = file {
                     fs::write(&file, &output).with_context(|| file.display().to_string())?;
                 }
@@ -104,7 +104,7 @@ async fn start(
     built: &Built,
     program: &Program,
     stage: &Stage,
-    road: Road,
+    endpoint: Endpoint,
     choice: &Choice,
 ) -> Result<String> {
     let binary = built.binary(program);
@@ -121,13 +121,13 @@ async fn start(
         .env("PROJECT_DIRECTORY", built.source())
         // The expected client metadata has no container in it.
         .env("DOCKER_RUNNING", "true")
-        .envs(stage.environment(road))
+        .envs(stage.environment(endpoint))
         .stdin(Stdio::null());
     blocking(move || to_its_end(&mut command)).await?
 }
 
 fn to_its_end(command: &mut Command) -> Result<String> {
-    let scratch = Scratch::new(&surroundings().temporary, "weir-suites")?;
+    let scratch = Scratch::new(&paths().temporary, "weir-suites")?;
     let path = scratch.path().join("output");
     let out = fs::File::create(&path)?;
     command.stdout(out.try_clone()?).stderr(out);
@@ -152,12 +152,12 @@ pub struct Judged {
     pub second_tries: Vec<String>,
 }
 
-/// All programs of an edition along all roads.
+/// All programs of an edition along all endpoints.
 #[derive(Debug, Default)]
 pub struct Outcome {
     /// By face.
     pub faces: BTreeMap<&'static str, Judged>,
-    /// Seconds by road.
+    /// Seconds by endpoint.
     pub took: BTreeMap<&'static str, u64>,
 }
 
@@ -165,17 +165,17 @@ pub struct Outcome {
 ///
 /// # Errors
 /// When a program cannot be run at all.
-pub async fn all(runner: Runner<'_>, faces: &[Road], choice: &Choice) -> Result<Outcome> {
+pub async fn all(runner: Runner<'_>, faces: &[Endpoint], choice: &Choice) -> Result<Outcome> {
     let mut outcome = Outcome::default();
     let chosen = |program: &&Program| {
         let package = choice.package.as_deref();
         package.is_none_or(|package| package == program.package)
     };
     for program in runner.built.edition.programs.iter().filter(chosen) {
-        eprintln!("{} {}", program.package, Road::Direct.name());
+        eprintln!("{} {}", program.package, Endpoint::Direct.name());
         let started = Instant::now();
-        let direct = runner.run(program, Road::Direct, choice).await?;
-        *outcome.took.entry(Road::Direct.name()).or_default() += started.elapsed().as_secs();
+        let direct = runner.run(program, Endpoint::Direct, choice).await?;
+        *outcome.took.entry(Endpoint::Direct.name()).or_default() += started.elapsed().as_secs();
         for face in faces {
             let started = Instant::now();
             eprintln!("{} {}", program.package, face.name());
@@ -195,7 +195,7 @@ pub async fn all(runner: Runner<'_>, faces: &[Road], choice: &Choice) -> Result<
 async fn try_again(
     runner: Runner<'_>,
     program: &Program,
-    face: Road,
+    face: Endpoint,
     choice: &Choice,
     direct: &Ran,
     fates: &mut Fates,

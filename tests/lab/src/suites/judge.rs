@@ -1,12 +1,12 @@
-//! Two roads compared, test by test.
+//! Two endpoints compared, test by test.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Road;
+use super::Endpoint;
 use super::known::Known;
 use super::verbose::{Ended, Results, Verdict, words};
 
-/// The results of one program along one road.
+/// The results of one program along one endpoint.
 #[derive(Clone, Debug, Default)]
 pub struct Ran {
     /// By test.
@@ -18,7 +18,7 @@ pub struct Ran {
 /// What became of one test through Weir.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fate {
-    /// Passed on both roads.
+    /// Passed on both endpoints.
     Kept,
     /// Passes only through Weir: skipped or failed directly.
     Gained,
@@ -28,11 +28,11 @@ pub enum Fate {
     Lost(String),
     /// Lost, with a reason in the list.
     Known(String),
-    /// Failed on both roads.
+    /// Failed on both endpoints.
     Broken,
     /// Failed directly, did not run through Weir: nothing is known of it.
     Unseen,
-    /// Ran on neither road.
+    /// Ran on neither endpoint.
     Idle,
 }
 
@@ -41,12 +41,12 @@ pub type Fates = BTreeMap<String, Fate>;
 
 /// Judges every test that has no tests of its own.
 pub fn compare(direct: &Ran, through: &Ran) -> Fates {
-    let roads = [&direct.results, &through.results].map(Family::of);
-    // Where a whole file is skipped on one road, its tests on the other speak for it.
-    let is_parent = |name: &str| roads.iter().any(|family| family.parents.contains(name));
-    let leaves = roads.iter().flat_map(|family| &family.leaves);
+    let endpoints = [&direct.results, &through.results].map(Family::of);
+    // Where a whole file is skipped on one endpoint, its tests on the other speak for it.
+    let is_parent = |name: &str| endpoints.iter().any(|family| family.parents.contains(name));
+    let leaves = endpoints.iter().flat_map(|family| &family.leaves);
     let leaves = leaves.filter(|name| !is_parent(name));
-    let guilty = roads.iter().flat_map(|family| &family.guilty);
+    let guilty = endpoints.iter().flat_map(|family| &family.guilty);
     let fate = |name: &&str| ((*name).to_owned(), fate_of(direct, through, name));
     leaves.chain(guilty).map(fate).collect()
 }
@@ -128,13 +128,18 @@ fn verdict<'a>(ran: &'a Ran, name: &str) -> Option<(Verdict, &'a str)> {
 
 /// Gives reasons to losses that have one; returns the entries that fit no loss although
 /// a test that they speak of was judged, or, with `all`, although everything ran.
-pub fn excuse(fates: &mut Fates, known: &[Known], road: Road, all: bool) -> Vec<Known> {
+pub fn excuse(fates: &mut Fates, known: &[Known], endpoint: Endpoint, all: bool) -> Vec<Known> {
     let mut stale = Vec::new();
     for entry in known {
-        let for_road = entry.face.as_deref().is_none_or(|face| face == road.name());
+        let for_road = entry
+            .face
+            .as_deref()
+            .is_none_or(|face| face == endpoint.name());
         let mut met = all;
         let mut fits = false;
-        let meant = fates.iter_mut().filter(|(test, _)| entry.means(road, test));
+        let meant = fates
+            .iter_mut()
+            .filter(|(test, _)| entry.means(endpoint, test));
         for (_, fate) in meant {
             match fate {
                 Fate::Lost(_) => {

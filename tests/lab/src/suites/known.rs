@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-use super::Road;
+use super::Endpoint;
 
 /// One entry.
 #[derive(Clone, Debug)]
@@ -21,8 +21,11 @@ pub struct Known {
 
 impl Known {
     /// Whether the entry speaks of this test.
-    pub fn means(&self, road: Road, test: &str) -> bool {
-        let face = self.face.as_deref().is_none_or(|face| face == road.name());
+    pub fn means(&self, endpoint: Endpoint, test: &str) -> bool {
+        let face = self
+            .face
+            .as_deref()
+            .is_none_or(|face| face == endpoint.name());
         face && test == self.test
     }
 }

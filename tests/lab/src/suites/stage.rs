@@ -1,8 +1,8 @@
-//! The servers of a run: one replica set for all roads, two Weirs in front of it.
+//! The servers of a run: one replica set for all endpoints, two Weirs in front of it.
 
 use anyhow::Result;
 
-use super::Road;
+use super::Endpoint;
 use weir_tests::balancer::Balancer;
 use weir_tests::cluster::Cluster;
 use weir_tests::weir::WeirProcess;
@@ -41,15 +41,15 @@ impl Stage {
     }
 
     /// The environment by which the driver's tests find their servers.
-    pub fn environment(&self, road: Road) -> Vec<(&'static str, String)> {
+    pub fn environment(&self, endpoint: Endpoint) -> Vec<(&'static str, String)> {
         let balanced = |address| format!("mongodb://{address}/?loadBalanced=true");
-        match road {
-            Road::Direct => vec![("MONGODB_URI", self.cluster.uri())],
-            Road::Mongos => {
+        match endpoint {
+            Endpoint::Direct => vec![("MONGODB_URI", self.cluster.uri())],
+            Endpoint::Mongos => {
                 let (first, second) = (self.first.address(), self.second.address());
                 vec![("MONGODB_URI", format!("mongodb://{first},{second}/"))]
             }
-            Road::LoadBalanced => {
+            Endpoint::LoadBalanced => {
                 let one = balanced(self.first.address());
                 vec![
                     ("MONGODB_URI", one.clone()),

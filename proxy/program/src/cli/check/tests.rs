@@ -149,8 +149,8 @@ async fn secrets_are_shown_only_when_asked_for() {
 
 #[test]
 fn wrong_settings_have_a_shape_for_machines_too() {
-    let problems = Problems(vec![Problem::new("--listen", "is odd", "mend it")]);
+    let problems = Problems(vec![Problem::new("--listen", "is odd", "change it")]);
     let json: serde_json::Value = serde_json::from_str(&problems_json(&problems)).unwrap();
     assert_eq!(json["ok"], false);
-    assert_eq!(json["configuration"][0]["hint"], "mend it");
+    assert_eq!(json["configuration"][0]["hint"], "change it");
 }

@@ -81,7 +81,7 @@ fn blanks(strings: &[ClientStringReport]) -> Option<String> {
     (!blanks.is_empty()).then(|| blanks.join("; "))
 }
 
-/// An option is left out of every road for the same reason: it is said once.
+/// An option is left out of every string for the same reason, so it is printed once.
 fn write_dropped(strings: &[ClientStringReport], text: &mut String) {
     let mut dropped: Vec<&DroppedOption> = Vec::new();
     for option in strings.iter().flat_map(|string| &string.dropped) {

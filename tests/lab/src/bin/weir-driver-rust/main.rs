@@ -13,10 +13,10 @@ mod basics;
 mod bulk;
 mod common;
 mod connect;
+mod endpoints;
 mod parallel;
 mod probe;
 mod reading;
-mod roads;
 mod rolling;
 mod writing;
 
@@ -113,11 +113,11 @@ async fn one(plan: &Plan, feature: &str) -> Result<()> {
         "max-staleness" => reading::max_staleness(plan).await,
         "tailable" => reading::tailable(plan).await,
         "exhaust" => Err(NotApplicable::because("the driver has no exhaust cursors")),
-        "snappy" | "zlib" | "zstd" => roads::compressor(plan, feature).await,
-        "timeout" => roads::timeout(plan).await,
-        "tls" | "unix" => roads::crud_through(plan, feature).await,
-        "balanced" => roads::balanced(plan).await,
-        "pool" => roads::pool(plan).await,
+        "snappy" | "zlib" | "zstd" => endpoints::compressor(plan, feature).await,
+        "timeout" => endpoints::timeout(plan).await,
+        "tls" | "unix" => endpoints::crud_through(plan, feature).await,
+        "balanced" => endpoints::balanced(plan).await,
+        "pool" => endpoints::pool(plan).await,
         _ => bail!("the program has no such feature"),
     }
 }

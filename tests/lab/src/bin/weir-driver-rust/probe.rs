@@ -13,7 +13,7 @@ use mongodb::{Client, ClientSession, Collection};
 use serde_json::{Value, json};
 
 use crate::common::{Commands, code_of};
-use crate::roads::Watcher;
+use crate::endpoints::Watcher;
 
 const LIMIT: Duration = Duration::from_secs(25);
 

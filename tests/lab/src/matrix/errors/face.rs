@@ -9,7 +9,7 @@ use anyhow::Result;
 use bson::{Bson, Document, Timestamp, doc};
 
 use super::Case;
-use crate::matrix::stage::Face as Road;
+use crate::matrix::stage::Face as Endpoint;
 use weir_tests::message::Message;
 use weir_tests::scripted::{Act, Face, Scripted};
 
@@ -26,7 +26,7 @@ pub(super) struct Rehearsal {
     /// What the case counts.
     counted: &'static str,
     met: Arc<AtomicBool>,
-    road: Road,
+    endpoint: Endpoint,
 }
 
 struct Part {
@@ -60,14 +60,14 @@ impl Rehearsal {
             server,
             counted: counted(case.class),
             met,
-            road: case.face,
+            endpoint: case.face,
         })
     }
 
     pub(super) fn uri(&self) -> String {
-        let option = match self.road {
-            Road::Balanced => "&loadBalanced=true",
-            Road::Direct | Road::Mongos => "",
+        let option = match self.endpoint {
+            Endpoint::Balanced => "&loadBalanced=true",
+            Endpoint::Direct | Endpoint::Mongos => "",
         };
         format!(
             "mongodb://{}/?retryWrites=true{option}",

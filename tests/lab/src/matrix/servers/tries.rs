@@ -1,5 +1,5 @@
 //! The processes of the server matrix: one for a server, or, where the server is frail, one for
-//! each driver and road, and another one after each feature that the server did not survive.
+//! each driver and endpoint, and another one after each feature that the server did not survive.
 
 use std::env;
 use std::path::Path;
@@ -13,7 +13,7 @@ use crate::matrix::stage::{Face, Stage};
 
 /// The drivers that speak to all servers.
 const DRIVERS: [&str; 2] = ["python-4.6.3", "rust-3.9.1"];
-/// The roads that are compared.
+/// The endpoints that are compared.
 const FACES: [Face; 2] = [Face::Direct, Face::Mongos];
 /// So many servers are given to a feature that they do not survive.
 const TRIES: usize = 6;
@@ -22,7 +22,7 @@ const MARK: &str = "cell ";
 /// The line that says that the server is no more.
 const ENDED: &str = "the server itself ended";
 
-/// One feature, one driver, one road.
+/// One feature, one driver, one endpoint.
 #[derive(Clone, Debug)]
 pub(super) struct Seen {
     pub(super) feature: String,
@@ -49,7 +49,7 @@ impl Seen {
     }
 }
 
-/// Whether any driver failed this feature on any road.
+/// Whether any driver failed this feature on any endpoint.
 fn fails(seen: &[Seen], feature: &str) -> bool {
     let mut seen = seen.iter();
     seen.any(|seen| seen.feature == feature && seen.verdict == "fail")

@@ -21,7 +21,7 @@ import weir.features.Deadlines;
 import weir.features.GridFs;
 import weir.features.Results;
 import weir.features.Retries;
-import weir.features.Roads;
+import weir.features.Endpoints;
 import weir.features.Routing;
 import weir.features.Sessions;
 import weir.features.Streams;
@@ -63,16 +63,16 @@ final class Features {
         all.put("retryable-write", Retries::retryableWrite);
         all.put("read-preference", Routing::readPreference);
         all.put("max-staleness", Routing::maxStaleness);
-        all.put("unacknowledged", Roads::unacknowledged);
+        all.put("unacknowledged", Endpoints::unacknowledged);
         all.put("tailable", Streams::tailable);
         all.put("exhaust", Streams::exhaust);
         for (var codec : List.of("snappy", "zlib", "zstd")) {
             all.put(codec, context -> Compression.compressed(context, codec));
         }
         all.put("timeout", Deadlines::timeout);
-        all.put("tls", context -> Roads.crudThrough(context, "tls"));
-        all.put("unix", context -> Roads.crudThrough(context, "unix"));
-        all.put("balanced", Roads::balanced);
+        all.put("tls", context -> Endpoints.crudThrough(context, "tls"));
+        all.put("unix", context -> Endpoints.crudThrough(context, "unix"));
+        all.put("balanced", Endpoints::balanced);
         all.put("sessions", Sessions::sessions);
         all.put("concurrent", Sessions::concurrent);
         all.put("commands", Commands::commands);

@@ -40,9 +40,9 @@ features.timeout = function () {
   equal('the next operation', [{ _id: 1 }], things.find().toArray());
 };
 
-function crudThrough(road) {
-  const mongo = connection(uriNamed(road));
-  const things = mongo.getDB(plan.database).getCollection(`road_${road}`);
+function crudThrough(endpoint) {
+  const mongo = connection(uriNamed(endpoint));
+  const things = mongo.getDB(plan.database).getCollection(`road_${endpoint}`);
   things.deleteMany({});
   const many = [];
   for (let n = 0; n < 100; n += 1) many.push({ _id: n, n });

@@ -4,9 +4,9 @@
 
 const { equal } = require('../expect');
 
-async function crudThrough(context, road) {
-  const client = context.client({}, context.uri(road));
-  const things = context.database(client).collection(`road_${road}`);
+async function crudThrough(context, endpoint) {
+  const client = context.client({}, context.uri(endpoint));
+  const things = context.database(client).collection(`road_${endpoint}`);
   await things.deleteMany({});
   await things.insertMany(Array.from({ length: 100 }, (_, n) => ({ _id: n, n })));
   equal((await things.updateMany({ n: { $lt: 10 } }, { $inc: { n: 1 } })).modifiedCount, 10, 'updated');

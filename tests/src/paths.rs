@@ -5,7 +5,7 @@ use weir_kit::Paths;
 use weir_kit::mongod::Binary;
 
 /// The environment of this test process.
-pub fn surroundings() -> Paths {
+pub fn paths() -> Paths {
     Paths::of_this_process()
 }
 
@@ -14,7 +14,7 @@ pub fn surroundings() -> Paths {
 /// # Errors
 /// One line that says what to set.
 pub async fn mongod() -> Result<Binary> {
-    Ok(blocking(|| Binary::find(&surroundings())).await??)
+    Ok(blocking(|| Binary::find(&paths())).await??)
 }
 
 /// Runs something that blocks beside the test's own tasks.

@@ -78,9 +78,9 @@ func timeout(f *feature) {
 }
 
 // crudThrough does everyday things through one of the other connection strings.
-func crudThrough(f *feature, road string) (*mongo.Client, *mongo.Collection) {
-	client := f.clientOf(f.uri(road), nil)
-	things := f.database(client).Collection("road_" + road)
+func crudThrough(f *feature, endpoint string) (*mongo.Client, *mongo.Collection) {
+	client := f.clientOf(f.uri(endpoint), nil)
+	things := f.database(client).Collection("road_" + endpoint)
 	f.clear(things)
 	many := make([]any, 100)
 	for n := range many {

@@ -6,21 +6,21 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 use weir::Controls;
 
-use crate::afterwards::RELEASE_TIME;
 use crate::fallback::{Fallback, Turn};
+use crate::post_invoke::RELEASE_TIME;
 
 /// Time between two checks of both upstreams.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// Watches both upstreams until the environment ends.
-pub(crate) struct Ways {
+pub(crate) struct Failover {
     controls: Controls,
     after: Duration,
     share: f64,
     task: JoinHandle<()>,
 }
 
-impl Ways {
+impl Failover {
     /// Starts to watch. A `share` of the environments uses the fallback upstream once the shared
     /// Weir has been unreachable for the time `after`.
     pub(crate) fn look_after(controls: Controls, after: Duration, share: f64) -> Self {

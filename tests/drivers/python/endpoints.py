@@ -1,4 +1,4 @@
-"""The roads to the server: codecs, TLS, sockets, faces, deadlines, the pool itself."""
+"""The endpoints to the server: codecs, TLS, sockets, faces, deadlines, the pool itself."""
 
 import importlib.util
 import time
@@ -112,7 +112,7 @@ class Watcher(monitoring.ConnectionPoolListener, monitoring.ServerListener):
         self.known = False
 
     def look(self, client):
-        """The driver tells of servers once a second: takes what it has not told yet."""
+        """The driver reports servers once a second: takes what it has not reported yet."""
         process_events_queue(weakref.ref(client._topology._events))
 
     def description_changed(self, event):

@@ -12,8 +12,8 @@ import org.bson.Document;
 import weir.Context;
 
 /** Other ways to the server than a plain one with acknowledged writes. */
-public final class Roads {
-    private Roads() {}
+public final class Endpoints {
+    private Endpoints() {}
 
     public static void unacknowledged(Context context) {
         var client = context.client(settings -> settings.applyToConnectionPoolSettings(pool -> pool.maxSize(5)));
@@ -26,9 +26,9 @@ public final class Roads {
         equal("documents counted", 100L, things.countDocuments());
     }
 
-    public static MongoClient crudThrough(Context context, String road) {
-        var client = context.clientOf(context.uri(road), settings -> {});
-        var things = context.collection(client, "road_" + road);
+    public static MongoClient crudThrough(Context context, String endpoint) {
+        var client = context.clientOf(context.uri(endpoint), settings -> {});
+        var things = context.collection(client, "road_" + endpoint);
         things.deleteMany(new Document());
         things.insertMany(IntStream.range(0, 100).mapToObj(n -> new Document("_id", n).append("n", n)).toList());
         equal("updated", 10L, things.updateMany(Filters.lt("n", 10), Updates.inc("n", 1)).getModifiedCount());

@@ -10,10 +10,10 @@ use weir::config::{
 };
 use weir::{Proxy, StartError};
 
+use crate::connection_budget;
+use crate::env::{Env, Kind};
 use crate::settings::Settings;
-use crate::sizes;
-use crate::surroundings::{Kind, Surroundings};
-use crate::upstream::{self, Chosen, Road};
+use crate::upstream::{self, Chosen, UpstreamKind};
 
 /// Longest time for the DNS look-up of an SRV name. Lambda limits the whole of init to ten seconds.
 const LOOK_UP_TIME: Duration = Duration::from_secs(4);
@@ -49,16 +49,15 @@ impl From<String> for Refused {
 ///
 /// # Errors
 /// Why the extension cannot serve the function, and what to do about it.
-pub(crate) async fn start(
-    surroundings: &Surroundings,
-    settings: &Settings,
-) -> Result<Serving, Refused> {
-    let chosen = upstream::choose(surroundings, &settings.listen)?;
+pub(crate) async fn start(env: &Env, settings: &Settings) -> Result<Serving, Refused> {
+    let chosen = upstream::choose(env, &settings.listen)?;
     if let Some(warning) = &chosen.warning {
         tracing::warn!("{warning}");
     }
     let mut strings = settings.of_weir();
-    for warning in sizes::settle(&mut strings, surroundings, chosen.road, settings.release) {
+    for warning in
+        connection_budget::settle(&mut strings, env, chosen.upstream_kind, settings.release)
+    {
         tracing::warn!("{warning}");
     }
     strings.insert("WEIR_UPSTREAM".to_owned(), chosen.text.clone());
@@ -68,11 +67,11 @@ pub(crate) async fn start(
     let asks = strings.contains_key("WEIR_ADMIN");
     let mut config = load(strings, &chosen.from).await?;
     for listener in &mut config.listeners {
-        adapt(listener, Start::of(surroundings), settings);
+        adapt(listener, Start::of(env), settings);
         listener.further_logins.extend(login_of(&chosen));
     }
     let may_fall_back = settings.fallback_share > 0.0
-        && add_spare(&mut config.listeners, &chosen, surroundings, settings).await;
+        && add_spare(&mut config.listeners, &chosen, env, settings).await;
     for warning in &config.warnings {
         tracing::info!("{warning}");
     }
@@ -110,13 +109,15 @@ fn login_of(chosen: &Chosen) -> Option<Credential> {
 async fn add_spare(
     listeners: &mut [ListenerConfig],
     chosen: &Chosen,
-    surroundings: &Surroundings,
+    env: &Env,
     settings: &Settings,
 ) -> bool {
-    let spare = match (&chosen.original, chosen.road) {
-        (Some(original), Road::Service) => spare(surroundings, settings, original).await,
-        (None, Road::Service) => Err("no variable holds the function's own string".to_owned()),
-        (_, Road::Direct) => {
+    let spare = match (&chosen.original, chosen.upstream_kind) {
+        (Some(original), UpstreamKind::Service) => spare(env, settings, original).await,
+        (None, UpstreamKind::Service) => {
+            Err("no variable holds the function's own string".to_owned())
+        }
+        (_, UpstreamKind::Direct) => {
             Err("the extension already connects to the database directly".to_owned())
         }
     };
@@ -137,14 +138,14 @@ async fn add_spare(
 
 /// The listener of the fallback upstream, with the connections of the direct mode. It opens none.
 async fn spare(
-    surroundings: &Surroundings,
+    env: &Env,
     settings: &Settings,
     original: &str,
 ) -> Result<Option<Box<ListenerConfig>>, String> {
     let mut strings = settings.of_weir();
     // The numbers in the settings are for the upstream that was chosen.
-    sizes::unset(&mut strings);
-    sizes::settle(&mut strings, surroundings, Road::Direct, settings.release);
+    connection_budget::unset(&mut strings);
+    connection_budget::settle(&mut strings, env, UpstreamKind::Direct, settings.release);
     strings.insert("WEIR_UPSTREAM".to_owned(), upstream::without_pool(original));
     strings.insert("AWS_LAMBDA_RUNTIME_API".to_owned(), "here".to_owned());
     let config = load(strings, "the function's own string").await?;
@@ -170,10 +171,10 @@ enum Start {
 }
 
 impl Start {
-    fn of(surroundings: &Surroundings) -> Self {
-        match surroundings.kind() {
+    fn of(env: &Env) -> Self {
+        match env.kind() {
             Kind::SnapStart => Self::Unseen,
-            _ if surroundings.may_be_passed_by() => Self::WithClients,
+            _ if env.may_be_passed_by() => Self::WithClients,
             _ => Self::Now,
         }
     }
@@ -249,15 +250,15 @@ fn explain(error: &StartError) -> String {
 mod tests {
     use super::*;
 
-    fn surroundings(variables: &[(&str, &str)]) -> Surroundings {
+    fn env(variables: &[(&str, &str)]) -> Env {
         let mut all = vec![("WEIR_LISTEN", "127.0.0.1:0")];
         all.extend(variables);
-        Surroundings::from_iter(all)
+        Env::from_iter(all)
     }
 
     async fn started(variables: &[(&str, &str)]) -> Result<Serving, Refused> {
-        let surroundings = surroundings(variables);
-        start(&surroundings, &Settings::read(&surroundings)).await
+        let env = env(variables);
+        start(&env, &Settings::read(&env)).await
     }
 
     #[tokio::test]
@@ -302,8 +303,8 @@ mod tests {
             ("WEIR_SERVICE", "127.0.0.1:1"),
             ("WEIR_LISTEN", taken.as_str()),
         ];
-        let surroundings = Surroundings::from_iter(variables.to_vec());
-        let error = start(&surroundings, &Settings::read(&surroundings)).await;
+        let env = Env::from_iter(variables.to_vec());
+        let error = start(&env, &Settings::read(&env)).await;
         let Refused { why: error, taken } = error.err().unwrap();
         assert!(taken);
         assert!(

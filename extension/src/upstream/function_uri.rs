@@ -7,7 +7,7 @@ use weir_shim::uri::Parts;
 use weir_shim::{rewrite::can_be_moved, settings, strings, uri};
 
 use super::parts::login_options;
-use crate::surroundings::Surroundings;
+use crate::env::Env;
 
 /// A connection string of the function's.
 #[derive(Clone, PartialEq, Eq)]
@@ -42,8 +42,8 @@ pub(super) enum NotFound {
 ///
 /// # Errors
 /// When there is none, or one for each of several clusters, and what to do about it.
-pub(super) fn find(surroundings: &Surroundings, listen: &str) -> Result<Found, NotFound> {
-    let mut found = all(surroundings, listen);
+pub(super) fn find(env: &Env, listen: &str) -> Result<Found, NotFound> {
+    let mut found = all(env, listen);
     // What the shim leaves as it is need not be served, as long as there is anything else.
     if found.iter().any(|own| can_be_moved(&own.text)) {
         found.retain(|own| can_be_moved(&own.text));
@@ -94,8 +94,8 @@ impl std::fmt::Display for NotFound {
 /// The string that leads to the extension itself and says who logs in, where nothing else does:
 /// a runtime without an exec wrapper has the address written into the function's configuration.
 /// `None`: there is none, or they say different things.
-pub(super) fn leading_here(surroundings: &Surroundings, listen: &str) -> Option<String> {
-    let here = meant(surroundings).into_iter();
+pub(super) fn leading_here(env: &Env, listen: &str) -> Option<String> {
+    let here = meant(env).into_iter();
     let mut here: Vec<Own> = here.filter(|own| is_own(&own.text, listen)).collect();
     here.retain(|own| can_be_moved(&own.text) && user_of(&own.text).is_some());
     let login = |own: &Own| {
@@ -110,16 +110,16 @@ pub(super) fn leading_here(surroundings: &Surroundings, listen: &str) -> Option<
 }
 
 /// Every string that does not lead to the extension itself.
-fn all(surroundings: &Surroundings, listen: &str) -> Vec<Own> {
-    let mut found = meant(surroundings);
+fn all(env: &Env, listen: &str) -> Vec<Own> {
+    let mut found = meant(env);
     found.retain(|own| !is_own(&own.text, listen));
     found
 }
 
 /// Every string of the function's, found as the shim finds it.
-fn meant(surroundings: &Surroundings) -> Vec<Own> {
-    let named = settings::named(surroundings.all());
-    let looked_at = strings::looked_at(surroundings.all(), named.as_deref());
+fn meant(env: &Env) -> Vec<Own> {
+    let named = settings::named(env.all());
+    let looked_at = strings::looked_at(env.all(), named.as_deref());
     let found = looked_at.flat_map(|(name, value)| {
         let texts = strings::in_value(value).into_iter();
         texts.map(|text| Own {

@@ -1,4 +1,4 @@
-//! Counters as CloudWatch metrics. Each report is one line of JSON on standard output. CloudWatch
+//! Emf as CloudWatch metrics. Each report is one line of JSON on standard output. CloudWatch
 //! Logs turns such lines into metrics (*embedded metric format*).
 
 use std::io::Write;
@@ -9,14 +9,14 @@ use weir::Tally;
 
 /// Counts invocations, operations and refusals since the last report.
 #[derive(Debug)]
-pub(crate) struct Counters {
+pub(crate) struct Emf {
     namespace: String,
     function: String,
     invocations: usize,
     reported: Tally,
 }
 
-impl Counters {
+impl Emf {
     pub(crate) fn new(namespace: &str, function: &str) -> Self {
         Self {
             namespace: namespace.to_owned(),
@@ -105,7 +105,7 @@ mod tests {
 
     #[test]
     fn a_report_counts_from_the_last_one() {
-        let mut counters = Counters::new("Weir", "exam");
+        let mut counters = Emf::new("Weir", "exam");
         assert_eq!(counters.line(tally(0, 0), NOW), None, "nothing was done");
         counters.invoked();
         counters.invoked();
@@ -124,7 +124,7 @@ mod tests {
     /// The rules of the embedded metric format that CloudWatch holds lines to.
     #[test]
     fn a_report_is_in_cloudwatchs_format() {
-        let mut counters = Counters::new("Weir", "exam");
+        let mut counters = Emf::new("Weir", "exam");
         let line = counters.line(tally(7, 0), NOW).unwrap();
         assert_eq!(line["_aws"]["Timestamp"], 1_700_000_000_123_u64);
         let directive = &line["_aws"]["CloudWatchMetrics"][0];

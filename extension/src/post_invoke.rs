@@ -24,7 +24,7 @@ const LONGEST_STAY: Duration = Duration::from_secs(900);
 const LOOK_EVERY: Duration = Duration::from_millis(2);
 
 /// Waits for the end of each invocation and does the work that is due then.
-pub(crate) struct Afterwards {
+pub(crate) struct PostInvoke {
     release: Release,
     drain: Option<Duration>,
     port: u16,
@@ -34,7 +34,7 @@ pub(crate) struct Afterwards {
     telemetry: Option<Telemetry>,
 }
 
-impl Afterwards {
+impl PostInvoke {
     pub(crate) const fn new(settings: &Settings) -> Self {
         Self {
             release: settings.release,

@@ -4,7 +4,7 @@ use weir_shim::settings;
 
 /// All variables whose name and value are valid UTF-8.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Surroundings {
+pub(crate) struct Env {
     variables: Vec<(String, String)>,
     /// The file name of the program. Lambda knows the extension by it.
     pub(crate) name: String,
@@ -24,7 +24,7 @@ pub(crate) enum Kind {
     Managed,
 }
 
-impl Surroundings {
+impl Env {
     /// Reads the variables of this process.
     pub(crate) fn read() -> Self {
         let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
@@ -76,14 +76,14 @@ impl Surroundings {
 }
 
 #[cfg(test)]
-impl<const N: usize> From<[(&str, &str); N]> for Surroundings {
+impl<const N: usize> From<[(&str, &str); N]> for Env {
     fn from(variables: [(&str, &str); N]) -> Self {
         variables.into_iter().collect()
     }
 }
 
 #[cfg(test)]
-impl<'a> FromIterator<(&'a str, &'a str)> for Surroundings {
+impl<'a> FromIterator<(&'a str, &'a str)> for Env {
     fn from_iter<I: IntoIterator<Item = (&'a str, &'a str)>>(variables: I) -> Self {
         let own = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
         Self {
@@ -99,26 +99,26 @@ mod tests {
 
     #[test]
     fn environments_that_the_shim_may_leave_are_known() {
-        let may = |name, value| Surroundings::from([(name, value)]).may_be_passed_by();
+        let may = |name, value| Env::from([(name, value)]).may_be_passed_by();
         for (value, expected) in [("1", true), ("No", false), ("", false), (" ", false)] {
             assert_eq!(may("WEIR_SHIM_OFF", value), expected, "{value}");
         }
         for (value, expected) in [("10", true), ("100 %", false), ("all", true)] {
             assert_eq!(may("WEIR_SHIM_PERCENT", value), expected, "{value}");
         }
-        assert!(!Surroundings::default().may_be_passed_by());
+        assert!(!Env::default().may_be_passed_by());
     }
 
     #[test]
     fn the_kind_of_environment_is_known() {
-        let kind = |value| Surroundings::from([("AWS_LAMBDA_INITIALIZATION_TYPE", value)]).kind();
+        let kind = |value| Env::from([("AWS_LAMBDA_INITIALIZATION_TYPE", value)]).kind();
         assert_eq!(kind("on-demand"), Kind::OnDemand);
         assert_eq!(kind("provisioned-concurrency"), Kind::Provisioned);
         assert_eq!(kind("snap-start"), Kind::SnapStart);
         assert_eq!(kind("lambda-managed-instances"), Kind::Managed);
         assert_eq!(kind("of-the-future"), Kind::OnDemand);
-        assert_eq!(Surroundings::default().kind(), Kind::OnDemand);
-        let managed = Surroundings::from([("AWS_LAMBDA_MAX_CONCURRENCY", "8")]);
+        assert_eq!(Env::default().kind(), Kind::OnDemand);
+        let managed = Env::from([("AWS_LAMBDA_MAX_CONCURRENCY", "8")]);
         assert_eq!((managed.kind(), managed.concurrency()), (Kind::Managed, 8));
     }
 }

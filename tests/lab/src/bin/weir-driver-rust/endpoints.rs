@@ -1,4 +1,4 @@
-//! The roads to the server: codecs, TLS, sockets, faces, deadlines, the pool itself.
+//! The endpoints to the server: codecs, TLS, sockets, faces, deadlines, the pool itself.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
