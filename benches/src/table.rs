@@ -158,30 +158,15 @@ fn rows(cell: &Cell) -> Vec<Row> {
 fn row(cell: &Cell, series: &Series) -> Row {
     let clients = cell.task.clients.to_string();
     let name = series.contender.name().to_owned();
-    let direct = cell.of(ContenderName::Direct);
-    let by_direct = |number: fn(&Sample) -> f64| {
-        direct.map_or("–".into(), |direct| {
-            format!("{:.2}×", series.ratio(direct, number))
-        })
-    };
-    let proxied = |text: String| {
-        if series.contender == ContenderName::Direct {
-            "–".into()
-        } else {
-            text
-        }
-    };
+    let by_direct = |number| by_direct(cell, series, number);
+    let proxied = |text| proxied(series, text);
     let p50 = micros(series.median(|one| one.outcome.p50 as f64));
     let p99 = micros(series.median(|one| one.outcome.p99 as f64));
     let memory = mebibytes(series.median(|one| one.memory as f64));
     match cell.measure {
         Measure::Find | Measure::Many => vec![
             clients,
-            if series.contender == ContenderName::Weir {
-                cell.cap.to_string()
-            } else {
-                "–".into()
-            },
+            cap(cell, series),
             name,
             format!("{:.0}", series.median(Sample::rate)),
             by_direct(Sample::rate),
@@ -220,6 +205,32 @@ fn row(cell: &Cell, series: &Series) -> Row {
             }))),
             proxied(mebibytes(series.median(|one| one.peak as f64))),
         ],
+    }
+}
+
+/// As a multiple of the direct connection's number.
+fn by_direct(cell: &Cell, series: &Series, number: fn(&Sample) -> f64) -> String {
+    let direct = cell.of(ContenderName::Direct);
+    direct.map_or("–".into(), |direct| {
+        format!("{:.2}×", series.ratio(direct, number))
+    })
+}
+
+/// What only a proxy has.
+fn proxied(series: &Series, text: String) -> String {
+    if series.contender == ContenderName::Direct {
+        "–".into()
+    } else {
+        text
+    }
+}
+
+/// The limit of connections, which only Weir has.
+fn cap(cell: &Cell, series: &Series) -> String {
+    if series.contender == ContenderName::Weir {
+        cell.cap.to_string()
+    } else {
+        "–".into()
     }
 }
 

@@ -12,6 +12,11 @@
 //! | [`units`] | durations, sizes and switches as people write them |
 //! | [`listen`] | TCP and unix socket addresses to listen on |
 //! | [`uri`] | a connection string becomes an [`Upstream`] |
+//! | [`tls`] | certificate files become TLS settings, for clients and for the upstream |
+//! | [`secret`] | a text that is never printed |
+//! | [`problem`] | one mistake, with its place and a hint |
+//! | `spelling` | the nearest known name to a mistyped one |
+//! | [`effective`] | what every setting ended up as, and why |
 //! | `build` | raw strings become a [`Config`], with all mistakes collected |
 //! | [`client_string`] | the connection string an application must use for each placement to Weir |
 //! | [`mod@reference`] | `docs/configuration.md`, generated from the table |

@@ -10,6 +10,7 @@
 //! | [`quota`] | as little CPU time as a small function gets |
 //! | [`environment`] | a light environment, of which there may be hundreds |
 //! | [`parts`] | what all that is made of |
+//! | `http` | one request to a server that is only here |
 //! | [`processes`] | the processes in an emulated environment |
 
 pub mod api;

@@ -3,7 +3,9 @@
 //! | module | does |
 //! |---|---|
 //! | [`plan`] | what each client does, from a seed |
-//! | `client`, `cursor`, `transaction` | carry it out over a `link` and check each reply |
+//! | `client`, `cursor`, `transaction` | carry it out and check each reply |
+//! | `link` | one client's connection, which may leave at any moment |
+//! | `cap` | the sockets to each node, counted from outside |
 //! | [`ledger`] | what clients were told, held against what the server has |
 //! | `saboteur` | breaks upstream connections |
 //! | `place` | where a Weir is; under disasters there are two, which are drained and killed too |
