@@ -110,7 +110,7 @@ impl ServiceStatus {
         Self {
             name: view.name.clone(),
             upstream: view.upstream.clone(),
-            topology: format!("{:?}", table.snapshot.kind),
+            topology: table.snapshot.kind.name().to_owned(),
             max_connections: view.max_connections,
             monitor_sockets: view.monitor_sockets,
             held: view.front.metrics.held_now(),
@@ -132,7 +132,7 @@ impl NodeStatus {
         let [normal, finishing, awaiting] = counts.leased;
         Self {
             address: node.address.to_string(),
-            kind: format!("{:?}", node.kind),
+            kind: node.kind.name().to_owned(),
             error: node
                 .error
                 .as_ref()

@@ -111,11 +111,6 @@ impl Setting {
     }
 }
 
-/// Finds a setting by its flag.
-pub fn by_flag(flag: &str) -> Option<&'static Setting> {
-    SETTINGS.iter().find(|setting| setting.flag == flag)
-}
-
 /// Finds a setting by its key in the file.
 pub fn by_key(key: &str) -> Option<&'static Setting> {
     SETTINGS.iter().find(|setting| setting.key == Some(key))
@@ -252,6 +247,10 @@ mod tests {
 
     use super::*;
 
+    fn setting(flag: &str) -> Option<&'static Setting> {
+        SETTINGS.iter().find(|setting| setting.flag == flag)
+    }
+
     #[test]
     fn names_follow_one_rule_and_are_unique() {
         for setting in SETTINGS {
@@ -271,9 +270,9 @@ mod tests {
 
     #[test]
     fn defaults_written_as_text_are_the_typed_ones() {
-        let wire_version = by_flag(name::WIRE_VERSION).unwrap().default.show();
+        let wire_version = setting(name::WIRE_VERSION).unwrap().default.show();
         assert_eq!(wire_version, defaults::WIRE_VERSION.to_string());
-        let drain = by_flag(name::DRAIN_TIMEOUT).unwrap().default.show();
+        let drain = setting(name::DRAIN_TIMEOUT).unwrap().default.show();
         for (word, time) in [
             ("none", defaults::DRAIN_NONE),
             ("list", defaults::DRAIN_LIST),

@@ -1,5 +1,5 @@
-//! The strings in the hand of a host that has this Weir inside of it and knows what happens
-//! around it: work that begins and ends, freezes, the end of everything.
+//! How a host program steers the Weir that runs inside it. The host knows what Weir cannot see:
+//! when work begins and ends, when the process was frozen, when everything ends.
 
 use std::{sync::Arc, time::Duration};
 
@@ -12,7 +12,7 @@ use crate::{
     relay::HostDeadline,
 };
 
-/// Holds the strings; clones hold the same.
+/// Steers a running proxy from its host program. Clones steer the same proxy.
 #[derive(Clone)]
 pub struct Controls {
     parts: Vec<Part>,
@@ -22,7 +22,7 @@ pub struct Controls {
 struct Part {
     front: Arc<Frontend>,
     later: Option<Arc<Later>>,
-    /// It is the other way to the cluster of the part before it.
+    /// It is the fallback upstream of the part before it.
     is_spare: bool,
 }
 
@@ -53,7 +53,7 @@ impl Controls {
         }
     }
 
-    /// The ways that are meant to be gone.
+    /// The listeners' own upstreams.
     fn own(&self) -> impl Iterator<Item = &Part> {
         self.parts.iter().filter(|part| !part.is_spare)
     }
@@ -62,14 +62,15 @@ impl Controls {
         self.parts.iter().filter(|part| part.is_spare)
     }
 
-    /// Has operations go the other way. Cursors and transactions that are open on the first
-    /// one end for their clients.
+    /// Sends operations to the fallback upstreams from now on. Cursors and transactions that are
+    /// open on the listeners' own upstreams end for their clients.
     pub fn divert(&self) {
         self.spares().for_each(Part::wake);
         self.own().for_each(|part| part.front.divert(true));
     }
 
-    /// Has operations go the first way again, and closes what was opened for the other.
+    /// Sends operations to the listeners' own upstreams again, and closes the connections to the
+    /// fallback upstreams, for at most `limit`.
     pub async fn return_to_own(&self, limit: Duration) {
         self.own().for_each(|part| part.front.divert(false));
         for part in self.spares() {
@@ -81,15 +82,15 @@ impl Controls {
         }
     }
 
-    /// Why the other way cannot be gone now; `None`: it can, or nobody has tried.
+    /// Why no fallback upstream can be used now. `None`: one can, or none has been tried.
     #[must_use]
     pub fn spare_trouble(&self) -> Option<String> {
         self.spares()
             .find_map(|part| part.front.cluster().trouble())
     }
 
-    /// Work begins that will be cut off at `ends`: who still waits `notice` before is
-    /// answered with an error that can be reported.
+    /// Work begins that the host's platform ends at `ends`. An operation that still waits
+    /// `notice` before that gets an error, so that the application can report it.
     pub fn work_until(&self, ends: Instant, notice: Duration) {
         for part in &self.parts {
             if let Some(host_deadline) = part.front.own_relay().host_deadline() {
@@ -98,7 +99,7 @@ impl Controls {
         }
     }
 
-    /// Work begins whose end nobody knows.
+    /// Work begins that has no known end.
     pub fn work_without_end(&self) {
         let deadlines = self
             .parts
@@ -107,7 +108,7 @@ impl Controls {
         deadlines.for_each(HostDeadline::clear);
     }
 
-    /// Opens what a sleeping Weir has not opened yet.
+    /// Begins to watch the upstreams that a waiting Weir does not watch yet.
     pub fn wake(&self) {
         self.own().for_each(Part::wake);
     }

@@ -123,6 +123,19 @@ pub enum TopologyKind {
 }
 
 impl TopologyKind {
+    /// Its name in `/status`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Unknown => "Unknown",
+            Self::Single => "Single",
+            Self::ReplicaSetNoPrimary => "ReplicaSetNoPrimary",
+            Self::ReplicaSetWithPrimary => "ReplicaSetWithPrimary",
+            Self::Sharded => "Sharded",
+            Self::LoadBalanced => "LoadBalanced",
+        }
+    }
+
     /// Whether this is a replica set, with or without a primary.
     #[must_use]
     pub fn is_replica_set(self) -> bool {
@@ -195,6 +208,22 @@ pub enum NodeKind {
 }
 
 impl NodeKind {
+    /// Its name in `/status`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Unknown => "Unknown",
+            Self::Standalone => "Standalone",
+            Self::Primary => "Primary",
+            Self::Secondary => "Secondary",
+            Self::Mongos => "Mongos",
+            Self::Arbiter => "Arbiter",
+            Self::Other => "Other",
+            Self::Ghost => "Ghost",
+            Self::LoadBalancer => "LoadBalancer",
+        }
+    }
+
     /// Whether operations can be sent to such a node.
     #[must_use]
     pub fn holds_data(self) -> bool {
