@@ -9,7 +9,7 @@
 //!
 //! | module | its part |
 //! |---|---|
-//! | [`env`] | the environment variables; the only file that reads them |
+//! | [`mod@env`] | the environment variables; the only file that reads them |
 //! | [`settings`] | the table of settings; a wrong value is a warning, not an error |
 //! | [`connection_budget`] | how many connections an environment holds; pure |
 //! | [`upstream`] | which connection string the extension uses; pure |
