@@ -251,7 +251,7 @@ async fn clients_do_not_take_the_files_of_the_upstream() -> Result<()> {
     for _ in 0..200 {
         many.push(Raw::connect(weir.address()).await?);
     }
-    weir.wait_for_log("kept for the upstream").await?;
+    weir.wait_for_log("reserved for the upstream").await?;
     cluster.relay(0)?.reset_all();
     let served = many.first_mut().context("no client")?;
     served.limit = Duration::from_secs(10);
