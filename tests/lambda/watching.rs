@@ -88,6 +88,12 @@ async fn a_copy_does_not_watch_through_its_original() -> Result<()> {
     let of_the_original = relay.counts().accepted;
     freeze(&extension).await?;
     thaw(&api, &extension, "r-1")?;
+    // The function's runtime takes some milliseconds from the event to an operation. Here the
+    // operation could arrive before the event is read.
+    until_true("the copy to watch by itself", LIMIT, || {
+        relay.counts().accepted > of_the_original
+    })
+    .await?;
     works(&mut function, insert("watching", "r-1")).await?;
     until_true("connections of the copy's own", LIMIT, || {
         let counts = relay.counts();
