@@ -23,6 +23,7 @@
 //! | `drain` | leaving without a failed operation |
 //! | `metrics` | counters, gauges and histograms |
 //! | `admin` | health, status and metrics over HTTP |
+//! | [`log`] | log output that cannot stop or kill the program |
 //! | [`check`] | whether the settings and the upstream are right, for `weir check` |
 
 // `pub` in a private module is the crate's own business.
@@ -31,6 +32,7 @@
 // The public face. Everything else is private, so that the compiler finds dead code.
 pub mod check;
 pub mod config;
+pub mod log;
 
 pub use admin::{NodeStatus, ServiceStatus, Status, recorder};
 pub use drain::Drain;

@@ -19,6 +19,7 @@ mod faults;
 mod handshake;
 mod harness;
 mod limits;
+mod logging;
 mod measures;
 mod messages;
 mod overload;

@@ -5,8 +5,8 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::ExitStatus;
-use std::sync::Arc;
+use std::process::{ChildStderr, ExitStatus};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -23,7 +23,7 @@ mod builder;
 pub(crate) mod log;
 mod program;
 
-pub use builder::Builder;
+pub use builder::{Builder, LogReader};
 pub use program::{built_programs, own_profile, profile, program, program_called};
 
 /// A running Weir. Dropping it kills it.
@@ -33,9 +33,21 @@ pub struct WeirProcess {
     admin: SocketAddr,
     unix_socket: PathBuf,
     log: Log,
+    /// The end of a log that nobody reads.
+    stalled_log: Arc<Mutex<Option<ChildStderr>>>,
 }
 
 impl WeirProcess {
+    /// Reads a log that nobody has read so far.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub fn read_log_now(&self) -> Result<()> {
+        let stalled = self.stalled_log.lock();
+        let pipe = stalled.unwrap_or_else(PoisonError::into_inner).take();
+        self.log.follow(pipe)
+    }
+
     /// What to start.
     pub fn builder() -> Builder {
         Builder::default()

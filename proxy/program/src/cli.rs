@@ -15,7 +15,7 @@
 //! Exit codes: 0 done, 1 it failed, 2 the command line or the configuration is wrong.
 
 use std::ffi::OsString;
-use std::io;
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -61,9 +61,14 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
+/// Writes an error to standard error. Nobody may be reading any more, and that is no error.
+pub(crate) fn complain(text: &str) {
+    let _ = writeln!(io::stderr(), "weir: {text}");
+}
+
 /// Prints all problems of a configuration.
 pub(crate) fn refuse(problems: &Problems) -> ExitCode {
-    eprintln!("weir: {problems}");
+    complain(&problems.to_string());
     ExitCode::from(EXIT_USAGE)
 }
 
@@ -89,7 +94,7 @@ fn once(command: impl Future<Output = ExitCode>) -> ExitCode {
     match current_thread() {
         Ok(runtime) => runtime.block_on(command),
         Err(error) => {
-            eprintln!("weir: no runtime: {error}");
+            complain(&format!("no runtime: {error}"));
             ExitCode::FAILURE
         }
     }

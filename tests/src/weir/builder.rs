@@ -3,7 +3,7 @@
 use std::env;
 use std::net::SocketAddr;
 use std::process::{Command, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use anyhow::Result;
 use weir_kit::mongod::free_port;
@@ -23,9 +23,29 @@ pub struct Builder {
     listen: Option<SocketAddr>,
     admin: Option<SocketAddr>,
     open_files: Option<usize>,
+    log_reader: LogReader,
+}
+
+/// Who reads what Weir writes to standard error.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogReader {
+    /// The test, all the time.
+    #[default]
+    Reads,
+    /// Nobody, but the pipe stays open: it fills.
+    Stalls,
+    /// Nobody, and the pipe is closed at the start.
+    IsGone,
 }
 
 impl Builder {
+    /// Who reads its log.
+    #[must_use]
+    pub const fn log_reader(mut self, reader: LogReader) -> Self {
+        self.log_reader = reader;
+        self
+    }
+
     /// `--upstream`.
     #[must_use]
     pub fn upstream(mut self, uri: impl Into<String>) -> Self {
@@ -142,13 +162,21 @@ impl Builder {
         let log = Log::default();
         let (_, out, err) = process.take_pipes();
         log.follow(out)?;
-        log.follow(err)?;
+        let stalled = match self.log_reader {
+            LogReader::Reads => {
+                log.follow(err)?;
+                None
+            }
+            LogReader::Stalls => err,
+            LogReader::IsGone => None,
+        };
         Ok(WeirProcess {
             process: Arc::new(process),
             listen,
             admin,
             unix_socket,
             log,
+            stalled_log: Arc::new(Mutex::new(stalled)),
         })
     }
 }

@@ -3,23 +3,29 @@
 use std::io::{self, IsTerminal};
 use std::num::NonZeroUsize;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
-use crate::cli::{current_thread, refuse};
+use crate::cli::{complain, current_thread, refuse};
 use weir::Drain;
 use weir::config::env::ProcessEnvironment;
 use weir::config::{Config, Flags, LogFormat};
+use weir::log::{LineFormat, LogWriter};
 use weir::{Proxy, StartError};
+
+/// How long the last log lines may take to be written. A reader that stalls must not keep the
+/// process alive.
+const LAST_LINES: Duration = Duration::from_secs(1);
 
 /// Runs the proxy to its end.
 pub(crate) fn run(flags: &Flags) -> ExitCode {
     match try_run(flags) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("weir: no runtime: {error}");
+            complain(&format!("no runtime: {error}"));
             ExitCode::FAILURE
         }
     }
@@ -32,7 +38,7 @@ fn try_run(flags: &Flags) -> io::Result<ExitCode> {
         Ok(config) => config,
         Err(problems) => return Ok(refuse(&problems)),
     };
-    start_log(&config);
+    let log = start_log(&config)?;
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
@@ -42,13 +48,15 @@ fn try_run(flags: &Flags) -> io::Result<ExitCode> {
         Ok(match serve(config, signals).await {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
-                eprintln!("weir: {error}");
+                log.flush(LAST_LINES);
+                complain(&error.to_string());
                 ExitCode::FAILURE
             }
         })
     });
     // A look-up of a name that nobody answers would be waited for.
     runtime.shutdown_background();
+    log.flush(LAST_LINES);
     code
 }
 
@@ -62,11 +70,23 @@ async fn serve(config: Config, signals: Signals) -> Result<(), StartError> {
     proxy.run().await
 }
 
-/// SIGTERM and SIGINT. Made once and kept: a stream reports signals since its making, so one
-/// made anew for each signal would miss the second if it comes right after the first.
+/// The signals that Weir handles. Made once and kept: a stream reports signals since its making,
+/// so one made anew for each signal would miss the second if it comes right after the first.
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    quit: Signal,
+    hang_up: Signal,
+    user_1: Signal,
+    user_2: Signal,
+}
+
+/// What a signal asks for.
+enum Asked {
+    /// To drain, and at the second time to end.
+    Drain,
+    /// Something that Weir does not do; the name is for the log.
+    Nothing(&'static str),
 }
 
 impl Signals {
@@ -75,34 +95,61 @@ impl Signals {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
+            quit: signal(SignalKind::quit())?,
+            hang_up: signal(SignalKind::hangup())?,
+            user_1: signal(SignalKind::user_defined1())?,
+            user_2: signal(SignalKind::user_defined2())?,
         })
     }
 
-    /// The first signal begins the drain, the second ends it.
+    /// The first signal to end begins the drain, the second ends it.
     async fn pass_on(mut self, drain: Drain) {
-        while let Some(()) = self.next().await {
-            drain.begin();
+        loop {
+            match self.next().await {
+                Asked::Drain => drain.begin(),
+                Asked::Nothing(name) => tracing::warn!(
+                    signal = name,
+                    "the signal is ignored; SIGTERM ends Weir without a failed operation, and a \
+                     change of settings or certificates needs a restart"
+                ),
+            }
         }
     }
 
-    async fn next(&mut self) -> Option<()> {
+    async fn next(&mut self) -> Asked {
         tokio::select! {
-            signal = self.terminate.recv() => signal,
-            signal = self.interrupt.recv() => signal,
+            _ = self.terminate.recv() => Asked::Drain,
+            _ = self.interrupt.recv() => Asked::Drain,
+            _ = self.quit.recv() => Asked::Drain,
+            _ = self.hang_up.recv() => Asked::Nothing("SIGHUP"),
+            _ = self.user_1.recv() => Asked::Nothing("SIGUSR1"),
+            _ = self.user_2.recv() => Asked::Nothing("SIGUSR2"),
         }
     }
 }
 
-/// Log lines go to standard error; standard output stays free.
-fn start_log(config: &Config) {
+/// Log lines go to standard error, through a queue of their own; standard output stays free.
+fn start_log(config: &Config) -> io::Result<LogWriter> {
+    let format = match config.log_format {
+        LogFormat::Json => LineFormat::Json,
+        LogFormat::Text => LineFormat::Text,
+    };
+    let writer = LogWriter::start(io::stderr(), format)?;
     let filter = EnvFilter::try_new(&config.log_filter).unwrap_or_else(|_| EnvFilter::new("info"));
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(io::stderr);
+        // The library would report a failed write on standard error, by a macro that panics there.
+        .log_internal_errors(false)
+        .with_writer(writer.clone());
     match config.log_format {
         LogFormat::Json => log.json().flatten_event(true).init(),
         LogFormat::Text => log.with_ansi(io::stderr().is_terminal()).init(),
     }
+    // The standard hook writes to standard error itself, and would wait for a reader that stalls.
+    std::panic::set_hook(Box::new(|panic| {
+        tracing::error!(%panic, "a part of Weir failed; please report this");
+    }));
+    Ok(writer)
 }
 
 /// One worker needs no scheduler between threads: waking another thread for every reply costs
