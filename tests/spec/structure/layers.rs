@@ -26,7 +26,9 @@ const RANKS: &[(&str, &[&[&str]])] = &[
             &["pool", "drain", "metrics"],
             &["command"],
             &["upstream", "error"],
-            &["topology", "config", "socket", "limits", "random", "buffer"],
+            &[
+                "topology", "config", "socket", "limits", "log", "random", "buffer",
+            ],
             &["scram"],
             &["wire"],
         ],
