@@ -2,7 +2,7 @@
 
 use std::env;
 use std::net::SocketAddr;
-use std::process::{Command, Stdio};
+use std::process::{ChildStderr, Command, Stdio};
 use std::sync::{Arc, Mutex};
 
 use anyhow::Result;
@@ -36,6 +36,17 @@ pub enum LogReader {
     Stalls,
     /// Nobody, and the pipe is closed at the start.
     IsGone,
+}
+
+impl LogReader {
+    /// Begins to read. Returns the end of a pipe that stays open and unread.
+    fn attach(self, log: &Log, pipe: Option<ChildStderr>) -> Result<Option<ChildStderr>> {
+        match self {
+            Self::Reads => log.follow(pipe).map(|()| None),
+            Self::Stalls => Ok(pipe),
+            Self::IsGone => Ok(None),
+        }
+    }
 }
 
 impl Builder {
@@ -162,14 +173,7 @@ impl Builder {
         let log = Log::default();
         let (_, out, err) = process.take_pipes();
         log.follow(out)?;
-        let stalled = match self.log_reader {
-            LogReader::Reads => {
-                log.follow(err)?;
-                None
-            }
-            LogReader::Stalls => err,
-            LogReader::IsGone => None,
-        };
+        let stalled = self.log_reader.attach(&log, err)?;
         Ok(WeirProcess {
             process: Arc::new(process),
             listen,
