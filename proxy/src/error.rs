@@ -38,6 +38,33 @@ pub enum Class {
     GetMore,
 }
 
+impl Class {
+    /// Every class, in the order of the variants: `class as usize` is its place.
+    pub const ALL: [Self; 7] = [
+        Self::Read,
+        Self::RetryableWrite,
+        Self::Write,
+        Self::InTransaction,
+        Self::Commit,
+        Self::Abort,
+        Self::GetMore,
+    ];
+
+    /// Its name in the metrics.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::RetryableWrite => "retryable_write",
+            Self::Write => "write",
+            Self::InTransaction => "transaction",
+            Self::Commit => "commit",
+            Self::Abort => "abort",
+            Self::GetMore => "get_more",
+        }
+    }
+}
+
 /// What went wrong, as far as the driver's next step is concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failure {

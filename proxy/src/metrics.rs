@@ -19,17 +19,6 @@ use crate::{
     pool::Lane,
 };
 
-/// Every class, in the order of the per-class counters.
-const CLASSES: [(Class, &str); 7] = [
-    (Class::Read, "read"),
-    (Class::RetryableWrite, "retryable_write"),
-    (Class::Write, "write"),
-    (Class::InTransaction, "transaction"),
-    (Class::Commit, "commit"),
-    (Class::Abort, "abort"),
-    (Class::GetMore, "get_more"),
-];
-
 /// The handles of one listener.
 pub struct Metrics {
     answered: [Counter; 7],
@@ -59,7 +48,7 @@ impl Metrics {
     pub fn new(listener: &str) -> Arc<Self> {
         let name = || listener.to_owned();
         let by_class = |metric: &'static str| {
-            CLASSES.map(|(_, class)| counter!(metric, "listener" => name(), "class" => class))
+            Class::ALL.map(|class| counter!(metric, "listener" => name(), "class" => class.name()))
         };
         let wait = |lane: &'static str| histogram!("weir_checkout_wait_seconds", "listener" => name(), "lane" => lane);
         let failed = |failure: &&'static str| counter!("weir_refused_total", "listener" => name(), "cause" => *failure);

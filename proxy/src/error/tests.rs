@@ -1,15 +1,5 @@
 use super::*;
 
-const CLASSES: [Class; 7] = [
-    Class::Read,
-    Class::RetryableWrite,
-    Class::Write,
-    Class::InTransaction,
-    Class::Commit,
-    Class::Abort,
-    Class::GetMore,
-];
-
 const FAILURES: [Failure; 11] = [
     Failure::Interrupted,
     Failure::ReplyTimeout,
@@ -30,9 +20,9 @@ const FAILURES: [Failure; 11] = [
     Failure::CursorNotFound,
 ];
 
-/// One row of the contract: the label initials of each class, in the order of `CLASSES`.
+/// One row of the contract: the label initials of each class, in the order of `Class::ALL`.
 fn row(failure: Failure) -> [String; 7] {
-    CLASSES.map(|class| {
+    Class::ALL.map(|class| {
         let labels = reply(failure, class).labels;
         labels
             .names()
@@ -106,7 +96,7 @@ fn no_label_ever_invites_a_second_execution() {
         let write = reply(failure, Class::Write).labels;
         assert!(!write.contains(Labels::RETRYABLE_WRITE), "{failure:?}");
     }
-    for class in CLASSES {
+    for class in Class::ALL {
         for failure in [Failure::Interrupted, Failure::ReplyTimeout] {
             let labels = reply(failure, class).labels;
             assert!(!labels.contains(Labels::RETRYABLE), "{failure:?} {class:?}");
@@ -119,7 +109,7 @@ fn no_label_ever_invites_a_second_execution() {
 #[test]
 fn no_writes_performed_is_never_said_of_what_is_not_to_be_tried_again() {
     for failure in FAILURES {
-        for class in CLASSES {
+        for class in Class::ALL {
             let labels = reply(failure, class).labels;
             let alone =
                 labels.contains(Labels::NO_WRITES) && !labels.contains(Labels::RETRYABLE_WRITE);

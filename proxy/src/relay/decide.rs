@@ -187,16 +187,6 @@ mod tests {
     use super::*;
     use crate::wire::reply;
 
-    const CLASSES: [Class; 7] = [
-        Class::Read,
-        Class::RetryableWrite,
-        Class::Write,
-        Class::InTransaction,
-        Class::Commit,
-        Class::Abort,
-        Class::GetMore,
-    ];
-
     const FRESH: RetryCounts = RetryCounts {
         rerouted: false,
         logged_in_again: false,
@@ -227,7 +217,7 @@ mod tests {
 
     #[test]
     fn successes_and_ordinary_errors_pass() {
-        for class in CLASSES {
+        for class in Class::ALL {
             for body in [
                 rawdoc! { "ok": 1.0 },
                 rawdoc! { "ok": 0.0, "code": 11000, "errmsg": "E11000 duplicate key" },
@@ -243,7 +233,7 @@ mod tests {
     #[test]
     fn a_state_change_reroutes_a_read_once_and_is_rewritten_for_all_others() {
         let body = rawdoc! { "ok": 0.0, "code": 10107, "errmsg": "not primary" };
-        for class in CLASSES {
+        for class in Class::ALL {
             let expected = match class {
                 Class::Read => ReplyDecision::Retry(Retry::Reroute),
                 _ => ReplyDecision::Rewrite,
@@ -258,7 +248,7 @@ mod tests {
     fn a_state_change_inside_of_a_success_is_rewritten() {
         let concern = rawdoc! { "ok": 1.0, "writeConcernError": { "code": 11602 } };
         let errors = rawdoc! { "ok": 1.0, "writeErrors": [{ "index": 0, "code": 189 }] };
-        for class in CLASSES {
+        for class in Class::ALL {
             for body in [&concern, &errors] {
                 let decision = decided(class, false, body, FRESH);
                 assert_eq!(decision, ReplyDecision::Rewrite, "{class:?}");
@@ -269,7 +259,7 @@ mod tests {
     #[test]
     fn a_forgotten_login_is_renewed_once() {
         let body = rawdoc! { "ok": 0.0, "code": 391 };
-        for class in CLASSES {
+        for class in Class::ALL {
             let first = decided(class, true, &body, FRESH);
             assert_eq!(first, ReplyDecision::Retry(Retry::LogInAgain));
             let second = decided(class, true, &body, after(&[Retry::LogInAgain]));
@@ -279,7 +269,7 @@ mod tests {
 
     #[test]
     fn overload_is_the_clients_to_handle_if_it_can() {
-        for class in CLASSES {
+        for class in Class::ALL {
             assert_eq!(
                 decided(class, true, &overload(462), FRESH),
                 ReplyDecision::Pass

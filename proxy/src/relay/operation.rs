@@ -379,19 +379,9 @@ mod tests {
     use super::*;
     use crate::pool::ConnId;
 
-    const CLASSES: [Class; 7] = [
-        Class::Read,
-        Class::RetryableWrite,
-        Class::Write,
-        Class::InTransaction,
-        Class::Commit,
-        Class::Abort,
-        Class::GetMore,
-    ];
-
     #[test]
     fn an_operation_selects_again_when_nothing_is_lost() {
-        for class in CLASSES {
+        for class in Class::ALL {
             for error in [LeaseError::Cleared(Place(3)), LeaseError::Retired] {
                 let next = NoConnection::of(error, class);
                 assert_eq!(next, NoConnection::SelectAgain, "{class:?}");
@@ -406,7 +396,7 @@ mod tests {
 
     #[test]
     fn only_commit_and_abort_outlive_their_connection() {
-        for class in CLASSES {
+        for class in Class::ALL {
             let expected = match class {
                 Class::Commit | Class::Abort => NoConnection::SelectAgain,
                 Class::GetMore => NoConnection::Refused(Failure::CursorNotFound),
