@@ -256,7 +256,7 @@ impl<C, W> Machine<C, W> {
     }
 
     /// The first operation asks for a connection: a paused pool keeps its warm minimum from now
-    /// on. Only a hello ends [`PoolState::Dead`].
+    /// on. A dead pool stays dead until [`Machine::set_available`] says that the node is usable.
     pub fn first_used(&mut self, now: Duration, effects: &mut Vec<Effect<C, W>>) {
         if !self.state.node_is_dead() {
             self.set_available(true, now, effects);

@@ -164,7 +164,7 @@ impl<'o, 'a, C: ClientSide> Passage<'o, 'a, C> {
         let capacity = chunk.capacity().max(before + 1);
         if let Err(error) = conn.read_some(chunk, capacity).await {
             // The client holds half a reply, so it cannot get the error.
-            let _uncounted = self.operation.broken(&self.lease, &error);
+            let _refused = self.operation.broken(&self.lease, &error);
             return Err(Stop::Hangup);
         }
         let fresh = chunk.get(before..).unwrap_or_default();
